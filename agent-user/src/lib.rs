@@ -1,0 +1,1 @@
+//! The binary ebbline-agent: load, attach, drain, enrich, batch, hand on.

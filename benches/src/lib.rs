@@ -1,0 +1,1 @@
+//! Criterion and peer benchmarks live in `benches/`.

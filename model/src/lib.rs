@@ -1,0 +1,1 @@
+//! Lens, field kinds, segments, snapshot, calibration, reasons and the CPU backend of the scoring model.

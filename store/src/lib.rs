@@ -1,0 +1,1 @@
+//! Parquet writing and reading: layout, tables, sidecars and findings.

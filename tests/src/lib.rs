@@ -1,0 +1,1 @@
+//! End-to-end, kernel, fault and golden tests.

@@ -1,0 +1,1 @@
+//! The deterministic generator of realistic events, as live processes and as columns.

@@ -1,0 +1,113 @@
+//! Ordinary work: long-running services, and the jobs that come and go.
+
+use super::stage::{SCRIPTS, Stage};
+use anyhow::{Context, Result};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Where the services listen, all on loopback.
+pub(super) const WEB_PORT: u16 = 18080;
+pub(super) const METRICS_PORT: u16 = 19100;
+pub(super) const DATABASE_PORT: u16 = 15432;
+
+/// User ids the jobs run under. Numbers without an account are fine: the kernel does not ask.
+pub(super) const WEB_USER: u32 = 33;
+const JOB_USERS: [u32; 4] = [0, 1000, 1001, 65534];
+
+/// The services, each the leader of a session of its own.
+pub(crate) struct Services {
+    children: Vec<Child>,
+}
+
+impl Services {
+    pub(super) fn start(stage: &Stage) -> Result<Self> {
+        let service = |name: &str, port: u16, user: u32| -> Result<Child> {
+            session_leader(stage.program(name).as_os_str(), user).arg(port.to_string()).spawn().context("service")
+        };
+        let mut httpd = session_leader(stage.program("httpd").as_os_str(), WEB_USER);
+        httpd.arg(WEB_PORT.to_string()).arg(stage.program("thumbnail"));
+        let children = vec![
+            httpd.spawn().context("httpd")?,
+            service("metricsd", METRICS_PORT, 65534)?,
+            service("dbd", DATABASE_PORT, 999)?,
+        ];
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(Self { children })
+    }
+
+    /// Pid of the web server, the root of whatever it starts.
+    pub(super) fn web_server(&self) -> u32 {
+        self.children[0].id()
+    }
+
+    pub(super) fn stop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A command that starts `program` as the leader of a new session, as cron and service managers do.
+pub(super) fn session_leader(program: &std::ffi::OsStr, user: u32) -> Command {
+    let mut command = Command::new("setsid");
+    command.arg(program).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if user != 0 {
+        command.uid(user).gid(user);
+    }
+    command
+}
+
+/// One round of jobs; which ones depends on the round alone.
+pub(super) fn round(stage: &Stage, round: u64) -> Result<()> {
+    let mut jobs = Vec::new();
+    let (script, _) = SCRIPTS[(round as usize * 5 + 1) % SCRIPTS.len()];
+    jobs.push(cron(stage, script, JOB_USERS[(round as usize / 2) % JOB_USERS.len()])?);
+    jobs.push(client(stage, WEB_PORT, if round.is_multiple_of(3) { "/thumb" } else { "/index" }, 1000)?);
+    if round.is_multiple_of(2) {
+        jobs.push(client(stage, METRICS_PORT, "/metrics", 65534)?);
+    }
+    if round.is_multiple_of(3) {
+        jobs.push(worker(stage)?);
+    }
+    if round % 7 == 3 {
+        jobs.push(package(stage, round)?);
+    }
+    for mut job in jobs {
+        job.wait()?;
+    }
+    Ok(())
+}
+
+/// A cron job: `crond` starts the script in its own session.
+pub(super) fn cron(stage: &Stage, script: &str, user: u32) -> Result<Child> {
+    cron_path(stage, &stage.script(script), user)
+}
+
+pub(super) fn cron_path(stage: &Stage, script: &std::path::Path, user: u32) -> Result<Child> {
+    session_leader(stage.program("crond").as_os_str(), user).arg(script).spawn().context("cron job")
+}
+
+/// A client that asks one of the services.
+pub(super) fn client(stage: &Stage, port: u16, path: &str, user: u32) -> Result<Child> {
+    let mut command = session_leader(stage.program("fetch").as_os_str(), user);
+    command.arg("--url").arg(format!("http://127.0.0.1:{port}{path}")).spawn().context("client")
+}
+
+/// An application worker: asks the database and sends a statistics datagram.
+fn worker(stage: &Stage) -> Result<Child> {
+    let mut command = session_leader(stage.program("worker").as_os_str(), 1001);
+    command.arg(DATABASE_PORT.to_string()).arg(METRICS_PORT.to_string()).spawn().context("worker")
+}
+
+/// A package manager at work: unpacks into a fresh temporary folder and runs maintainer scripts from there, so
+/// new paths are what it always makes.
+fn package(stage: &Stage, round: u64) -> Result<Child> {
+    let names = ["zlib", "curl", "perl", "tzdata", "nano", "less", "vim", "jq", "rsync", "git", "bc"];
+    let name = names[(round / 7) as usize % names.len()];
+    let folder = stage.scratch(&format!("pkg-{round:06x}-{name}"));
+    let mut command = session_leader(stage.program("pkg").as_os_str(), 0);
+    command.arg("install").arg(format!("{name}-1.{round}")).arg(folder).arg(stage.program("unpack"));
+    command.spawn().context("package")
+}

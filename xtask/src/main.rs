@@ -1,2 +1,43 @@
-//! placeholder
-fn main() {}
+//! The project's chores, as `cargo xtask NAME`.
+
+mod demo;
+mod demo_report;
+mod ebpf;
+mod setup;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build everything, watch real kernel events of ordinary work, learn them, and show what stands out.
+    Demo(demo::DemoArgs),
+    /// Install what the tests need where that is allowed, then run every check and test.
+    Test(test::TestArgs),
+    /// Build the kernel programs from source into `agent-ebpf/prebuilt`.
+    Ebpf(ebpf::EbpfArgs),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().chore {
+        Chore::Demo(args) => demo::run(args),
+        Chore::Test(args) => test::run(args),
+        Chore::Ebpf(args) => ebpf::run(args),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

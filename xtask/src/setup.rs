@@ -1,0 +1,56 @@
+//! What the tests need beside Rust and a C compiler: a software Vulkan driver and another Parquet reader.
+
+use crate::shell::{command, run, target_dir, works};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+/// Debian packages the tests use, and what for.
+const PACKAGES: &[(&str, &str)] = &[
+    ("mesa-vulkan-drivers", "software Vulkan driver: the GPU backend's bits"),
+    ("libvulkan1", "Vulkan loader"),
+    ("python3", "golden vectors, other Parquet readers"),
+    ("python3-venv", "a place for pyarrow and duckdb"),
+];
+
+/// Installs the packages as root on Debian; elsewhere says what to run, and goes on: the tests that need them say so.
+pub(crate) fn packages() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !works(&["apt-get", "--version"]) || !is_root() {
+        eprintln!("The tests also use: {}. As root on Debian or Ubuntu:", missing.join(", "));
+        eprintln!("    apt-get install --no-install-recommends {}", missing.join(" "));
+        return Ok(());
+    }
+    run(&["apt-get", "update", "-qq"])?;
+    let mut line = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
+    line.extend(missing);
+    run(&line)
+}
+
+fn installed(package: &str) -> bool {
+    command(&["dpkg-query", "-W", "-f=${Status}", package])
+        .output()
+        .is_ok_and(|output| output.stdout.ends_with(b"install ok installed"))
+}
+
+pub(crate) fn is_root() -> bool {
+    command(&["id", "-u"]).output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// A Python with pyarrow and duckdb, to read our files with other people's readers.
+pub(crate) fn python() -> Result<PathBuf> {
+    let folder = target_dir().join("python");
+    let python = folder.join("bin/python3");
+    let text = python.to_string_lossy().into_owned();
+    if works(&[&text, "-c", "import pyarrow, duckdb"]) {
+        return Ok(python);
+    }
+    run(&["python3", "-m", "venv", "--clear", &folder.to_string_lossy()])?;
+    run(&[&text, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyarrow==26.0.1", "duckdb==2.0.0"])?;
+    if !works(&[&text, "-c", "import pyarrow, duckdb"]) {
+        bail!("pyarrow and duckdb do not import in {}", folder.display());
+    }
+    Ok(python)
+}

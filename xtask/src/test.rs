@@ -1,0 +1,63 @@
+//! `cargo xtask test`: everything that has to hold before a change lands.
+
+use crate::{ebpf, setup, shell};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::time::Instant;
+
+/// Install what the tests need where that is allowed, then run every check and test.
+#[derive(Args)]
+pub(crate) struct TestArgs {
+    /// Install nothing; tests that miss something say so.
+    #[arg(long)]
+    no_install: bool,
+}
+
+pub(crate) fn run(args: TestArgs) -> Result<()> {
+    let start = Instant::now();
+    let python = prepare(args.no_install)?;
+    step("format", || shell::run(&["cargo", "fmt", "--all", "--check"]))?;
+    step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
+    step("kernel object", || ebpf::run(ebpf::EbpfArgs { check: true, install: !args.no_install }))?;
+    step("clippy", || {
+        shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
+    })?;
+    step("tests", || tests(python.as_deref()))?;
+    eprintln!("all checks passed in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn prepare(no_install: bool) -> Result<Option<std::path::PathBuf>> {
+    if no_install {
+        return Ok(None);
+    }
+    step("packages", setup::packages)?;
+    match setup::python() {
+        Ok(python) => Ok(Some(python)),
+        Err(error) if std::env::var_os("CI").is_some() => Err(error),
+        Err(error) => {
+            eprintln!("no Python with pyarrow and duckdb ({error:#}); the tests that use it will say so");
+            Ok(None)
+        }
+    }
+}
+
+/// Live tests share one kernel and one machine: one test program and one test at a time where it matters is
+/// theirs to arrange; here all test programs run one after the other, as cargo does.
+fn tests(python: Option<&std::path::Path>) -> Result<()> {
+    let mut command = shell::command(&["cargo", "test", "--workspace", "--locked"]);
+    if let Some(python) = python {
+        command.env("EBBLINE_PYTHON", python);
+    }
+    let status = command.status().context("cannot start cargo test")?;
+    anyhow::ensure!(status.success(), "tests failed ({status})");
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let start = Instant::now();
+    eprintln!("── {name}");
+    work().with_context(|| name.to_owned())?;
+    eprintln!("── {name}: {} s", start.elapsed().as_secs());
+    Ok(())
+}

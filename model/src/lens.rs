@@ -1,0 +1,195 @@
+//! A lens says what the columns of a table mean: which fields, which views of them, which units (docs/contracts.md §5).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::kind::{Kind, Part};
+use crate::lens_text::{self, LensError};
+
+/// Most classes a lens may name: a row's class is a bit of a 32-bit mask, and bit 31 stands for "none of them".
+pub const MAX_CLASSES: usize = 31;
+/// The class of a row whose class column holds none of the lens's classes.
+pub const NO_CLASS: u8 = 31;
+/// Most views of a lens.
+pub const MAX_VIEWS: usize = 256;
+/// Most fields of a lens.
+pub const MAX_FIELDS: usize = 256;
+/// Most contexts of a view, the empty one included.
+pub const MAX_CONTEXTS: usize = 8;
+/// Most fields of a view's child and of each of its contexts.
+pub const MAX_WIDTH: usize = 8;
+
+/// A parsed and validated lens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lens {
+    pub(crate) form: Form,
+    pub(crate) source: String,
+    pub(crate) digest: [u8; 32],
+}
+
+/// The canonical form of a lens, whose JSON is digested: all that has a meaning, nothing of how it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Form {
+    pub(crate) table: String,
+    pub(crate) time: String,
+    pub(crate) class: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) classes: Vec<String>,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) views: Vec<View>,
+    pub(crate) units: Vec<UnitSpec>,
+}
+
+/// A column seen through a transform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Field {
+    /// What views and explanations call it.
+    pub name: String,
+    /// The column it reads.
+    pub column: String,
+    /// What the column holds.
+    pub kind: Kind,
+    /// Which transform of the kind applies.
+    pub part: Part,
+}
+
+/// A question asked of every row: how surprising is the child, given the contexts?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// For people.
+    pub name: String,
+    /// Classes it applies to; empty: all rows.
+    pub when: Vec<String>,
+    /// Field numbers of the child.
+    pub child: Vec<usize>,
+    /// Field numbers of each context, fine to coarse; the last is empty.
+    pub contexts: Vec<Vec<usize>>,
+    /// `when` as bits over the lens's classes; all ones if `when` is empty.
+    #[serde(skip)]
+    pub class_mask: u32,
+}
+
+/// What is alerted on: rows that share a key within a window of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnitSpec {
+    /// The same kind in two lenses is one unit.
+    pub kind: String,
+    /// Columns whose values together name the unit.
+    pub key: Vec<String>,
+    /// Length of the window in nanoseconds.
+    pub window_ns: i64,
+}
+
+impl UnitSpec {
+    /// Start of the window that holds `time`, both in ns since 1970 UTC.
+    pub fn window_start(&self, time: i64) -> i64 {
+        time.div_euclid(self.window_ns).saturating_mul(self.window_ns)
+    }
+}
+
+impl Lens {
+    /// Reads a lens from TOML and checks that it makes sense.
+    pub fn parse(toml: &str) -> Result<Self, LensError> {
+        let form = lens_text::form(toml)?;
+        let json = serde_json::to_vec(&form).map_err(|e| LensError::Digest(e.to_string()))?;
+        Ok(Self { digest: Sha256::digest(&json).into(), form, source: toml.to_owned() })
+    }
+
+    /// Name of the table it reads.
+    pub fn table(&self) -> &str {
+        &self.form.table
+    }
+
+    /// The TOML it was parsed from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// SHA-256 of its canonical JSON form: equal for lenses that mean the same.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Every column it reads, each once: time, class, host, fields, unit keys.
+    pub fn columns(&self) -> Vec<&str> {
+        let form = &self.form;
+        let mut columns = vec![form.time.as_str()];
+        columns.extend(form.class.as_deref());
+        columns.extend(form.host.as_deref());
+        columns.extend(form.fields.iter().map(|f| f.column.as_str()));
+        columns.extend(form.units.iter().flat_map(|u| &u.key).map(String::as_str));
+        let mut seen = std::collections::BTreeSet::new();
+        columns.retain(|c| seen.insert(*c));
+        columns
+    }
+
+    /// The timestamp column.
+    pub fn time_column(&self) -> &str {
+        &self.form.time
+    }
+
+    /// The column whose value selects which views apply.
+    pub fn class_column(&self) -> Option<&str> {
+        self.form.class.as_deref()
+    }
+
+    /// The column that names the host whose habits count.
+    pub fn host_column(&self) -> Option<&str> {
+        self.form.host.as_deref()
+    }
+
+    /// The classes that any view names, in order of first mention.
+    pub fn classes(&self) -> &[String] {
+        &self.form.classes
+    }
+
+    /// Its fields, by name.
+    pub fn fields(&self) -> &[Field] {
+        &self.form.fields
+    }
+
+    /// Its views, in order.
+    pub fn views(&self) -> &[View] {
+        &self.form.views
+    }
+
+    /// Its units, in order.
+    pub fn units(&self) -> &[UnitSpec] {
+        &self.form.units
+    }
+
+    /// Field numbers by name.
+    pub(crate) fn numbers(fields: &[Field]) -> BTreeMap<&str, usize> {
+        fields.iter().enumerate().map(|(i, f)| (f.name.as_str(), i)).collect()
+    }
+}
+
+/// The lenses of Ebbline's own tables.
+pub mod builtin {
+    use super::Lens;
+
+    const PROCESS: &str = include_str!("../lenses/process.toml");
+    const CONNECTION: &str = include_str!("../lenses/connection.toml");
+
+    /// The lens of the `process` table.
+    pub fn process() -> Lens {
+        Lens::parse(PROCESS).expect("the built-in process lens is valid")
+    }
+
+    /// The lens of the `connection` table.
+    pub fn connection() -> Lens {
+        Lens::parse(CONNECTION).expect("the built-in connection lens is valid")
+    }
+
+    /// The built-in lens of a table, if there is one.
+    pub fn for_table(table: &str) -> Option<Lens> {
+        all().into_iter().find(|lens| lens.table() == table)
+    }
+
+    /// All built-in lenses.
+    pub fn all() -> Vec<Lens> {
+        vec![process(), connection()]
+    }
+}

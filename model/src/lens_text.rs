@@ -1,0 +1,217 @@
+//! Reading a lens from TOML: every mistake is named with its line and column.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::kind::{Kind, Part};
+use crate::lens::{Field, Form, Lens, MAX_CLASSES, MAX_CONTEXTS, MAX_FIELDS, MAX_VIEWS, MAX_WIDTH, UnitSpec, View};
+
+/// Why a text is not a lens.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LensError {
+    /// Not TOML, a key that does not belong, or a wrong type.
+    #[error("lens: line {line}, column {column}: {message}")]
+    At {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1, in characters.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Wrong as a whole.
+    #[error("lens: {0}")]
+    Whole(String),
+    /// The canonical form could not be made.
+    #[error("lens: no canonical form: {0}")]
+    Digest(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLens {
+    table: String,
+    time: String,
+    class: Option<String>,
+    scopes: Option<RawScopes>,
+    fields: BTreeMap<String, Spanned<RawField>>,
+    views: Vec<RawView>,
+    #[serde(default)]
+    units: Vec<RawUnit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScopes {
+    host: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawField {
+    column: String,
+    kind: Spanned<String>,
+    part: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawView {
+    name: Spanned<String>,
+    #[serde(default)]
+    when: Vec<Spanned<String>>,
+    child: Spanned<Vec<Spanned<String>>>,
+    context: Spanned<Vec<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUnit {
+    kind: String,
+    key: Spanned<Vec<String>>,
+    window: Spanned<String>,
+}
+
+/// A text while it is read, for turning byte ranges into places.
+struct Text<'a>(&'a str);
+
+impl Text<'_> {
+    fn at(&self, span: Range<usize>, message: impl Into<String>) -> LensError {
+        let before = self.0.get(..span.start).unwrap_or("");
+        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        LensError::At {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            message: message.into(),
+        }
+    }
+
+    fn field(&self, name: &str, raw: &RawField) -> Result<Field, LensError> {
+        let kind = Kind::parse(raw.kind.get_ref()).ok_or_else(|| {
+            self.at(raw.kind.span(), format!("no kind {:?}; there are {}", raw.kind.get_ref(), Kind::names()))
+        })?;
+        let part = match &raw.part {
+            None => kind.parts()[0],
+            Some(part) => Part::parse(part.get_ref()).filter(|p| kind.parts().contains(p)).ok_or_else(|| {
+                let known: Vec<_> = kind.parts().iter().map(|p| p.name()).collect();
+                let message =
+                    format!("kind {:?} has no part {:?}; it has {}", kind.name(), part.get_ref(), known.join(", "));
+                self.at(part.span(), message)
+            })?,
+        };
+        Ok(Field { name: name.to_owned(), column: raw.column.clone(), kind, part })
+    }
+
+    fn number(&self, fields: &[Field], name: &Spanned<String>) -> Result<usize, LensError> {
+        let i = *Lens::numbers(fields)
+            .get(name.get_ref().as_str())
+            .ok_or_else(|| self.at(name.span(), format!("no field {:?}", name.get_ref())))?;
+        if fields[i].kind == Kind::Key {
+            return Err(self.at(
+                name.span(),
+                format!("field {:?} is a key: keys name units, views cannot use them", name.get_ref()),
+            ));
+        }
+        Ok(i)
+    }
+
+    fn view(&self, fields: &[Field], classes: &[String], raw: &RawView) -> Result<View, LensError> {
+        let list =
+            |names: &[Spanned<String>]| names.iter().map(|n| self.number(fields, n)).collect::<Result<Vec<_>, _>>();
+        let child = list(raw.child.get_ref())?;
+        if child.is_empty() {
+            return Err(self.at(raw.child.span(), "a view needs at least one child field"));
+        }
+        let mut contexts = raw.context.get_ref().iter().map(|c| list(c)).collect::<Result<Vec<_>, _>>()?;
+        if contexts.last().is_none_or(|c| !c.is_empty()) {
+            contexts.push(Vec::new());
+        }
+        if contexts.len() > MAX_CONTEXTS {
+            return Err(self.at(raw.context.span(), format!("more than {MAX_CONTEXTS} contexts")));
+        }
+        if contexts[..contexts.len() - 1].iter().any(Vec::is_empty) {
+            return Err(self.at(raw.context.span(), "the empty context can only be the last"));
+        }
+        if child.len() > MAX_WIDTH || contexts.iter().any(|c| c.len() > MAX_WIDTH) {
+            return Err(self.at(raw.child.span(), format!("more than {MAX_WIDTH} fields in a child or context")));
+        }
+        let when: Vec<String> = raw.when.iter().map(|w| w.get_ref().clone()).collect();
+        let class_mask = match when.is_empty() {
+            true => u32::MAX,
+            false => classes.iter().enumerate().filter(|(_, c)| when.contains(c)).fold(0, |mask, (i, _)| mask | 1 << i),
+        };
+        Ok(View { name: raw.name.get_ref().clone(), when, child, contexts, class_mask })
+    }
+
+    fn unit(&self, fields: &[Field], raw: &RawUnit) -> Result<UnitSpec, LensError> {
+        if raw.key.get_ref().is_empty() {
+            return Err(self.at(raw.key.span(), "a unit needs at least one key column"));
+        }
+        let window_ns = duration(raw.window.get_ref())
+            .ok_or_else(|| self.at(raw.window.span(), "not a duration such as 30s, 10m, 1h or 1d"))?;
+        let column = |name: &String| {
+            let field = fields.iter().find(|f| f.name == *name && f.kind == Kind::Key);
+            field.map_or_else(|| name.clone(), |f| f.column.clone())
+        };
+        Ok(UnitSpec { kind: raw.kind.clone(), key: raw.key.get_ref().iter().map(column).collect(), window_ns })
+    }
+
+    fn classes(&self, raw: &RawLens) -> Result<Vec<String>, LensError> {
+        let mut classes: Vec<String> = Vec::new();
+        for class in raw.views.iter().flat_map(|v| &v.when) {
+            if raw.class.is_none() {
+                return Err(self.at(class.span(), "`when` needs a `class` column"));
+            }
+            if !classes.contains(class.get_ref()) {
+                classes.push(class.get_ref().clone());
+            }
+            if classes.len() > MAX_CLASSES {
+                return Err(self.at(class.span(), format!("more than {MAX_CLASSES} classes")));
+            }
+        }
+        Ok(classes)
+    }
+}
+
+/// Nanoseconds of a whole number of seconds, minutes, hours or days.
+fn duration(text: &str) -> Option<i64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let count: i64 = number.parse().ok().filter(|n| *n > 0)?;
+    count.checked_mul(seconds)?.checked_mul(1_000_000_000)
+}
+
+/// The canonical form of a lens text.
+pub(crate) fn form(toml: &str) -> Result<Form, LensError> {
+    let text = Text(toml);
+    let raw: RawLens = toml::from_str(toml).map_err(|e| match e.span() {
+        Some(span) => text.at(span, e.message()),
+        None => LensError::Whole(e.message().to_owned()),
+    })?;
+    let fields = raw.fields.iter().map(|(name, f)| text.field(name, f.get_ref())).collect::<Result<Vec<_>, _>>()?;
+    let classes = text.classes(&raw)?;
+    let views = raw.views.iter().map(|v| text.view(&fields, &classes, v)).collect::<Result<Vec<_>, _>>()?;
+    let units = raw.units.iter().map(|u| text.unit(&fields, u)).collect::<Result<Vec<_>, _>>()?;
+    if views.is_empty() {
+        return Err(LensError::Whole("no views".to_owned()));
+    }
+    if views.len() > MAX_VIEWS || fields.len() > MAX_FIELDS {
+        return Err(LensError::Whole(format!("more than {MAX_VIEWS} views or {MAX_FIELDS} fields")));
+    }
+    for (i, view) in views.iter().enumerate() {
+        if views[..i].iter().any(|v| v.name == view.name) {
+            return Err(text.at(raw.views[i].name.span(), format!("a second view named {:?}", view.name)));
+        }
+    }
+    let host = raw.scopes.map(|s| s.host);
+    Ok(Form { table: raw.table, time: raw.time, class: raw.class, host, classes, fields, views, units })
+}

@@ -15,26 +15,28 @@ pub(crate) fn run(dir: &Path, time: Duration, oddities: bool, plan: Option<&Path
     let stage = Stage::set(dir)?;
     let mut services = jobs::Services::start(&stage)?;
     let end = Instant::now() + time;
-    let mut done = Vec::new();
-    let mut special = if oddities { oddities::all() } else { Vec::new() }.into_iter();
-    // Spread over the first three quarters, so that ordinary work surrounds every one of them.
-    let pause = time.mul_f64(0.75) / (special.len().max(1) as u32);
-    let mut next_special = Instant::now() + Duration::from_secs(1);
+    let mut acts: Box<dyn Iterator<Item = oddities::Act>> =
+        if oddities { Box::new(oddities::all().into_iter()) } else { Box::new((0..1000).map(oddities::first_ever)) };
+    // About one a second; with oddities, done well before the end, so that ordinary work surrounds every one of them.
+    let pause = if oddities { time.mul_f64(0.8 / 27.0) } else { Duration::from_millis(900) };
+    let (mut done, mut next_act) = (Vec::new(), Instant::now() + pause);
     for round in 0.. {
         if Instant::now() >= end {
             break;
         }
         jobs::round(&stage, round)?;
-        if Instant::now() >= next_special
-            && let Some(act) = special.next()
+        if Instant::now() >= next_act
+            && let Some(act) = acts.next()
         {
-            next_special = Instant::now() + pause;
+            next_act += pause;
             done.push(act.perform(&stage, &services)?);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    for act in special {
-        done.push(act.perform(&stage, &services)?);
+    if oddities {
+        for act in acts {
+            done.push(act.perform(&stage, &services)?);
+        }
     }
     services.stop();
     if let Some(plan) = plan {

@@ -14,11 +14,11 @@ use std::process::{Child, Command};
 /// One thing to do, once.
 pub(super) enum Act {
     /// A job script nobody ran before.
-    NewScript(&'static str, &'static str),
+    NewScript(String),
     /// A client asks a service on a port nobody used before.
     NewPort(u16),
     /// A program runs from a folder nobody used before.
-    NewPath(&'static str),
+    NewPath(String),
     /// A user who never ran a job runs one.
     NewUser(u32),
     /// The web server starts a shell, and the shell connects out.
@@ -29,50 +29,70 @@ pub(super) enum Act {
     WebDownload(u16),
 }
 
-/// Twenty-four ordinary first-evers with three unusual things among them.
+/// The n-th ordinary first-ever. They also happen, one a second, while the baseline is learned: on a real machine new
+/// scripts, ports, paths and users are routine, and a baseline has to know that.
+pub(super) fn first_ever(n: u32) -> Act {
+    match n % 4 {
+        0 => Act::NewScript(word(n)),
+        1 => Act::NewPort(20_000 + (n as u16 * 7) % 12_000),
+        2 => Act::NewPath(word(n)),
+        _ => Act::NewUser(3_000 + n),
+    }
+}
+
+/// Twenty-four ordinary first-evers, none of which `first_ever(n)` makes for n < 1000, and the unusual things among them.
 pub(super) fn all() -> Vec<Act> {
-    use Act::*;
-    vec![
-        NewScript("inventory.sh", "ls /usr/share | wc -l > /dev/null; cat /etc/hostname > /dev/null\n"),
-        NewPort(18081),
-        NewPath("stage-blue"),
-        NewUser(1002),
-        NewScript("certcheck.sh", "date +%s > /dev/null; expr 1 + 2 > /dev/null\n"),
-        NewPort(16379),
-        NewPath("qa-helpers"),
-        WebShell(14444),
-        NewUser(1003),
-        NewScript("quota.sh", "du -s \"$0\" | cut -f1 > /dev/null\n"),
-        NewPort(15672),
-        NewPath("rollout"),
-        NewUser(2001),
-        NewScript("motd.sh", "uname -r | tr a-z A-Z > /dev/null\n"),
-        MemoryFile,
-        NewPort(19200),
-        NewPath("canary"),
-        NewUser(2002),
-        NewScript("spool.sh", "printf '%s\\n' a b | sort -r > /dev/null; sleep 0.01\n"),
-        NewPort(18443),
-        NewPath("hotfix"),
-        NewUser(110),
-        WebDownload(14445),
-        NewScript("audit.sh", "cut -d: -f7 /etc/passwd | sort -u > /dev/null\n"),
-        NewPort(11211),
-        NewPath("smoke"),
-        NewUser(111),
-    ]
+    let mut acts: Vec<Act> = (1000..1024).map(first_ever).collect();
+    acts.insert(7, Act::WebShell(14_444));
+    acts.insert(14, Act::MemoryFile);
+    acts.insert(21, Act::WebDownload(14_445));
+    acts
+}
+
+/// A pronounceable name for a number, without digits: names with digits are alike to the model.
+fn word(mut n: u32) -> String {
+    const SYLLABLES: [&str; 10] = ["ko", "mi", "ru", "ta", "no", "pel", "sy", "lor", "vi", "zan"];
+    let mut word = String::new();
+    loop {
+        word.push_str(SYLLABLES[(n % 10) as usize]);
+        n /= 10;
+        if n == 0 {
+            return word;
+        }
+    }
+}
+
+/// What a new script does: plain tools, two of them.
+fn script_body(n: usize) -> String {
+    const TOOLS: [&str; 12] = [
+        "ls /usr/share | wc -l",
+        "cat /etc/hostname",
+        "date +%s",
+        "expr 1 + 2",
+        "du -s /etc/hostname",
+        "uname -r",
+        "tr a-z A-Z < /etc/hostname",
+        "printf x | md5sum",
+        "cut -d: -f7 /etc/passwd | uniq",
+        "stat /etc/hostname",
+        "basename /etc/hostname",
+        "seq 3 | tac",
+    ];
+    format!("{} > /dev/null\n{} > /dev/null\n", TOOLS[n % 12], TOOLS[(n / 5 + 4) % 12])
 }
 
 impl Act {
     /// Does it; the answer is its line in the plan.
     pub(super) fn perform(self, stage: &Stage, services: &Services) -> Result<Value> {
         let (label, kind, pid) = match self {
-            Self::NewScript(name, body) => {
-                stage.write_script(&stage.script(name), body)?;
-                (format!("new script {name}"), "first-ever", finish(jobs::cron(stage, name, 1000)?)?)
+            Self::NewScript(name) => {
+                let script = format!("{name}.sh");
+                stage
+                    .write_script(&stage.script(&script), &script_body(name.len() + usize::from(name.as_bytes()[0])))?;
+                (format!("new script {script}"), "first-ever", finish(jobs::cron(stage, &script, 1000)?)?)
             }
             Self::NewPort(port) => (format!("new port {port}"), "first-ever", new_port(stage, port)?),
-            Self::NewPath(name) => (format!("new path {name}"), "first-ever", new_path(stage, name)?),
+            Self::NewPath(name) => (format!("new path {name}"), "first-ever", new_path(stage, &name)?),
             Self::NewUser(user) => {
                 (format!("new user {user}"), "first-ever", finish(jobs::cron(stage, "report.sh", user)?)?)
             }

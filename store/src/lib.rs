@@ -1,1 +1,48 @@
-//! Parquet writing and reading: layout, tables, sidecars and findings.
+//! Parquet writing and reading: layout, tables, sidecars, findings and the manifest.
+//!
+//! Every file is written under a temporary name, made durable and renamed when whole, so a reader sees either all of
+//! a file or none of it. Names and schemas are those of `docs/contracts.md` §2–§4.
+
+mod discover;
+mod error;
+mod findings;
+mod guard;
+mod layout;
+mod manifest;
+mod properties;
+mod read;
+mod sidecar;
+mod whole;
+mod writer;
+
+pub use discover::{Source, discover};
+pub use error::{Lost, StoreError, WriteError};
+pub use findings::{
+    Finding, FindingReason, FindingRow, StoredFindings, finding_id, findings_schema, read_all_findings, read_findings,
+    write_findings,
+};
+pub use layout::{day_text, file_name, hour_of, stamp, table_folder, time_text};
+pub use manifest::{InputDone, InputSkipped, Manifest, Run};
+pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
+pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
+pub use whole::{ensure_folder, file_sha256};
+pub use writer::{Finished, Placed, TableWriter, WriterOptions};
+
+/// Footer key of the schema version.
+pub const META_SCHEMA_VERSION: &str = "ebbline.schema_version";
+/// Footer key of the table name.
+pub const META_TABLE: &str = "ebbline.table";
+/// Footer key of the host name.
+pub const META_HOST: &str = "ebbline.host";
+/// Footer key of the boot id.
+pub const META_BOOT_ID: &str = "ebbline.boot_id";
+/// Footer key of the baseline id (sidecars and findings).
+pub const META_BASELINE: &str = "ebbline.baseline";
+/// Footer key of the SHA-256 of the scored file (sidecars).
+pub const META_SOURCE_DIGEST: &str = "ebbline.source_digest";
+
+/// Bits from their stored form, units of 1/1024; exact below 2^24.
+#[must_use]
+pub fn bits_f32(q10: u32) -> f32 {
+    q10 as f32 / 1024.0
+}

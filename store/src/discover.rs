@@ -1,0 +1,159 @@
+//! From what people name on the command line to files with a path relative to their archive.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+
+/// A folder nested deeper than this is a loop of links or a mistake.
+const DEPTH: usize = 32;
+
+/// One file to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path relative to its archive, with `/` between parts; it names the sidecar.
+    pub relative: String,
+}
+
+/// The Parquet files among and below `sources`, sorted by relative path. Hidden and temporary files are left out, and so
+/// are folders of sidecars and findings. A file named outright is taken whatever its name.
+///
+/// # Errors
+/// When a source is missing or unreadable, when nothing is found, or when two files have the same relative path.
+pub fn discover<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError> {
+    let mut files = Vec::new();
+    for source in sources {
+        let root = source.as_ref();
+        let meta = fs::metadata(root).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Missing(root.into()),
+            _ => StoreError::read(root, &error),
+        })?;
+        if meta.is_dir() {
+            walk(root, DEPTH, &mut |path| files.push(located(path, root)))?;
+        } else {
+            let folder = root.parent().unwrap_or(Path::new(""));
+            files.push(located(root.into(), folder));
+        }
+    }
+    let mut files = without_doubles(files)?;
+    if files.is_empty() {
+        let names: Vec<_> = sources.iter().map(|s| s.as_ref().display().to_string()).collect();
+        return Err(StoreError::NothingFound(names.join(", ")));
+    }
+    files.sort_by(|a, b| a.relative.cmp(&b.relative));
+    Ok(files)
+}
+
+fn walk(folder: &Path, depth: usize, found: &mut dyn FnMut(PathBuf)) -> Result<(), StoreError> {
+    let listing = fs::read_dir(folder).map_err(|e| StoreError::read(folder, &e))?;
+    let mut paths = Vec::new();
+    for entry in listing {
+        paths.push(entry.map_err(|e| StoreError::read(folder, &e))?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default();
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if path.is_dir() {
+            if depth > 0 && !is_result_folder(&path) {
+                walk(&path, depth - 1, found)?;
+            }
+        } else if matches!(path.extension().and_then(OsStr::to_str), Some("parquet" | "pq")) {
+            found(path);
+        }
+    }
+    Ok(())
+}
+
+/// `scores/` and `findings/` hold one folder per baseline id: results, not sources.
+fn is_result_folder(folder: &Path) -> bool {
+    let is_id = |name: &OsStr| name.len() == 16 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
+    matches!(folder.file_name().and_then(OsStr::to_str), Some("scores" | "findings"))
+        && fs::read_dir(folder).is_ok_and(|mut list| list.all(|e| e.is_ok_and(|e| is_id(&e.file_name()))))
+}
+
+/// The path relative to the archive: from the table on when the folders follow the archive's layout, else relative to
+/// the source.
+fn located(path: PathBuf, root: &Path) -> Source {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let relative = match parts.as_slice() {
+        [.., table, day, host, name] if day.starts_with("day=") && host.starts_with("host=") => {
+            [table.as_str(), day, host, name].join("/")
+        }
+        _ => {
+            let below = path.strip_prefix(root).unwrap_or(&path);
+            below.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
+        }
+    };
+    Source { path, relative }
+}
+
+/// A file that was named twice is read once; different files must not share a relative path.
+fn without_doubles(files: Vec<Source>) -> Result<Vec<Source>, StoreError> {
+    let mut seen: HashMap<String, PathBuf> = HashMap::new();
+    let mut kept = Vec::with_capacity(files.len());
+    for file in files {
+        match seen.get(&file.relative) {
+            None => {
+                seen.insert(file.relative.clone(), file.path.clone());
+                kept.push(file);
+            }
+            Some(first) if same_file(first, &file.path) => {}
+            Some(first) => {
+                let first = first.clone();
+                return Err(StoreError::Collision { relative: file.relative, first, second: file.path });
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(root: &Path, relative: &str) {
+        let path = root.join(relative);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"x").unwrap();
+    }
+
+    fn names(sources: &[PathBuf]) -> Vec<String> {
+        discover(sources).unwrap().into_iter().map(|s| s.relative).collect()
+    }
+
+    #[test]
+    fn takes_parquet_and_leaves_the_rest() {
+        let root = tempfile::tempdir().unwrap();
+        let file = "process/day=2026-11-21/host=a/20261121T140000Z-000001.parquet";
+        for name in [file, "x/half.parquet.tmp", ".hidden/a.parquet", "notes.txt", "x/b.parquet"] {
+            touch(root.path(), name);
+        }
+        touch(root.path(), "scores/0123456789abcdef/x/b.parquet");
+        touch(root.path(), "findings/0123456789abcdef/all.parquet");
+        assert_eq!(names(&[root.path().into()]), [file, "x/b.parquet"]);
+        // The same file by another road keeps its name, and is read once.
+        assert_eq!(names(&[root.path().join("process/day=2026-11-21"), root.path().join(file)]), [file]);
+    }
+
+    #[test]
+    fn refuses_what_is_not_there() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(matches!(discover(&[root.path().join("no")]), Err(StoreError::Missing(_))));
+        assert!(matches!(discover(&[root.path()]), Err(StoreError::NothingFound(_))));
+        touch(root.path(), "a/x.parquet");
+        touch(root.path(), "b/x.parquet");
+        let both = [root.path().join("a"), root.path().join("b")];
+        assert!(matches!(discover(&both), Err(StoreError::Collision { .. })));
+    }
+}

@@ -1,0 +1,77 @@
+//! Names of archive files: `TABLE/day=YYYY-MM-DD/host=NAME/START-SEQUENCE.parquet`, all in UTC.
+
+use jiff::Timestamp;
+
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// UTC hour since the epoch that a time in nanoseconds falls in.
+#[must_use]
+pub fn hour_of(time_ns: i64) -> i64 {
+    time_ns.div_euclid(HOUR_NS)
+}
+
+fn timestamp(time_ns: i64) -> Timestamp {
+    // Every i64 of nanoseconds (years 1677 to 2262) is inside jiff's range.
+    Timestamp::from_nanosecond(i128::from(time_ns)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// `2026-11-21`.
+#[must_use]
+pub fn day_text(time_ns: i64) -> String {
+    timestamp(time_ns).strftime("%Y-%m-%d").to_string()
+}
+
+/// `2026-11-21 14:00:05`, UTC, for people.
+#[must_use]
+pub fn time_text(time_ns: i64) -> String {
+    timestamp(time_ns).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `20261121T140005Z`, the start of a file name.
+#[must_use]
+pub fn stamp(time_ns: i64) -> String {
+    timestamp(time_ns).strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// Folder of a table, day and host, relative to the archive.
+#[must_use]
+pub fn table_folder(table: &str, time_ns: i64, host: &str) -> String {
+    format!("{}/day={}/host={}", safe(table), day_text(time_ns), safe(host))
+}
+
+/// File name for the time of the first row and a sequence number.
+#[must_use]
+pub fn file_name(time_ns: i64, sequence: u32) -> String {
+    format!("{}-{sequence:06}.parquet", stamp(time_ns))
+}
+
+/// A host name is outside input: nothing in it may leave its folder or hide it.
+fn safe(name: &str) -> String {
+    let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let text: String = name.chars().take(200).map(|c| if keep(c) { c } else { '_' }).collect();
+    match text.strip_prefix('.') {
+        Some(rest) => format!("_{rest}"),
+        None if text.is_empty() => "_".to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_contract() {
+        let time = 1_795_269_605_123_456_789; // 2026-11-21 14:00:05 UTC
+        assert_eq!(table_folder("process", time, "web1"), "process/day=2026-11-21/host=web1");
+        assert_eq!(file_name(time, 1), "20261121T140005Z-000001.parquet");
+        assert_eq!(hour_of(-1), -1);
+    }
+
+    #[test]
+    fn a_host_name_stays_in_its_folder() {
+        assert_eq!(safe("../../etc"), "_._.._etc");
+        assert_eq!(safe("a/b"), "a_b");
+        assert_eq!(safe(""), "_");
+    }
+}

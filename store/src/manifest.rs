@@ -1,0 +1,121 @@
+//! `manifest.json`: what was run, when, on what, and what became of every input. The only place for facts that differ
+//! between equal results.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{StoreError, one_line};
+use crate::whole::{WholeFile, ensure_folder};
+
+/// Older runs are dropped beyond this many.
+const KEPT_RUNS: usize = 100;
+
+/// All runs that wrote to a folder, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The runs.
+    pub runs: Vec<Run>,
+}
+
+/// One run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// What ran, for example `score`.
+    pub command: String,
+    /// Start, RFC 3339, UTC.
+    pub started: String,
+    /// Wall time.
+    pub wall_seconds: f64,
+    /// Program version.
+    pub version: String,
+    /// Baseline id.
+    pub baseline: String,
+    /// `cpu` or `gpu`.
+    pub backend: String,
+    /// The device in words.
+    pub device: String,
+    /// Why this backend, when it was chosen by `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<String>,
+    /// Units rarer than one in this many are findings.
+    pub rarer_than: f64,
+    /// Rows scored.
+    pub rows: u64,
+    /// Findings written.
+    pub findings: u64,
+    /// Cumulative counters of the work, by stage, where it was done.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub work: std::collections::BTreeMap<String, u64>,
+    /// Inputs that were scored.
+    pub inputs_done: Vec<InputDone>,
+    /// Inputs that were not, and why.
+    pub inputs_skipped: Vec<InputSkipped>,
+}
+
+/// An input that was scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputDone {
+    /// Path relative to the archive.
+    pub path: String,
+    /// Its table.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// An input that was not scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputSkipped {
+    /// Path as given.
+    pub path: String,
+    /// One line.
+    pub reason: String,
+}
+
+impl Manifest {
+    /// The manifest of the folder `out`; an empty one if there is none yet.
+    ///
+    /// # Errors
+    /// When it is unreadable or not a manifest.
+    pub fn load(out: &Path) -> Result<Self, StoreError> {
+        let path = path_of(out);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(StoreError::read(&path, &error)),
+        };
+        serde_json::from_slice(&text).map_err(|e| StoreError::damaged(&path, format!("not a manifest: {e}")))
+    }
+
+    /// Adds a run to the manifest of `out`.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`], or [`StoreError::Write`].
+    pub fn append(out: &Path, run: Run) -> Result<(), StoreError> {
+        let mut manifest = Self::load(out)?;
+        manifest.runs.push(run);
+        let surplus = manifest.runs.len().saturating_sub(KEPT_RUNS);
+        manifest.runs.drain(..surplus);
+        manifest.save(out)
+    }
+
+    fn save(&self, out: &Path) -> Result<(), StoreError> {
+        ensure_folder(out)?;
+        let path = path_of(out);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|e| StoreError::Write { path: path.clone(), why: one_line(&e.to_string()) })?;
+        let write = || {
+            let mut whole = WholeFile::replace(&path)?;
+            whole.write_all(text.as_bytes())?;
+            whole.write_all(b"\n")?;
+            whole.commit()
+        };
+        write().map(|_| ()).map_err(|e| StoreError::write(&path, &e))
+    }
+}
+
+fn path_of(out: &Path) -> PathBuf {
+    out.join("manifest.json")
+}

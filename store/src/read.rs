@@ -1,0 +1,280 @@
+//! Reading archive files, ours and those of other programs.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use arrow_select::concat::concat_batches;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+
+use crate::error::StoreError;
+use crate::guard::guarded;
+use crate::{META_SCHEMA_VERSION, META_TABLE};
+
+/// Rows of a batch unless asked otherwise.
+pub const DEFAULT_BATCH_ROWS: usize = 8_192;
+
+const MAGIC: &[u8; 4] = b"PAR1";
+
+/// A Parquet file whose footer has been read and checked.
+#[derive(Debug)]
+pub struct ArchiveFile {
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    table: Option<String>,
+    rows: u64,
+}
+
+impl ArchiveFile {
+    /// Opens a file, reads its footer and checks schema version and, for Ebbline's own tables, the column types.
+    ///
+    /// # Errors
+    /// Unreadable, empty, not Parquet, truncated, damaged, of another schema version, or with a missing or wrong column.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
+        check_frame(path, &mut file)?;
+        let loaded = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()));
+        let metadata =
+            loaded.map_err(|e| StoreError::damaged(path, e))?.map_err(|e| StoreError::damaged(path, e.to_string()))?;
+        let rows = u64::try_from(metadata.metadata().file_metadata().num_rows())
+            .map_err(|_| StoreError::damaged(path, "the footer gives a negative number of rows"))?;
+        let mut this = Self { path: path.into(), file, metadata, table: None, rows };
+        this.check_version()?;
+        this.table = match this.footer(META_TABLE) {
+            Some(table) => {
+                this.check_types(&table)?;
+                Some(table)
+            }
+            None => table_of_schema(this.schema()).map(str::to_owned),
+        };
+        Ok(this)
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Table: from the footer, else from the columns, else unknown.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Columns and their types.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    /// Value of a key of the footer's metadata.
+    #[must_use]
+    pub fn footer(&self, key: &str) -> Option<String> {
+        let entries = self.metadata.metadata().file_metadata().key_value_metadata()?;
+        entries.iter().find(|entry| entry.key == key)?.value.clone()
+    }
+
+    /// Batches of at most `batch_rows` rows of the named columns, in the file's column order.
+    ///
+    /// # Errors
+    /// When a column is missing; each batch can fail as damaged.
+    pub fn batches(&self, columns: &[&str], batch_rows: usize) -> Result<Batches, StoreError> {
+        self.reader(columns, batch_rows, None, self.rows)
+    }
+
+    /// The named columns of the given rows, which must rise.
+    ///
+    /// # Errors
+    /// As for [`ArchiveFile::batches`], and when the file has fewer rows.
+    pub fn read_rows(&self, columns: &[&str], rows: &[u64]) -> Result<RecordBatch, StoreError> {
+        if let Some(row) = rows.last().filter(|row| **row >= self.rows) {
+            let why = format!("row {row} asked for, the file has {} (rows count from 0)", self.rows);
+            return Err(StoreError::Read { path: self.path.clone(), why });
+        }
+        let ranges = rows.iter().map(|row| *row as usize..*row as usize + 1);
+        let selection = RowSelection::from_consecutive_ranges(ranges, self.rows as usize);
+        let batches = self.reader(columns, DEFAULT_BATCH_ROWS, Some(selection), rows.len() as u64)?;
+        let schema = batches.schema();
+        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        concat_batches(&schema, &batches).map_err(|e| StoreError::damaged(&self.path, e.to_string()))
+    }
+
+    fn reader(
+        &self,
+        columns: &[&str],
+        batch_rows: usize,
+        selection: Option<RowSelection>,
+        expected: u64,
+    ) -> Result<Batches, StoreError> {
+        let mask = self.projection(columns)?;
+        let file = self.file.try_clone().map_err(|e| StoreError::read(&self.path, &e))?;
+        let built = guarded(|| {
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+                .with_batch_size(batch_rows)
+                .with_projection(mask);
+            match selection {
+                Some(selection) => builder.with_row_selection(selection).build(),
+                None => builder.build(),
+            }
+        });
+        match built {
+            Ok(Ok(reader)) => Ok(Batches { path: self.path.clone(), reader, expected, seen: 0, ended: false }),
+            Ok(Err(error)) => Err(StoreError::damaged(&self.path, error.to_string())),
+            Err(panic) => Err(StoreError::damaged(&self.path, panic)),
+        }
+    }
+
+    fn projection(&self, columns: &[&str]) -> Result<ProjectionMask, StoreError> {
+        let mut roots = Vec::with_capacity(columns.len());
+        for column in columns {
+            roots.push(self.schema().index_of(column).map_err(|_| self.missing(column, self.table.as_deref()))?);
+        }
+        Ok(ProjectionMask::roots(self.metadata.parquet_schema(), roots))
+    }
+
+    fn missing(&self, column: &str, table: Option<&str>) -> StoreError {
+        let table = table.unwrap_or("of this command").to_owned();
+        StoreError::MissingColumn { path: self.path.clone(), column: column.into(), table }
+    }
+
+    fn check_version(&self) -> Result<(), StoreError> {
+        let wanted = events::SCHEMA_VERSION.to_string();
+        match self.footer(META_SCHEMA_VERSION) {
+            Some(found) if found != wanted => {
+                Err(StoreError::SchemaVersion { path: self.path.clone(), found, wanted })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A file that says it holds one of our tables must hold all of its columns, with their types.
+    fn check_types(&self, table: &str) -> Result<(), StoreError> {
+        let Some(wanted) = own_schema(table) else { return Ok(()) };
+        for field in wanted.fields() {
+            let found =
+                self.schema().field_with_name(field.name()).map_err(|_| self.missing(field.name(), Some(table)))?;
+            if found.data_type() != field.data_type() {
+                return Err(StoreError::WrongType {
+                    path: self.path.clone(),
+                    column: field.name().clone(),
+                    found: found.data_type().to_string(),
+                    wanted: field.data_type().to_string(),
+                    table: table.into(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Batches of a file; a batch that cannot be decoded is an error that names the file and ends the iteration.
+pub struct Batches {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    expected: u64,
+    seen: u64,
+    ended: bool,
+}
+
+impl Batches {
+    /// Schema of the batches.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        arrow_array::RecordBatchReader::schema(&self.reader)
+    }
+
+    /// At the end, the rows must be as many as the footer promised: a row that is missing has no score.
+    fn end(&mut self) -> Option<Result<RecordBatch, StoreError>> {
+        self.ended = true;
+        (self.seen != self.expected).then(|| {
+            let why = format!("{} rows in the data, {} in the footer", self.seen, self.expected);
+            Err(StoreError::damaged(&self.path, why))
+        })
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let why = match guarded(|| self.reader.next()) {
+            Ok(None) => return self.end(),
+            Ok(Some(Ok(batch))) => {
+                self.seen += batch.num_rows() as u64;
+                return Some(Ok(batch));
+            }
+            Ok(Some(Err(error))) => error.to_string(),
+            Err(panic) => panic,
+        };
+        self.ended = true;
+        Some(Err(StoreError::damaged(&self.path, why)))
+    }
+}
+
+/// What the first and last bytes tell, before a decoder is asked.
+fn check_frame(path: &Path, file: &mut File) -> Result<(), StoreError> {
+    let io = |e: std::io::Error| StoreError::read(path, &e);
+    let meta = file.metadata().map_err(io)?;
+    if meta.is_dir() {
+        return Err(StoreError::Read { path: path.into(), why: "it is a folder".into() });
+    }
+    if meta.len() == 0 {
+        return Err(StoreError::Empty(path.into()));
+    }
+    let truncated = |why: &str| StoreError::Truncated { path: path.into(), why: why.into() };
+    let mut head = [0; 4];
+    let short = file.read_exact(&mut head).is_err();
+    if short || &head != MAGIC {
+        return Err(StoreError::NotParquet(path.into()));
+    }
+    if meta.len() < 12 {
+        return Err(truncated("it holds no footer"));
+    }
+    let mut tail = [0; 8];
+    file.seek(SeekFrom::End(-8)).map_err(io)?;
+    file.read_exact(&mut tail).map_err(io)?;
+    let (length, magic) = tail.split_at(4);
+    if magic != MAGIC {
+        return Err(truncated("the footer at its end is missing"));
+    }
+    let length = u32::from_le_bytes(length.try_into().unwrap_or_default());
+    if u64::from(length) > meta.len() - 12 {
+        return Err(truncated("its footer is larger than the file"));
+    }
+    Ok(())
+}
+
+/// The contract's schema of one of Ebbline's tables.
+fn own_schema(table: &str) -> Option<SchemaRef> {
+    match table {
+        events::PROCESS => Some(events::process_schema()),
+        events::CONNECTION => Some(events::connection_schema()),
+        events::HEARTBEAT => Some(events::heartbeat_schema()),
+        _ => None,
+    }
+}
+
+/// A file without our metadata, for example rewritten by another program, is known by the columns that never are null.
+fn table_of_schema(schema: &Schema) -> Option<&'static str> {
+    [events::PROCESS, events::CONNECTION, events::HEARTBEAT].into_iter().find(|table| {
+        own_schema(table).is_some_and(|wanted| {
+            wanted.fields().iter().filter(|f| !f.is_nullable()).all(|f| schema.index_of(f.name()).is_ok())
+        })
+    })
+}

@@ -1,0 +1,149 @@
+//! A file that appears whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::StoreError;
+
+/// Writes under a temporary name and hashes on the way; [`WholeFile::commit`] makes it durable and gives it its name.
+/// Dropped without commit, it leaves nothing.
+pub(crate) struct WholeFile {
+    file: File,
+    tmp: PathBuf,
+    path: PathBuf,
+    hash: Sha256,
+    bytes: u64,
+    done: bool,
+}
+
+impl WholeFile {
+    /// A new file at `path`, which must not exist; the temporary name is `path` + `.tmp`.
+    pub(crate) fn create_new(path: &Path) -> io::Result<Self> {
+        if path.exists() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        Self::at(path, suffixed(path, ".tmp"))
+    }
+
+    /// A file that takes the place of `path` when committed. The temporary name holds the process id, so that two
+    /// programs that write the same result do not mix.
+    pub(crate) fn replace(path: &Path) -> io::Result<Self> {
+        let tmp = suffixed(path, &format!(".{}.tmp", std::process::id()));
+        let _ = fs::remove_file(&tmp); // left by a dead process that had our id
+        Self::at(path, tmp)
+    }
+
+    fn at(path: &Path, tmp: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(&tmp)?;
+        Ok(Self { file, tmp, path: path.into(), hash: Sha256::new(), bytes: 0, done: false })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Durable, renamed, and the folder durable too. Returns size and SHA-256 in hex.
+    pub(crate) fn commit(mut self) -> io::Result<(u64, String)> {
+        self.file.sync_all()?;
+        fs::rename(&self.tmp, &self.path)?;
+        self.done = true;
+        if let Some(folder) = self.path.parent()
+            && let Err(error) = sync_folder(folder)
+        {
+            let _ = fs::remove_file(&self.path); // reported as lost, so it must not be there
+            return Err(error);
+        }
+        Ok((self.bytes, hex(&std::mem::take(&mut self.hash).finalize())))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = fs::remove_file(&self.tmp);
+        }
+    }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// Makes sure that the folder `root` exists. Its parent must exist: a mistyped path is not quietly created.
+///
+/// # Errors
+/// [`StoreError::Write`] naming the folder.
+pub fn ensure_folder(root: &Path) -> Result<(), StoreError> {
+    match fs::create_dir(root) {
+        Ok(()) => {}
+        Err(_) if root.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(StoreError::Write { path: root.into(), why: "it is a file, not a folder".into() });
+        }
+        Err(error) => return Err(StoreError::write(root, &error)),
+    }
+    Ok(())
+}
+
+/// Folders below `root` (which is made too, but not its parent), each durable in its parent.
+pub(crate) fn make_folders(root: &Path, relative: &Path) -> Result<PathBuf, StoreError> {
+    ensure_folder(root)?;
+    let mut folder = root.to_path_buf();
+    for part in relative.components() {
+        let parent = folder.clone();
+        folder.push(part);
+        match fs::create_dir(&folder) {
+            Ok(()) => sync_folder(&parent).map_err(|e| StoreError::write(&parent, &e))?,
+            Err(_) if folder.is_dir() => {}
+            Err(error) => return Err(StoreError::write(&folder, &error)),
+        }
+    }
+    Ok(folder)
+}
+
+/// SHA-256 of a file, in hex.
+///
+/// # Errors
+/// [`StoreError::Read`] naming the file.
+pub fn file_sha256(path: &Path) -> Result<String, StoreError> {
+    let mut file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(|e| StoreError::read(path, &e))? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}

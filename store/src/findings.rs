@@ -174,9 +174,8 @@ pub fn read_all_findings(out: &Path) -> Result<Vec<Finding>, StoreError> {
         }
     }
     let mut findings: Vec<Finding> = latest.into_values().collect();
-    findings.sort_by(|a, b| {
-        b.log2_n.total_cmp(&a.log2_n).then(b.bits.total_cmp(&a.bits)).then_with(|| a.id.cmp(&b.id))
-    });
+    findings
+        .sort_by(|a, b| b.log2_n.total_cmp(&a.log2_n).then(b.bits.total_cmp(&a.bits)).then_with(|| a.id.cmp(&b.id)));
     Ok(findings)
 }
 

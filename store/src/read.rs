@@ -153,9 +153,7 @@ impl ArchiveFile {
     fn check_version(&self) -> Result<(), StoreError> {
         let wanted = events::SCHEMA_VERSION.to_string();
         match self.footer(META_SCHEMA_VERSION) {
-            Some(found) if found != wanted => {
-                Err(StoreError::SchemaVersion { path: self.path.clone(), found, wanted })
-            }
+            Some(found) if found != wanted => Err(StoreError::SchemaVersion { path: self.path.clone(), found, wanted }),
             _ => Ok(()),
         }
     }

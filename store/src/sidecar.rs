@@ -54,12 +54,7 @@ impl SidecarWriter {
     ///
     /// # Errors
     /// [`StoreError::Write`] naming the path.
-    pub fn create<S: AsRef<str>>(
-        out: &Path,
-        baseline: &str,
-        relative: &str,
-        views: &[S],
-    ) -> Result<Self, StoreError> {
+    pub fn create<S: AsRef<str>>(out: &Path, baseline: &str, relative: &str, views: &[S]) -> Result<Self, StoreError> {
         let path = sidecar_path(out, baseline, relative);
         let below = Path::new("scores").join(baseline).join(relative);
         make_folders(out, below.parent().unwrap_or(Path::new("")))?;

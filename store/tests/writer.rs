@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
-use store::{ArchiveFile, TableWriter, WriterOptions, discover};
+use ebbline_store as store;
+use ebbline_store::{ArchiveFile, TableWriter, WriterOptions, discover};
 
 const HOUR: i64 = 3_600_000_000_000;
 const START: i64 = 494_800 * HOUR; // a full hour in June 2026
@@ -63,7 +64,8 @@ fn a_batch_is_split_at_hours_and_every_row_is_where_it_was_said_to_be() {
         for run in placed {
             assert_eq!(run.offset, next, "the runs cover the batch in order");
             next += run.rows;
-            let rows = (0..run.rows).map(|i| (run.relative.to_string(), run.first_row + i as u64, times[run.offset + i]));
+            let rows =
+                (0..run.rows).map(|i| (run.relative.to_string(), run.first_row + i as u64, times[run.offset + i]));
             said.extend(rows);
         }
         assert_eq!(next, times.len());

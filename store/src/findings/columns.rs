@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow_array::TimestampNanosecondArray;
 use arrow_array::builder::{
     ArrayBuilder, Float32Builder, ListBuilder, StringBuilder, StructBuilder, UInt32Builder, UInt64Builder,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int32Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, DictionaryArray, Float32Array, RecordBatch, StringArray, StructArray};
-use arrow_array::TimestampNanosecondArray;
 use arrow_schema::{ArrowError, DataType, Field, Fields, SchemaRef};
 
 use super::{Finding, FindingReason, FindingRow};
@@ -29,18 +29,16 @@ pub(super) fn row_fields() -> Fields {
 }
 
 pub(super) fn to_batch(schema: &SchemaRef, findings: &[Finding]) -> Result<RecordBatch, ArrowError> {
-    let text = |of: fn(&Finding) -> &str| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(findings.iter().map(of)))
-    };
+    let text =
+        |of: fn(&Finding) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(findings.iter().map(of))) };
     let words = |of: fn(&Finding) -> &str| -> ArrayRef {
         Arc::new(findings.iter().map(of).collect::<DictionaryArray<Int32Type>>())
     };
     let times = |of: fn(&Finding) -> i64| -> ArrayRef {
         Arc::new(TimestampNanosecondArray::from_iter_values(findings.iter().map(of)).with_timezone("UTC"))
     };
-    let floats = |of: fn(&Finding) -> f32| -> ArrayRef {
-        Arc::new(Float32Array::from_iter_values(findings.iter().map(of)))
-    };
+    let floats =
+        |of: fn(&Finding) -> f32| -> ArrayRef { Arc::new(Float32Array::from_iter_values(findings.iter().map(of))) };
     let actions: StringArray = findings.iter().map(|f| f.action.as_deref()).collect();
     let columns = vec![
         text(|f| &f.id),
@@ -59,7 +57,12 @@ pub(super) fn to_batch(schema: &SchemaRef, findings: &[Finding]) -> Result<Recor
     RecordBatch::try_new(schema.clone(), columns)
 }
 
-fn lists<T>(fields: Fields, findings: &[Finding], of: fn(&Finding) -> &[T], put: fn(&mut StructBuilder, &T)) -> ArrayRef {
+fn lists<T>(
+    fields: Fields,
+    findings: &[Finding],
+    of: fn(&Finding) -> &[T],
+    put: fn(&mut StructBuilder, &T),
+) -> ArrayRef {
     let item = Arc::new(Field::new_list_field(DataType::Struct(fields.clone()), false));
     let builders = fields.iter().map(|field| builder(field.data_type())).collect();
     let mut list = ListBuilder::new(StructBuilder::new(fields, builders)).with_field(item);
@@ -83,24 +86,34 @@ fn builder(kind: &DataType) -> Box<dyn ArrayBuilder> {
 }
 
 fn reasons(findings: &[Finding]) -> ArrayRef {
-    lists(reason_fields(), findings, |f| &f.reasons, |to, reason: &FindingReason| {
-        for (at, text) in [&reason.view, &reason.child, &reason.context, &reason.scope].into_iter().enumerate() {
-            field::<StringBuilder>(to, at).append_value(text);
-        }
-        for (at, count) in [reason.n, reason.total, reason.distinct].into_iter().enumerate() {
-            field::<UInt32Builder>(to, 4 + at).append_value(count);
-        }
-        field::<Float32Builder>(to, 7).append_value(reason.bits);
-    })
+    lists(
+        reason_fields(),
+        findings,
+        |f| &f.reasons,
+        |to, reason: &FindingReason| {
+            for (at, text) in [&reason.view, &reason.child, &reason.context, &reason.scope].into_iter().enumerate() {
+                field::<StringBuilder>(to, at).append_value(text);
+            }
+            for (at, count) in [reason.n, reason.total, reason.distinct].into_iter().enumerate() {
+                field::<UInt32Builder>(to, 4 + at).append_value(count);
+            }
+            field::<Float32Builder>(to, 7).append_value(reason.bits);
+        },
+    )
 }
 
 fn rows(findings: &[Finding]) -> ArrayRef {
-    lists(row_fields(), findings, |f| &f.rows, |to, row: &FindingRow| {
-        field::<StringBuilder>(to, 0).append_value(&row.file);
-        field::<UInt64Builder>(to, 1).append_value(row.row);
-        field::<StringBuilder>(to, 2).append_value(&row.table);
-        field::<Float32Builder>(to, 3).append_value(row.bits);
-    })
+    lists(
+        row_fields(),
+        findings,
+        |f| &f.rows,
+        |to, row: &FindingRow| {
+            field::<StringBuilder>(to, 0).append_value(&row.file);
+            field::<UInt64Builder>(to, 1).append_value(row.row);
+            field::<StringBuilder>(to, 2).append_value(&row.table);
+            field::<Float32Builder>(to, 3).append_value(row.bits);
+        },
+    )
 }
 
 fn field<B: ArrayBuilder>(of: &mut StructBuilder, at: usize) -> &mut B {

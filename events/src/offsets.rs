@@ -8,7 +8,7 @@
 pub struct Member {
     /// Name of the structure.
     pub structure: &'static str,
-    /// Path of the member, dots between nested names.
+    /// Path of the member: nested names with dots between, array elements as `[2]` or `[ENUMERATOR]`.
     pub path: &'static str,
 }
 
@@ -46,9 +46,9 @@ offsets! {
     mm_arg_start: "mm_struct", "arg_start";
     mm_arg_end: "mm_struct", "arg_end";
     signal_live: "signal_struct", "live.counter";
-    signal_pids: "signal_struct", "pids";
-    pid_numbers: "pid", "numbers";
-    upid_nr: "upid", "nr";
+    signal_group_exit_code: "signal_struct", "group_exit_code";
+    signal_session: "signal_struct", "pids[PIDTYPE_SID]";
+    pid_nr: "pid", "numbers[0].nr";
     bprm_file: "linux_binprm", "file";
     bprm_filename: "linux_binprm", "filename";
     bprm_interp: "linux_binprm", "interp";

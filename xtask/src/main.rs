@@ -3,6 +3,7 @@
 mod demo;
 mod demo_report;
 mod ebpf;
+mod ebpf_compare;
 mod setup;
 mod shell;
 mod test;

@@ -1,0 +1,88 @@
+//! What the kernel knows of a process.
+
+use crate::maps::{offset, scope};
+use aya_ebpf::helpers::{
+    bpf_probe_read_kernel,
+    generated::{
+        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_task, bpf_ktime_get_boot_ns,
+    },
+};
+use events::{EventType, TaskHead};
+
+/// A pointer into the kernel. It may be stale or null: every read is checked by the kernel and gives zeros if it fails.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Kernel(pub *const u8);
+
+impl Kernel {
+    /// The value `offset` bytes behind the pointer.
+    #[inline(always)]
+    pub fn read<T: bytemuck::Zeroable>(self, offset: usize) -> T {
+        // SAFETY: the helper copies with faults caught; `T` may have any bit pattern that the callers ask for.
+        unsafe { bpf_probe_read_kernel(self.0.wrapping_add(offset).cast::<T>()) }.unwrap_or_else(|_| T::zeroed())
+    }
+
+    /// The pointer `offset` bytes behind the pointer.
+    #[inline(always)]
+    pub fn follow(self, offset: usize) -> Self {
+        Self(self.read::<usize>(offset) as *const u8)
+    }
+}
+
+/// Nanoseconds since boot, suspend included.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: takes nothing, changes nothing.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// The running task. Meaningless in socket callbacks, which run wherever a packet arrives.
+#[inline(always)]
+pub fn current() -> Kernel {
+    // SAFETY: takes nothing, changes nothing.
+    Kernel(unsafe { bpf_get_current_task() } as *const u8)
+}
+
+/// Whether the running task is in the cgroup that the agent watches, or below it.
+#[inline(always)]
+pub fn in_scope() -> bool {
+    let scope = scope();
+    // SAFETY: takes a number, changes nothing.
+    scope.cgroup == 0 || unsafe { bpf_get_current_ancestor_cgroup_id(scope.level as i32) } == scope.cgroup
+}
+
+/// When a process started: its first thread's start, as threads have their own.
+#[inline(always)]
+pub fn start(leader: Kernel) -> u64 {
+    leader.read(offset!(task_start_boottime))
+}
+
+/// Real user id.
+#[inline(always)]
+pub fn uid(task: Kernel) -> u32 {
+    task.follow(offset!(task_cred)).read(offset!(cred_uid))
+}
+
+/// What every process record says of `task`.
+#[inline(always)]
+pub fn head(kind: EventType, task: Kernel) -> TaskHead {
+    let leader = task.follow(offset!(task_group_leader));
+    let parent = leader.follow(offset!(task_real_parent)).follow(offset!(task_group_leader));
+    let session = task.follow(offset!(task_signal)).follow(offset!(signal_session));
+    let cred = task.follow(offset!(task_cred));
+    TaskHead {
+        kind: kind as u16,
+        flags: 0,
+        tgid: task.read(offset!(task_tgid)),
+        time: now(),
+        start: start(leader),
+        parent_start: start(parent),
+        // SAFETY: takes nothing, changes nothing.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        parent_tgid: parent.read(offset!(task_tgid)),
+        session: session.read(offset!(pid_nr)),
+        uid: cred.read(offset!(cred_uid)),
+        gid: cred.read(offset!(cred_gid)),
+        comm: task.read(offset!(task_comm)),
+    }
+}

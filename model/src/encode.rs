@@ -1,10 +1,17 @@
 //! From Arrow columns to codes: each distinct value of a field is transformed and hashed once (docs/model.md §1).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 
-use crate::keys::Pair;
+use crate::keys::{HashKey, Pair};
+use crate::kind::transform::apply;
+use crate::kind::{Kind, Part};
+use crate::lens::{Lens, NO_CLASS};
+use crate::raw::{self, Form, Raw, RawColumn};
 
 /// The unit code of a row that belongs to no unit, because a key column is null.
 pub const NO_UNIT: u32 = u32::MAX;
@@ -74,4 +81,277 @@ pub enum EncodeError {
         /// The row in the batch.
         row: usize,
     },
+}
+
+impl Codes {
+    /// The value of a row as text; null in words.
+    pub fn text(&self, row: usize) -> &str {
+        self.value(row).unwrap_or("(none)")
+    }
+
+    /// The value of a row; `None` is null.
+    pub fn value(&self, row: usize) -> Option<&str> {
+        self.values[self.codes[row] as usize].as_deref()
+    }
+
+    /// The hash of a row's value.
+    #[inline]
+    pub fn hash(&self, row: usize) -> Pair {
+        self.hashes[self.codes[row] as usize]
+    }
+
+    fn check(&self, rows: usize) -> bool {
+        let distinct = self.hashes.len() as u64;
+        self.codes.len() == rows
+            && self.values.len() == self.hashes.len()
+            && (rows == 0 || u64::from(self.codes.iter().fold(0, |most, c| most.max(*c))) < distinct)
+    }
+}
+
+impl EncodedBatch {
+    /// Whether all parts have `rows` rows, codes are in range and there are `fields` fields.
+    pub fn is_consistent(&self, fields: usize) -> bool {
+        let units = self.units.iter().all(|u| {
+            u.codes.len() == self.rows && u.codes.iter().all(|c| *c == NO_UNIT || (*c as usize) < u.keys.len())
+        });
+        units
+            && self.fields.len() == fields
+            && self.fields.iter().chain([&self.host]).all(|c| c.check(self.rows))
+            && self.class.len() == self.rows
+            && self.class.iter().all(|c| *c <= NO_CLASS)
+            && self.time.len() == self.rows
+    }
+}
+
+/// What an encoded column is used for, which says what types it may have.
+#[derive(Clone, Copy)]
+enum Use {
+    Field(Kind, Part),
+    Name,
+}
+
+impl Use {
+    fn accepts(self, form: Form) -> bool {
+        let Use::Field(kind, _) = self else {
+            return !matches!(form, Form::List | Form::Time);
+        };
+        form == Form::Null
+            || match kind {
+                Kind::Path | Kind::Ip | Kind::Text => form == Form::Text,
+                Kind::Cmdline => matches!(form, Form::List | Form::Text),
+                Kind::Port | Kind::User => matches!(form, Form::Int | Form::Text),
+                Kind::Number => form == Form::Int,
+                Kind::Time => form == Form::Time,
+                Kind::Id | Kind::Key => !matches!(form, Form::List | Form::Time),
+            }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Use::Field(Kind::Path | Kind::Ip | Kind::Text, _) => "text",
+            Use::Field(Kind::Cmdline, _) => "a list of text, or text",
+            Use::Field(Kind::Port | Kind::User, _) => "an integer or text",
+            Use::Field(Kind::Number, _) => "an integer",
+            Use::Field(Kind::Time, _) => "a timestamp",
+            Use::Field(Kind::Id | Kind::Key, _) | Use::Name => "text, an integer, a boolean or 16 bytes",
+        }
+    }
+
+    fn apply(self, raw: &Raw) -> Option<String> {
+        match self {
+            Use::Field(kind, part) => apply(kind, part, raw),
+            Use::Name => apply(Kind::Id, Part::Whole, raw),
+        }
+    }
+}
+
+/// A field's distinct values: raw code to code, and each code's hash and value.
+#[derive(Clone, Default)]
+struct Table {
+    codes: Vec<u32>,
+    hashes: Arc<Vec<Pair>>,
+    values: Arc<Vec<Option<String>>>,
+}
+
+impl Table {
+    fn new(raws: &[Raw], of: Use, key: &HashKey) -> Self {
+        let mut known: HashMap<Option<String>, u32> = HashMap::new();
+        let codes = raws
+            .iter()
+            .map(|raw| {
+                let next = known.len() as u32;
+                *known.entry(of.apply(raw)).or_insert(next)
+            })
+            .collect();
+        let mut values: Vec<(Option<String>, u32)> = known.into_iter().collect();
+        values.sort_unstable_by_key(|v| v.1);
+        let values: Vec<Option<String>> = values.into_iter().map(|v| v.0).collect();
+        let hashes = values.iter().map(|v| key.value(v.as_deref())).collect();
+        Self { codes, hashes: Arc::new(hashes), values: Arc::new(values) }
+    }
+
+    fn codes(&self, raw: &[u32]) -> Codes {
+        let codes = raw.iter().map(|c| self.codes[*c as usize]).collect();
+        Codes { codes, hashes: Arc::clone(&self.hashes), values: Arc::clone(&self.values) }
+    }
+}
+
+/// A column of the lens's table and all that reads it.
+struct Column {
+    name: String,
+    uses: Vec<Use>,
+    /// The last dictionary seen, kept alive so that its identity stays its own, and one table per use.
+    dictionary: Option<(ArrayRef, Vec<u32>, Vec<Table>)>,
+}
+
+/// A column of one batch: raw codes, and one table per use.
+struct Read<'a> {
+    codes: Vec<u32>,
+    tables: std::borrow::Cow<'a, [Table]>,
+}
+
+impl Column {
+    fn read<'a>(&'a mut self, array: &dyn Array, key: &HashKey) -> Result<Read<'a>, EncodeError> {
+        let found = array.data_type();
+        let form = raw::form(found);
+        if let Some(of) = self.uses.iter().find(|u| !form.is_some_and(|f| u.accepts(f))) {
+            return Err(EncodeError::Type { column: self.name.clone(), found: found.clone(), expected: of.expected() });
+        }
+        if !matches!(found, DataType::Dictionary(..)) {
+            let RawColumn { codes, values } = raw::read(array);
+            return Ok(Read { codes, tables: self.tables(&values, key).into() });
+        }
+        let entries = array.as_any_dictionary().values();
+        if !self.dictionary.as_ref().is_some_and(|(last, ..)| last.to_data().ptr_eq(&entries.to_data())) {
+            let RawColumn { mut codes, mut values } = raw::read(entries);
+            codes.push(values.len() as u32); // the code of a null key
+            values.push(Raw::Null);
+            let tables = self.tables(&values, key);
+            self.dictionary = Some((Arc::clone(entries), codes, tables));
+        }
+        let Some((_, of_entry, tables)) = &self.dictionary else { unreachable!("filled above") };
+        let null = of_entry.len() - 1;
+        let mut codes = Vec::with_capacity(array.len());
+        raw::dictionary_keys(array, &mut |entry| codes.push(of_entry[entry.map_or(null, |e| e.min(null))]));
+        Ok(Read { codes, tables: tables.into() })
+    }
+
+    fn tables(&self, values: &[Raw], key: &HashKey) -> Vec<Table> {
+        self.uses.iter().map(|of| Table::new(values, *of, key)).collect()
+    }
+}
+
+/// Turns record batches of one table into [`EncodedBatch`]es.
+///
+/// It keeps, per column, the last dictionary and its transformed values: as much again as the largest dictionary seen.
+pub struct Encoder {
+    lens: Lens,
+    key: HashKey,
+    columns: Vec<Column>,
+    /// Per field of the lens, then the host, the class and each unit key column: where it is read.
+    places: Vec<Option<(usize, usize)>>,
+}
+
+impl Encoder {
+    /// An encoder for the lens's table, hashing under `key`.
+    pub fn new(lens: &Lens, key: &HashKey) -> Self {
+        let mut encoder = Self { lens: lens.clone(), key: key.clone(), columns: Vec::new(), places: Vec::new() };
+        for field in lens.fields() {
+            encoder.add(Some(&field.column), Use::Field(field.kind, field.part));
+        }
+        encoder.add(lens.host_column(), Use::Name);
+        encoder.add(lens.class_column(), Use::Name);
+        for column in lens.units().iter().flat_map(|u| &u.key) {
+            encoder.add(Some(column), Use::Name);
+        }
+        encoder
+    }
+
+    fn add(&mut self, column: Option<&str>, of: Use) {
+        let Some(name) = column else {
+            self.places.push(None);
+            return;
+        };
+        let at = self.columns.iter().position(|c| c.name == name).unwrap_or_else(|| {
+            self.columns.push(Column { name: name.to_owned(), uses: Vec::new(), dictionary: None });
+            self.columns.len() - 1
+        });
+        self.columns[at].uses.push(of);
+        self.places.push(Some((at, self.columns[at].uses.len() - 1)));
+    }
+
+    /// Encodes a batch, which may have more columns than the lens reads, in any order.
+    ///
+    /// # Errors
+    /// A column is missing, has a type its kind cannot read, or is a time with nulls.
+    pub fn encode(&mut self, batch: &RecordBatch) -> Result<EncodedBatch, EncodeError> {
+        let rows = batch.num_rows();
+        let time = times(batch, self.lens.time_column())?;
+        let mut reads = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            reads.push(column.read(array(batch, &column.name.clone())?, &self.key)?);
+        }
+        let mut columns = self.places.iter().map(|place| match *place {
+            Some((column, of)) => reads[column].tables[of].codes(&reads[column].codes),
+            None => constant_null(rows, &self.key),
+        });
+        let fields = columns.by_ref().take(self.lens.fields().len()).collect();
+        let host = columns.next().unwrap_or_default();
+        let class = classes(&self.lens, &columns.next().unwrap_or_default());
+        let units = self.lens.units().iter();
+        let units = units.map(|unit| unit_column(columns.by_ref().take(unit.key.len()).collect(), rows)).collect();
+        Ok(EncodedBatch { rows, fields, host, class, time, units })
+    }
+}
+
+fn array<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, EncodeError> {
+    let column = batch.column_by_name(name);
+    column.map(AsRef::as_ref).ok_or_else(|| EncodeError::Missing { column: name.to_owned() })
+}
+
+fn times(batch: &RecordBatch, name: &str) -> Result<Vec<i64>, EncodeError> {
+    let array = array(batch, name)?;
+    let column = name.to_owned();
+    let Some(times) = raw::nanoseconds(array) else {
+        return Err(EncodeError::Type { column, found: array.data_type().clone(), expected: "a timestamp" });
+    };
+    match (0..array.len()).find(|row| array.is_null(*row)) {
+        Some(row) => Err(EncodeError::Null { column, row }),
+        None => Ok(times),
+    }
+}
+
+fn constant_null(rows: usize, key: &HashKey) -> Codes {
+    Codes { codes: vec![0; rows], hashes: Arc::new(vec![key.value(None)]), values: Arc::new(vec![None]) }
+}
+
+fn classes(lens: &Lens, column: &Codes) -> Vec<u8> {
+    let number = |value: &Option<String>| {
+        let at = lens.classes().iter().position(|c| Some(c) == value.as_ref());
+        at.map_or(NO_CLASS, |at| at as u8)
+    };
+    let of_code: Vec<u8> = column.values.iter().map(number).collect();
+    column.codes.iter().map(|c| of_code[*c as usize]).collect()
+}
+
+/// Joins key columns: rows with equal keys get equal codes, rows with a null in any key none.
+fn unit_column(parts: Vec<Codes>, rows: usize) -> UnitColumn {
+    let mut unit = UnitColumn { codes: Vec::with_capacity(rows), keys: Vec::new() };
+    let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
+    let mut tuple = Vec::with_capacity(parts.len());
+    for row in 0..rows {
+        tuple.clear();
+        tuple.extend(parts.iter().map(|p| p.codes[row]));
+        let code = known.get(&tuple).copied().unwrap_or_else(|| {
+            let words: Option<Vec<&str>> = parts.iter().map(|p| p.value(row)).collect();
+            let code = words.map_or(NO_UNIT, |words| {
+                unit.keys.push(words.join("|"));
+                (unit.keys.len() - 1) as u32
+            });
+            known.insert(tuple.clone(), code);
+            code
+        });
+        unit.codes.push(code);
+    }
+    unit
 }

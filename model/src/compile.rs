@@ -1,0 +1,54 @@
+//! From segments to the table that is scored with: a pure function of their set (docs/model.md §3).
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::keys::{FLEET, HashKey, Pair, pair, scoped};
+use crate::segment::{Cell, Segment};
+use crate::snapshot::lay_out;
+
+/// The table of a set of segments of one lens; a segment named twice counts once.
+pub fn compile<'a>(key: &HashKey, segments: impl IntoIterator<Item = &'a Segment>) -> Vec<[u32; 4]> {
+    let by_id: BTreeMap<&str, &Segment> = segments.into_iter().map(|s| (s.id.as_str(), s)).collect();
+    let mut by_host: BTreeMap<Option<&str>, Vec<&Segment>> = BTreeMap::new();
+    for segment in by_id.into_values() {
+        by_host.entry(segment.host.as_deref()).or_default().push(segment);
+    }
+    let mut entries = Vec::new();
+    let mut fleet: Vec<Cell> = Vec::new();
+    for (host, segments) in by_host {
+        let cells = merge(segments.iter().flat_map(|s| s.iter()).collect());
+        emit(&cells, key.value(host), &mut entries);
+        fleet.extend(cells.into_iter().map(|(context, cell, _)| (context, cell, 1)));
+    }
+    emit(&merge(fleet), FLEET, &mut entries);
+    lay_out(entries)
+}
+
+/// Sorts cells and adds up those that are equal.
+pub(crate) fn merge(mut cells: Vec<Cell>) -> Vec<Cell> {
+    cells.par_sort_unstable();
+    cells.dedup_by(|next, kept| {
+        let same = next.0 == kept.0 && next.1 == kept.1;
+        if same {
+            kept.2 = kept.2.saturating_add(next.2);
+        }
+        same
+    });
+    cells
+}
+
+/// Appends the slots of sorted, distinct cells and of their contexts in one scope.
+fn emit(cells: &[Cell], scope: Pair, entries: &mut Vec<[u32; 4]>) {
+    for of_context in cells.chunk_by(|a, b| a.0 == b.0) {
+        let total = of_context.iter().fold(0u32, |sum, c| sum.saturating_add(c.2));
+        let kinds = u32::try_from(of_context.len()).unwrap_or(u32::MAX);
+        let [low, high] = scoped(pair(of_context[0].0), scope);
+        entries.push([low, high, total, kinds]);
+        for (_, cell, n) in of_context {
+            let [low, high] = scoped(pair(*cell), scope);
+            entries.push([low, high, *n, 0]);
+        }
+    }
+}

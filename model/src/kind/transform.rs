@@ -1,0 +1,234 @@
+//! The transforms: from a raw column value to the text that is hashed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::mask::{cut, numbers, numbers_and_addresses};
+use super::{Kind, Part};
+use crate::raw::Raw;
+
+/// Arguments that make up a command line's shape.
+const SHAPE_ARGUMENTS: usize = 6;
+/// Bytes kept of each argument and option name.
+const ARGUMENT_BYTES: usize = 40;
+/// Options kept of a command line.
+const MAX_FLAGS: usize = 16;
+/// Bytes kept of a text's shape.
+const TEXT_BYTES: usize = 120;
+/// Ports from here on are handed out by the system.
+const FIRST_EPHEMERAL: i128 = 32768;
+
+/// Applies a kind's part to a raw value; null stays null.
+pub(crate) fn apply(kind: Kind, part: Part, raw: &Raw) -> Option<String> {
+    let text = || raw.text();
+    Some(match (kind, part) {
+        _ if matches!(raw, Raw::Null) => return None,
+        (Kind::Path, Part::Leaf) => numbers(leaf(&text())),
+        (Kind::Path, Part::Dir) => numbers(dir(&text())),
+        (Kind::Path, Part::Place) => numbers(place(&text())),
+        (Kind::Path, _) => numbers(&text()),
+        (Kind::Cmdline, Part::Flags) => flags(&raw.list()),
+        (Kind::Cmdline, Part::Count) => logbin(raw.list().len() as i128),
+        (Kind::Cmdline, _) => shape(&raw.list()),
+        (Kind::Ip, part) => ip(part, &text()),
+        (Kind::Port, Part::Service) => match raw.int() {
+            Some(port) if port >= FIRST_EPHEMERAL => "ephemeral".to_owned(),
+            _ => text(),
+        },
+        (Kind::Number, _) => raw.int().map_or_else(text, logbin),
+        (Kind::Time, Part::HourOfWeek) => raw.hour().map_or_else(text, hour_of_week),
+        (Kind::Time, _) => raw.hour().map_or_else(text, |h| h.rem_euclid(24).to_string()),
+        (Kind::Text, Part::Shape) => cut(&numbers_and_addresses(&text()), TEXT_BYTES).to_owned(),
+        (Kind::Port | Kind::User | Kind::Text | Kind::Id | Kind::Key, _) => text(),
+    })
+}
+
+fn leaf(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What stands before the last component; `/` for a file in the root, `memfd:` for a memory file, `.` for a bare name.
+fn dir(path: &str) -> &str {
+    if path.starts_with("memfd:") {
+        return "memfd:";
+    }
+    match path.rfind('/') {
+        Some(0) => "/",
+        Some(at) => &path[..at],
+        None => ".",
+    }
+}
+
+/// The first two components of the directory.
+fn place(path: &str) -> &str {
+    let dir = dir(path);
+    let skip = usize::from(dir.starts_with('/'));
+    dir[skip..].match_indices('/').nth(1).map_or(dir, |(at, _)| &dir[..skip + at])
+}
+
+/// The first arguments, masked, cut and joined by spaces; a space inside an argument is escaped.
+fn shape(arguments: &[&str]) -> String {
+    let outline = |a: &&str| cut(&numbers_and_addresses(a), ARGUMENT_BYTES).replace(' ', "\\ ");
+    arguments.iter().take(SHAPE_ARGUMENTS).map(outline).collect::<Vec<_>>().join(" ")
+}
+
+/// The sorted set of option names before `--`, without their values, masked.
+fn flags(arguments: &[&str]) -> String {
+    let mut names: Vec<String> = arguments
+        .iter()
+        .take_while(|a| **a != "--")
+        .filter(|a| a.len() > 1 && a.starts_with('-'))
+        .map(|a| a.split_once('=').map_or(*a, |(name, _)| name))
+        .map(|name| cut(&numbers(name), ARGUMENT_BYTES).to_owned())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(MAX_FLAGS);
+    names.join(" ")
+}
+
+/// Half-octaves: the numbers from 2^(b/2) up to 2^((b+1)/2) share a bin, written as its range.
+fn logbin(number: i128) -> String {
+    let magnitude = number.unsigned_abs().min(u128::from(u64::MAX));
+    let sign = if number < 0 { "-" } else { "" };
+    if magnitude == 0 {
+        return "0".to_owned();
+    }
+    let octave = magnitude.ilog2();
+    let upper_half = magnitude * magnitude >= 1 << (2 * octave + 1);
+    let bin = 2 * octave + u32::from(upper_half);
+    let (low, high) = (bin_start(bin), bin_start(bin + 1) - 1);
+    if low == high { format!("{sign}{low}") } else { format!("{sign}{low}-{high}") }
+}
+
+/// The smallest whole number that is at least 2^(bin/2).
+fn bin_start(bin: u32) -> u128 {
+    let octave = 1 << (bin / 2);
+    if bin.is_multiple_of(2) { octave } else { (octave * octave * 2 - 1).isqrt() + 1 }
+}
+
+fn hour_of_week(hours: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]; // 1970 began on a Thursday
+    let day = DAYS[hours.div_euclid(24).rem_euclid(7) as usize];
+    format!("{day} {}", hours.rem_euclid(24))
+}
+
+fn ip(part: Part, text: &str) -> String {
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return text.to_owned();
+    };
+    match (part, address.to_canonical()) {
+        (Part::Class, IpAddr::V4(a)) => class_v4(a).to_owned(),
+        (Part::Class, IpAddr::V6(a)) => class_v6(a).to_owned(),
+        (Part::Prefix, IpAddr::V4(a)) => format!("{}/24", Ipv4Addr::from_bits(a.to_bits() & !0xFF)),
+        (Part::Prefix, IpAddr::V6(a)) => format!("{}/48", Ipv6Addr::from_bits(a.to_bits() >> 80 << 80)),
+        (_, a) => a.to_string(),
+    }
+}
+
+fn class_v4(a: Ipv4Addr) -> &'static str {
+    let [first, second, ..] = a.octets();
+    match a {
+        _ if a.is_unspecified() => "unspecified",
+        _ if a.is_loopback() => "loopback",
+        _ if a.is_private() => "private",
+        _ if a.is_link_local() => "link-local",
+        _ if a.is_multicast() => "multicast",
+        _ if a.is_broadcast() => "broadcast",
+        _ if a.is_documentation() => "documentation",
+        _ if first == 100 && second & 0xC0 == 64 => "shared",
+        _ if first == 0 || first >= 240 => "reserved",
+        _ => "public",
+    }
+}
+
+fn class_v6(a: Ipv6Addr) -> &'static str {
+    let head = a.segments();
+    match a {
+        _ if a.is_unspecified() => "unspecified",
+        _ if a.is_loopback() => "loopback",
+        _ if a.is_unique_local() => "private",
+        _ if a.is_unicast_link_local() => "link-local",
+        _ if a.is_multicast() => "multicast",
+        _ if head[0] == 0x2001 && head[1] == 0xDB8 => "documentation",
+        _ if head[0] & 0xE000 != 0x2000 => "reserved",
+        _ => "public",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(part: Part, text: &str) -> String {
+        apply(Kind::Path, part, &Raw::Text(text.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(path(Part::Leaf, "/usr/bin/python3"), "pythonN");
+        assert_eq!(path(Part::Dir, "/usr/lib/7/x"), "/usr/lib/N");
+        assert_eq!(path(Part::Dir, "/init"), "/");
+        assert_eq!(path(Part::Place, "/usr/lib/a/b/c"), "/usr/lib");
+        assert_eq!(path(Part::Place, "/tmp/x"), "/tmp");
+        assert_eq!(path(Part::Place, "memfd:x/y"), "memfd:");
+        assert_eq!(path(Part::Place, ""), ".");
+        assert_eq!(path(Part::Place, "a/b/c/d"), "a/b");
+    }
+
+    #[test]
+    fn command_lines() {
+        let list = Raw::List(["tar", "-xzf", "a b", "--to=10.1.2.3", "-p8", "--", "-z"].map(String::from).to_vec());
+        assert_eq!(apply(Kind::Cmdline, Part::Shape, &list).unwrap(), "tar -xzf a\\ b --to=A -pN --");
+        assert_eq!(apply(Kind::Cmdline, Part::Flags, &list).unwrap(), "--to -pN -xzf");
+        assert_eq!(apply(Kind::Cmdline, Part::Count, &list).unwrap(), "6-7");
+        assert_eq!(apply(Kind::Cmdline, Part::Shape, &Raw::Null), None);
+    }
+
+    #[test]
+    fn addresses() {
+        let class = |a| ip(Part::Class, a);
+        assert_eq!(class("::ffff:10.0.0.1"), "private");
+        assert_eq!(class("8.8.8.8"), "public");
+        assert_eq!(class("169.254.169.254"), "link-local");
+        assert_eq!(class("fd00::1"), "private");
+        assert_eq!(class("2606:4700::1"), "public");
+        assert_eq!(ip(Part::Prefix, "192.168.7.9"), "192.168.7.0/24");
+        assert_eq!(ip(Part::Prefix, "2606:4700:1:2::3"), "2606:4700:1::/48");
+        assert_eq!(ip(Part::Address, "not one"), "not one");
+    }
+
+    #[test]
+    fn times_and_ports() {
+        assert_eq!(hour_of_week(4 * 24 + 13), "Mon 13");
+        assert_eq!(hour_of_week(-1), "Wed 23");
+        let port = |p| apply(Kind::Port, Part::Service, &Raw::Int(p)).unwrap();
+        assert_eq!((port(443).as_str(), port(40000).as_str()), ("443", "ephemeral"));
+    }
+
+    #[test]
+    fn logbins_tile_the_numbers() {
+        let names = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12].map(|n| logbin(n));
+        assert_eq!(names, ["0", "1", "2", "3", "4-5", "4-5", "6-7", "6-7", "8-11", "8-11", "12-15"]);
+        assert_eq!(logbin(-9), "-8-11");
+        assert!(logbin(i128::MIN).starts_with('-'));
+    }
+
+    proptest! {
+        #[test]
+        fn logbins_hold_their_number(number: u64) {
+            let bin = logbin(i128::from(number));
+            let (low, high) = bin.split_once('-').unwrap_or((&bin, &bin));
+            prop_assert!((low.parse::<u128>().unwrap()..=high.parse::<u128>().unwrap()).contains(&u128::from(number)));
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            for kind in [Kind::Path, Kind::Ip, Kind::Port, Kind::Text, Kind::Cmdline, Kind::Number, Kind::Time] {
+                for part in kind.parts() {
+                    apply(kind, *part, &Raw::Text(text.clone()));
+                }
+            }
+        }
+    }
+}

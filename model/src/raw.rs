@@ -1,0 +1,261 @@
+//! Reading Arrow columns as codes into their distinct raw values.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::hash::Hash;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayAccessor, ArrayRef, GenericListArray, OffsetSizeTrait};
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
+
+const HOUR_NS: i64 = 3_600_000_000_000;
+
+/// A distinct value of a column before its transform.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Raw {
+    Null,
+    Text(String),
+    Int(i128),
+    Bool(bool),
+    List(Vec<String>),
+    Key([u8; 16]),
+    /// A time, in hours since 1970 UTC: no transform looks closer.
+    Hour(i64),
+}
+
+impl Raw {
+    /// The value in words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Raw::Null => String::new(),
+            Raw::Text(text) => text.clone(),
+            Raw::Int(number) => number.to_string(),
+            Raw::Bool(truth) => truth.to_string(),
+            Raw::List(list) => list.join(" "),
+            Raw::Hour(hour) => hour.to_string(),
+            Raw::Key(bytes) => bytes.iter().fold(String::with_capacity(32), |mut hex, b| {
+                let _ = write!(hex, "{b:02x}");
+                hex
+            }),
+        }
+    }
+
+    /// As a list of arguments; a text is split at white space.
+    pub(crate) fn list(&self) -> Vec<&str> {
+        match self {
+            Raw::List(list) => list.iter().map(String::as_str).collect(),
+            Raw::Text(text) => text.split_whitespace().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// As a number; a text may spell one.
+    pub(crate) fn int(&self) -> Option<i128> {
+        match self {
+            Raw::Int(number) => Some(*number),
+            Raw::Text(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// As hours since 1970.
+    pub(crate) fn hour(&self) -> Option<i64> {
+        match self {
+            Raw::Hour(hour) => Some(*hour),
+            _ => None,
+        }
+    }
+}
+
+/// What a column type can be read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Null,
+    Text,
+    Int,
+    Bool,
+    List,
+    Key,
+    Time,
+}
+
+/// The form of a type, or `None` if no lens can use it.
+pub(crate) fn form(data_type: &DataType) -> Option<Form> {
+    use DataType::*;
+    Some(match data_type {
+        Null => Form::Null,
+        Utf8 | LargeUtf8 | Utf8View => Form::Text,
+        Boolean => Form::Bool,
+        Timestamp(..) => Form::Time,
+        FixedSizeBinary(16) => Form::Key,
+        t if t.is_integer() => Form::Int,
+        List(item) | LargeList(item) if text_inside(item.data_type()) => Form::List,
+        Dictionary(_, values) if !matches!(**values, Dictionary(..)) => form(values)?,
+        _ => return None,
+    })
+}
+
+fn text_inside(data_type: &DataType) -> bool {
+    form(data_type) == Some(Form::Text)
+}
+
+/// A column as codes into distinct values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RawColumn {
+    pub(crate) codes: Vec<u32>,
+    pub(crate) values: Vec<Raw>,
+}
+
+/// Gives each distinct key the next number.
+struct Interner<K> {
+    numbers: HashMap<K, u32>,
+    out: RawColumn,
+}
+
+impl<K: Hash + Eq> Interner<K> {
+    fn new(rows: usize) -> Self {
+        Self { numbers: HashMap::new(), out: RawColumn { codes: Vec::with_capacity(rows), values: Vec::new() } }
+    }
+
+    fn push(&mut self, key: K, raw: impl FnOnce() -> Raw) {
+        let next = self.out.values.len() as u32;
+        let code = *self.numbers.entry(key).or_insert_with(|| {
+            self.out.values.push(raw());
+            next
+        });
+        self.out.codes.push(code);
+    }
+}
+
+/// Reads any column but a dictionary whose type has a [`Form`]; other types read as null.
+pub(crate) fn read(array: &dyn Array) -> RawColumn {
+    use DataType::*;
+    match array.data_type() {
+        Utf8 => texts(array.as_string::<i32>()),
+        LargeUtf8 => texts(array.as_string::<i64>()),
+        Utf8View => texts(array.as_string_view()),
+        Boolean => bools(array),
+        Int8 => ints::<Int8Type>(array),
+        Int16 => ints::<Int16Type>(array),
+        Int32 => ints::<Int32Type>(array),
+        Int64 => ints::<Int64Type>(array),
+        UInt8 => ints::<UInt8Type>(array),
+        UInt16 => ints::<UInt16Type>(array),
+        UInt32 => ints::<UInt32Type>(array),
+        UInt64 => ints::<UInt64Type>(array),
+        FixedSizeBinary(16) => keys(array),
+        Timestamp(..) => hours(array),
+        List(_) => lists(array.as_list::<i32>()),
+        LargeList(_) => lists(array.as_list::<i64>()),
+        _ => RawColumn { codes: vec![0; array.len()], values: vec![Raw::Null] },
+    }
+}
+
+/// The keys of a dictionary column, null as `None`.
+pub(crate) fn dictionary_keys(array: &dyn Array, f: &mut dyn FnMut(Option<usize>)) {
+    let keys = array.as_any_dictionary().keys();
+    if let Some(keys) = keys.as_primitive_opt::<Int32Type>() {
+        keys.iter().for_each(|k| f(k.and_then(|k| usize::try_from(k).ok())));
+    } else if let Ok(wide) = cast(keys, &DataType::Int64) {
+        wide.as_primitive::<Int64Type>().iter().for_each(|k| f(k.and_then(|k| usize::try_from(k).ok())));
+    } else {
+        (0..array.len()).for_each(|_| f(None)); // a key beyond i64 names no value
+    }
+}
+
+/// A timestamp column in ns since 1970, without its nulls' meaning; `None` if it is no timestamp.
+pub(crate) fn nanoseconds(array: &dyn Array) -> Option<Vec<i64>> {
+    fn scaled<T: ArrowPrimitiveType<Native = i64>>(array: &dyn Array, scale: i64) -> Vec<i64> {
+        array.as_primitive::<T>().values().iter().map(|t| t.saturating_mul(scale)).collect()
+    }
+    Some(match array.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => scaled::<TimestampSecondType>(array, 1_000_000_000),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => scaled::<TimestampMillisecondType>(array, 1_000_000),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => scaled::<TimestampMicrosecondType>(array, 1_000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => scaled::<TimestampNanosecondType>(array, 1),
+        _ => return None,
+    })
+}
+
+fn texts<'a>(array: impl ArrayAccessor<Item = &'a str>) -> RawColumn {
+    let mut interner = Interner::new(array.len());
+    for row in 0..array.len() {
+        let text = array.is_valid(row).then(|| array.value(row));
+        interner.push(text, || text.map_or(Raw::Null, |t| Raw::Text(t.to_owned())));
+    }
+    interner.out
+}
+
+fn ints<T: ArrowPrimitiveType>(array: &dyn Array) -> RawColumn
+where
+    T::Native: Into<i128> + Copy,
+{
+    let mut interner = Interner::new(array.len());
+    for number in array.as_primitive::<T>() {
+        let number: Option<i128> = number.map(Into::into);
+        interner.push(number, || number.map_or(Raw::Null, Raw::Int));
+    }
+    interner.out
+}
+
+fn bools(array: &dyn Array) -> RawColumn {
+    let code = |b: Option<bool>| b.map_or(2, u32::from);
+    let codes = array.as_boolean().iter().map(code).collect();
+    RawColumn { codes, values: vec![Raw::Bool(false), Raw::Bool(true), Raw::Null] }
+}
+
+fn keys(array: &dyn Array) -> RawColumn {
+    let mut interner = Interner::new(array.len());
+    for key in array.as_fixed_size_binary() {
+        let key = key.and_then(|k| <[u8; 16]>::try_from(k).ok());
+        interner.push(key, || key.map_or(Raw::Null, Raw::Key));
+    }
+    interner.out
+}
+
+fn hours(array: &dyn Array) -> RawColumn {
+    let mut interner = Interner::new(array.len());
+    for (row, time) in nanoseconds(array).unwrap_or_default().into_iter().enumerate() {
+        let hour = array.is_valid(row).then(|| time.div_euclid(HOUR_NS));
+        interner.push(hour, || hour.map_or(Raw::Null, Raw::Hour));
+    }
+    interner.out
+}
+
+fn lists<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> RawColumn {
+    let items: ArrayRef = match cast(array.values(), &DataType::LargeUtf8) {
+        Ok(items) => items,
+        Err(_) => return RawColumn { codes: vec![0; array.len()], values: vec![Raw::Null] },
+    };
+    let items = items.as_string::<i64>();
+    let item = |i: usize| if items.is_valid(i) { items.value(i) } else { "" };
+    let mut interner: Interner<Option<Cow<'_, [u8]>>> = Interner::new(array.len());
+    let mut scratch = Vec::new();
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            interner.push(None, || Raw::Null);
+            continue;
+        }
+        let range = array.value_offsets()[row].as_usize()..array.value_offsets()[row + 1].as_usize();
+        scratch.clear();
+        for i in range.clone() {
+            scratch.extend_from_slice(&(item(i).len() as u64).to_le_bytes());
+            scratch.extend_from_slice(item(i).as_bytes());
+        }
+        let known = interner.numbers.get(&Some(Cow::Borrowed(scratch.as_slice()))).copied();
+        match known {
+            Some(code) => interner.out.codes.push(code),
+            None => {
+                let key = Some(Cow::Owned(scratch.clone()));
+                interner.push(key, || Raw::List(range.map(|i| item(i).to_owned()).collect()));
+            }
+        }
+    }
+    interner.out
+}

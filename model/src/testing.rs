@@ -1,0 +1,293 @@
+//! Generators of snapshots and batches for tests: ordinary, extreme and adversarial. Deterministic in their seed.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::encode::{Codes, EncodedBatch, NO_UNIT, UnitColumn};
+use crate::keys::{HashKey, absorb, context_start, pair, scoped};
+use crate::lens::{Lens, NO_CLASS};
+use crate::segment::SegmentBuilder;
+use crate::snapshot::{Basis, Calibration, ROW_BINS, Snapshot, VIEW_BINS};
+use crate::{compile, segment};
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+#[derive(Debug, Clone)]
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+
+    /// A number below `n`, which is not 0.
+    pub fn below(&mut self, n: u32) -> u32 {
+        (self.bits() % u64::from(n)) as u32
+    }
+
+    /// A number below `n`, small ones much more often.
+    pub fn skewed(&mut self, n: u32) -> u32 {
+        let bound = self.below(n) + 1;
+        let bound = self.below(bound) + 1;
+        self.below(bound)
+    }
+}
+
+/// Something to score.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// What it is meant to provoke.
+    pub name: String,
+    /// What to score with.
+    pub snapshot: Arc<Snapshot>,
+    /// What to score.
+    pub batch: EncodedBatch,
+}
+
+/// The shape of a random case.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Rows of the batch.
+    pub rows: usize,
+    /// Rows counted into the table.
+    pub learned: usize,
+    /// Distinct hosts.
+    pub hosts: u32,
+    /// Distinct values of a field.
+    pub values: u32,
+    /// Fields of the lens.
+    pub fields: u32,
+    /// Views of the lens.
+    pub views: u32,
+    /// Classes the views name, at most 31; 0: no view names any.
+    pub classes: u32,
+    /// One in this many values of the scored batch was never learned; 0: none.
+    pub unknown: u32,
+    /// Every value is null.
+    pub null: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            rows: 1000,
+            learned: 3000,
+            hosts: 4,
+            values: 20,
+            fields: 7,
+            views: 9,
+            classes: 3,
+            unknown: 20,
+            null: false,
+        }
+    }
+}
+
+/// The key of all test baselines.
+pub fn key() -> HashKey {
+    HashKey(std::array::from_fn(|i| i as u8 * 7 + 1))
+}
+
+/// A lens of `plan.fields` fields and `plan.views` views of one to four contexts.
+pub fn lens(plan: &Plan, rng: &mut Rng) -> Lens {
+    let mut toml =
+        "table = \"t\"\ntime = \"time\"\nclass = \"class\"\n[scopes]\nhost = \"host\"\n[fields]\n".to_owned();
+    for f in 0..plan.fields {
+        let _ = writeln!(toml, "f{f:03} = {{ column = \"c{f:03}\", kind = \"id\" }}");
+    }
+    let names = |rng: &mut Rng, n: u32| {
+        let names: Vec<String> = (0..n).map(|_| format!("\"f{:03}\"", rng.below(plan.fields))).collect();
+        format!("[{}]", names.join(", "))
+    };
+    for v in 0..plan.views {
+        let child = rng.below(2) + 1;
+        let child = names(rng, child);
+        let contexts: Vec<String> = (0..rng.below(4)).rev().map(|width| names(rng, width + 1)).collect();
+        let _ = write!(toml, "[[views]]\nname = \"v{v}\"\nchild = {child}\ncontext = [{}]\n", contexts.join(", "));
+        if plan.classes > 0 && v > 0 {
+            // The first views name every class once, so that all are in use.
+            let _ = writeln!(toml, "when = [\"k{}\", \"k{}\"]", (v - 1) % plan.classes, rng.below(plan.classes));
+        }
+    }
+    Lens::parse(&toml).expect("a generated lens is valid")
+}
+
+/// A random batch for a lens made by [`lens`]. With `unknown`, some values have never been seen.
+pub fn batch(plan: &Plan, rows: usize, unknown: u32, rng: &mut Rng) -> EncodedBatch {
+    let key = key();
+    let column = |distinct: u32, rng: &mut Rng| {
+        let mut values: Vec<Option<String>> = vec![None];
+        values.extend((1..distinct).map(|i| Some(format!("value {i}"))));
+        values.extend((0..distinct).map(|i| Some(format!("unknown {i}"))));
+        let code = |rng: &mut Rng| match plan.null {
+            true => 0,
+            false if unknown > 0 && rng.below(unknown) == 0 => distinct + rng.below(distinct),
+            false => rng.skewed(distinct),
+        };
+        Codes {
+            codes: (0..rows).map(|_| code(rng)).collect(),
+            hashes: Arc::new(values.iter().map(|v| key.value(v.as_deref())).collect()),
+            values: Arc::new(values),
+        }
+    };
+    let class = |rng: &mut Rng| match rng.below(plan.classes + 1) {
+        c if c == plan.classes => NO_CLASS,
+        c => c as u8,
+    };
+    let keys = (0..10).map(|i| format!("unit {i}")).collect();
+    let unit = |rng: &mut Rng| Some(rng.below(11)).filter(|u| *u < 10).unwrap_or(NO_UNIT);
+    EncodedBatch {
+        rows,
+        fields: (0..plan.fields).map(|_| column(plan.values, rng)).collect(),
+        host: column(plan.hosts, rng),
+        class: (0..rows).map(|_| class(rng)).collect(),
+        time: (0..rows).map(|i| i as i64 * 1_000_000_000).collect(),
+        units: vec![UnitColumn { codes: (0..rows).map(|_| unit(rng)).collect(), keys }],
+    }
+}
+
+/// Segments of a batch: one per host and day.
+pub fn segments(lens: &Lens, key: &HashKey, batch: &EncodedBatch) -> Vec<segment::Segment> {
+    let mut groups: std::collections::BTreeMap<(Option<&str>, i32), Vec<u32>> = Default::default();
+    for row in 0..batch.rows {
+        let group = (batch.host.value(row), segment::day_of(batch.time[row]));
+        groups.entry(group).or_default().push(row as u32);
+    }
+    let build = |((host, day), rows): ((Option<&str>, i32), Vec<u32>)| {
+        let mut builder = SegmentBuilder::new(lens, key, host, day);
+        builder.add(batch, &rows);
+        builder.finish()
+    };
+    groups.into_iter().map(build).collect()
+}
+
+/// Calibration tables of random, rising numbers.
+pub fn calibration(views: usize, rng: &mut Rng) -> Calibration {
+    let mut table = |bins: usize, step: u32| {
+        let mut sum = 0;
+        let next = |_| {
+            sum += rng.below(step);
+            sum.min(65535) as u16
+        };
+        (0..bins).map(next).collect::<Vec<u16>>()
+    };
+    let views = (0..views).map(|_| table(VIEW_BINS, 100)).collect();
+    Calibration { views, rows: table(ROW_BINS, 8), basis: Basis::None, rows_used: 0 }
+}
+
+/// A case by plan.
+pub fn case(name: &str, plan: Plan, seed: u64) -> Case {
+    let mut rng = Rng(seed);
+    let lens = lens(&plan, &mut rng);
+    let learned = batch(&plan, plan.learned, 0, &mut rng);
+    let slots = compile::compile(&key(), &segments(&lens, &key(), &learned));
+    let calibration = calibration(lens.views().len(), &mut rng);
+    let snapshot = Snapshot::new(lens, &key(), slots, calibration).expect("a compiled table fits");
+    let batch = batch(&plan, plan.rows, plan.unknown, &mut rng);
+    Case { name: name.to_owned(), snapshot: Arc::new(snapshot), batch }
+}
+
+/// The cases that every backend must score alike, bit for bit.
+pub fn cases(seed: u64) -> Vec<Case> {
+    let plan = Plan::default();
+    let mut cases = vec![case("ordinary", plan, seed)];
+    let mut add = |name: &str, plan: Plan| cases.push(case(name, plan, seed ^ name.len() as u64));
+    add("one row", Plan { rows: 1, ..plan });
+    add("one row less than a workgroup", Plan { rows: 255, ..plan });
+    add("a workgroup", Plan { rows: 256, ..plan });
+    add("one row more than a workgroup", Plan { rows: 257, ..plan });
+    add("more rows than a block, not a multiple", Plan { rows: 20_011, ..plan });
+    add("no rows", Plan { rows: 0, ..plan });
+    add("nothing learned", Plan { learned: 0, ..plan });
+    add("all null", Plan { null: true, ..plan });
+    add("all unknown", Plan { unknown: 1, ..plan });
+    add("one host", Plan { hosts: 1, ..plan });
+    add("many hosts", Plan { hosts: 500, learned: 20_000, ..plan });
+    add("32 classes", Plan { classes: 31, views: 40, ..plan });
+    add("no class", Plan { classes: 0, ..plan });
+    add("one view, one field", Plan { views: 1, fields: 1, ..plan });
+    add("many views", Plan { views: 100, fields: 40, ..plan });
+    add("many values", Plan { values: 50_000, learned: 50_000, rows: 5000, ..plan });
+    cases.push(no_view_applies(seed));
+    cases.push(saturated(seed));
+    cases.push(wrapping_chains(seed));
+    cases.push(false_friends(seed));
+    cases
+}
+
+fn changed(name: &str, seed: u64, change: impl FnOnce(&mut Snapshot, &mut EncodedBatch, &mut Rng)) -> Case {
+    let mut case = case(name, Plan::default(), seed);
+    change(Arc::make_mut(&mut case.snapshot), &mut case.batch, &mut Rng(seed));
+    case
+}
+
+/// Rows whose class no view names, under a calibration that would give bits for a surprisal of 0.
+fn no_view_applies(seed: u64) -> Case {
+    changed("no view applies", seed, |snapshot, batch, _| {
+        batch.class.fill(NO_CLASS);
+        for (program, table) in snapshot.views.iter_mut().zip(&mut snapshot.calibration.views) {
+            program.class_mask &= 0x7FFF_FFFF;
+            table.fill(1000);
+        }
+    })
+}
+
+/// Counts at and near the largest number.
+fn saturated(seed: u64) -> Case {
+    changed("saturated counts", seed, |snapshot, _, rng| {
+        for slot in snapshot.slots.iter_mut().filter(|s| s[2] != 0) {
+            slot[2] = u32::MAX - rng.below(3);
+            if slot[3] != 0 {
+                slot[3] = u32::MAX - rng.below(3);
+            }
+        }
+        for program in &mut snapshot.views {
+            program.vocabulary = u32::MAX;
+        }
+    })
+}
+
+/// A small table with a long occupied run across its end, so that look-ups wrap around.
+fn wrapping_chains(seed: u64) -> Case {
+    changed("chains that wrap", seed, |snapshot, _, rng| {
+        let entries: Vec<[u32; 4]> = snapshot.slots.iter().copied().filter(|s| s[2] != 0).collect();
+        let capacity = (entries.len() * 4).next_power_of_two();
+        let (mask, half_run) = (capacity - 1, entries.len() / 2);
+        let mut slots = vec![[0; 4]; capacity];
+        for at in (0..half_run).chain(capacity - half_run..capacity) {
+            let home = at as u32 | rng.below(1 << 8) << 24;
+            slots[at] = [home, rng.bits() as u32, 1 + rng.below(9), 1];
+        }
+        for entry in entries {
+            let mut at = entry[0] as usize & mask;
+            while slots[at][2] != 0 {
+                at = (at + 1) & mask;
+            }
+            slots[at] = entry;
+        }
+        snapshot.mask = mask as u32;
+        snapshot.slots = slots;
+    })
+}
+
+/// Slots whose keys agree with looked-up keys in one half only.
+fn false_friends(seed: u64) -> Case {
+    changed("half-equal keys", seed, |snapshot, batch, rng| {
+        let mut entries: Vec<[u32; 4]> = snapshot.slots.iter().copied().filter(|s| s[2] != 0).collect();
+        for row in 0..batch.rows.min(50) {
+            for (v, program) in snapshot.views.iter().enumerate() {
+                let take = |s, f: &u32| absorb(s, batch.fields[*f as usize].hash(row));
+                let context = program.contexts[0].iter().fold(context_start(snapshot.seed, v as u32, 0), take);
+                let [low, high] = scoped(context, batch.host.hash(row));
+                let [other, _] = pair(rng.bits());
+                entries.push([low, high ^ (other | 1), 7, 2]);
+                entries.push([low ^ 1 << 31, high, 7, 2]);
+            }
+        }
+        snapshot.slots = crate::snapshot::lay_out(entries);
+        snapshot.mask = (snapshot.slots.len() - 1) as u32;
+    })
+}

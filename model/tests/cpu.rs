@@ -1,0 +1,181 @@
+//! The CPU backend against docs/model.md §4 written again, with maps of values in the place of hashed keys.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use ebbline_model::keys::{FLEET, scoped};
+use ebbline_model::log2::lg;
+use ebbline_model::testing::{self, Plan, Rng};
+use ebbline_model::{Backend, CpuBackend, EncodedBatch, Scores, Snapshot, StageCounters};
+
+type Value = Option<String>;
+/// View, context number, context values.
+type Context = (usize, usize, Vec<Value>);
+
+/// Counts by plain values.
+#[derive(Default)]
+struct Naive {
+    /// Per host.
+    host: HashMap<(Value, Context), BTreeMap<Vec<Value>, u32>>,
+    /// Hosts that have a cell.
+    fleet: HashMap<Context, BTreeMap<Vec<Value>, BTreeSet<Value>>>,
+}
+
+fn values(batch: &EncodedBatch, fields: &[u32], row: usize) -> Vec<Value> {
+    fields.iter().map(|f| batch.fields[*f as usize].value(row).map(str::to_owned)).collect()
+}
+
+fn applies(snapshot: &Snapshot, view: usize, batch: &EncodedBatch, row: usize) -> bool {
+    snapshot.views[view].class_mask >> batch.class[row] & 1 == 1
+}
+
+impl Naive {
+    fn learn(snapshot: &Snapshot, batch: &EncodedBatch) -> Self {
+        let mut naive = Naive::default();
+        for row in 0..batch.rows {
+            let host: Value = batch.host.value(row).map(str::to_owned);
+            for (v, view) in snapshot.views.iter().enumerate().filter(|(v, _)| applies(snapshot, *v, batch, row)) {
+                let child = values(batch, &view.child, row);
+                for (c, fields) in view.contexts.iter().enumerate() {
+                    let context = (v, c, values(batch, fields, row));
+                    *naive
+                        .host
+                        .entry((host.clone(), context.clone()))
+                        .or_default()
+                        .entry(child.clone())
+                        .or_default() += 1;
+                    naive.fleet.entry(context).or_default().entry(child.clone()).or_default().insert(host.clone());
+                }
+            }
+        }
+        naive
+    }
+
+    /// (n, N, T) of a cell in its host's and in the fleet's scope.
+    fn levels(&self, host: &Value, context: &Context, child: &[Value]) -> [(u32, u32, u32); 2] {
+        let own = self.host.get(&(host.clone(), context.clone()));
+        let own = own.map_or((0, 0, 0), |c| (c.get(child).copied().unwrap_or(0), c.values().sum(), c.len() as u32));
+        let all = self.fleet.get(context);
+        let all = all.map_or((0, 0, 0), |c| {
+            let total = c.values().map(BTreeSet::len).sum::<usize>();
+            (c.get(child).map_or(0, BTreeSet::len) as u32, total as u32, c.len() as u32)
+        });
+        [own, all]
+    }
+
+    fn surprisal(
+        &self,
+        snapshot: &Snapshot,
+        v: usize,
+        batch: &EncodedBatch,
+        row: usize,
+        work: &mut StageCounters,
+    ) -> u16 {
+        let view = &snapshot.views[v];
+        let child = values(batch, &view.child, row);
+        let host: Value = batch.host.value(row).map(str::to_owned);
+        let mut s = 0;
+        work.backoffs += 1;
+        let round = |s: u32| ((s + 32) >> 6).min(65535) as u16;
+        for (c, fields) in view.contexts.iter().enumerate() {
+            for (n, total, kinds) in self.levels(&host, &(v, c, values(batch, fields, row)), &child) {
+                let lookups = if total > 0 { 2 } else { 1 };
+                work.keys += lookups;
+                work.lookups += lookups;
+                if total == 0 {
+                    continue;
+                }
+                if n > 0 {
+                    return round(s + lg(total + kinds) - lg(n));
+                }
+                s += lg(total + kinds) - lg(kinds);
+            }
+        }
+        let last = view.contexts.len() - 1;
+        let vocabulary = self.fleet.get(&(v, last, Vec::new())).map_or(0, BTreeMap::len) as u32;
+        round(s + lg(vocabulary + 1))
+    }
+}
+
+fn score(snapshot: &Arc<Snapshot>, batch: &EncodedBatch) -> (Scores, StageCounters) {
+    let mut backend = CpuBackend::new(Arc::clone(snapshot));
+    let mut scores = Scores::default();
+    backend.score(batch, &mut scores).unwrap();
+    (scores, backend.counters())
+}
+
+fn compare(plan: Plan, seed: u64) {
+    let mut rng = Rng(seed);
+    let lens = testing::lens(&plan, &mut rng);
+    let learned = testing::batch(&plan, plan.learned, 0, &mut rng);
+    let slots = ebbline_model::compile::compile(&testing::key(), &testing::segments(&lens, &testing::key(), &learned));
+    let calibration = testing::calibration(lens.views().len(), &mut rng);
+    let snapshot = Arc::new(Snapshot::new(lens, &testing::key(), slots, calibration).unwrap());
+    let naive = Naive::learn(&snapshot, &learned);
+    let batch = testing::batch(&plan, plan.rows, plan.unknown, &mut rng);
+    let (scores, counters) = score(&snapshot, &batch);
+    let mut work = StageCounters { sums: batch.rows as u64, ..StageCounters::default() };
+    for row in 0..batch.rows {
+        let mut bits = Vec::new();
+        for view in 0..snapshot.views.len() {
+            let got = scores.surprisal[view * batch.rows + row];
+            if applies(&snapshot, view, &batch, row) {
+                let want = naive.surprisal(&snapshot, view, &batch, row, &mut work);
+                assert_eq!(got, want, "view {view}, row {row}");
+                bits.push((std::cmp::Reverse(snapshot.calibration.view_bits(view, want)), view as u16));
+            } else {
+                assert_eq!(got, 0, "view {view}, row {row}");
+            }
+        }
+        let sum: u32 = bits.iter().map(|b| u32::from(b.0.0)).sum();
+        assert_eq!(scores.bits[row], sum);
+        assert_eq!(scores.log2_n[row], snapshot.calibration.row_log2_n(sum));
+        bits.sort();
+        bits.retain(|b| b.0.0 > 0);
+        let want: Vec<_> = bits.iter().take(3).map(|b| (b.1, b.0.0)).collect();
+        let got: Vec<_> = scores.reasons[row].iter().filter(|r| r.view != u16::MAX).map(|r| (r.view, r.bits)).collect();
+        assert_eq!(got, want);
+    }
+    assert_eq!(counters, work);
+}
+
+#[test]
+fn equals_the_naive_model() {
+    let plan = Plan::default();
+    for seed in 0..8 {
+        compare(plan, seed);
+    }
+    compare(Plan { hosts: 40, values: 200, ..plan }, 20);
+    compare(Plan { null: true, ..plan }, 21);
+    compare(Plan { learned: 0, ..plan }, 22);
+    compare(Plan { classes: 31, views: 40, ..plan }, 23);
+}
+
+#[test]
+fn cases_are_consistent_and_score() {
+    for case in testing::cases(1) {
+        assert!(case.batch.is_consistent(case.snapshot.lens.fields().len()), "{}", case.name);
+        let (scores, counters) = score(&case.snapshot, &case.batch);
+        assert_eq!(scores.bits.len(), case.batch.rows, "{}", case.name);
+        assert_eq!(counters.sums, case.batch.rows as u64, "{}", case.name);
+        if case.name == "no view applies" {
+            assert!(scores.bits.iter().all(|b| *b == 0));
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_another_lens_is_refused() {
+    let case = testing::case("x", Plan::default(), 3);
+    let mut batch = case.batch.clone();
+    batch.fields.pop();
+    assert!(CpuBackend::new(Arc::clone(&case.snapshot)).score(&batch, &mut Scores::default()).is_err());
+    let mut batch = case.batch;
+    batch.fields[0].codes[0] = u32::MAX;
+    assert!(CpuBackend::new(case.snapshot).score(&batch, &mut Scores::default()).is_err());
+}
+
+#[test]
+fn fleet_scope_is_no_host() {
+    assert_ne!(scoped([1, 2], FLEET), scoped([1, 2], testing::key().value(Some("host"))));
+}

@@ -1,1 +1,3 @@
 //! The deterministic generator of realistic events, as live processes and as columns.
+
+pub mod columns;

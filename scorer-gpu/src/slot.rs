@@ -1,0 +1,235 @@
+//! One part of a batch on its way through the card: its buffers, its dispatches and its results.
+
+use crate::columns::words_at_most;
+use crate::device::Gpu;
+use crate::kernels::{BLOCK, Kernels};
+use crate::resident::Resident;
+use bytemuck::{cast_slice, pod_read_unaligned};
+use model::{BackendError, StageCounters};
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, channel};
+use wgpu::{BindGroup, Buffer, BufferUsages, CommandEncoder};
+
+/// The shader's `Params`.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Params {
+    rows: u32,
+    stride: u32,
+    views: u32,
+    mask: u32,
+    seed: [u32; 2],
+    host: u32,
+    class_column: u32,
+}
+
+/// Four counters of two words each.
+const COUNTERS: u64 = 32;
+
+/// Bytes of results per row: bits, three reasons, log2_n, and a surprisal per view.
+pub(crate) fn result_bytes(views: usize) -> u64 {
+    4 + 12 + 2 + 2 * views as u64
+}
+
+/// The rows one dispatch can take: at most `wanted`, in whole blocks, as the adapter's limits allow. 0 if not even one block fits.
+pub(crate) fn rows_that_fit(gpu: &Gpu, resident: &Resident, wanted: usize) -> usize {
+    let block = BLOCK as usize;
+    let fits = |rows: &usize| {
+        let columns = 4 * words_at_most(resident.plan.columns(), *rows) as u64;
+        let results = result_bytes(resident.views) * *rows as u64 + COUNTERS;
+        columns.max(results) <= gpu.largest
+    };
+    let wanted = wanted.div_ceil(block).max(1) * block;
+    let halvings = std::iter::successors(Some(wanted), |rows| Some(rows / 2 / block * block));
+    halvings.take_while(|&rows| rows > 0).find(fits).unwrap_or(0)
+}
+
+pub(crate) struct Slot {
+    params: Buffer,
+    columns: Buffer,
+    results: Buffer,
+    counters: Buffer,
+    readback: Buffer,
+    bind: Option<BindGroup>,
+}
+
+/// A submitted part whose results are still to come.
+pub(crate) struct Flight {
+    pub(crate) slot: usize,
+    pub(crate) rows: Range<usize>,
+    submission: wgpu::SubmissionIndex,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
+    bytes: u64,
+}
+
+impl Slot {
+    /// Buffers for parts of up to `rows` rows.
+    pub(crate) fn new(gpu: &Gpu, resident: &Resident, rows: usize) -> Result<Self, BackendError> {
+        let columns = 4 * words_at_most(resident.plan.columns(), rows) as u64;
+        let results = result_bytes(resident.views) * rows as u64;
+        let storage = BufferUsages::STORAGE;
+        let slot = Self {
+            params: gpu.buffer(
+                "params",
+                size_of::<Params>() as u64,
+                BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            ),
+            columns: gpu.buffer("columns", columns, storage | BufferUsages::COPY_DST),
+            results: gpu.buffer("results", results, storage | BufferUsages::COPY_SRC),
+            counters: gpu.buffer(
+                "counters",
+                COUNTERS,
+                storage | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+            ),
+            readback: gpu.buffer(
+                "readback",
+                COUNTERS + results,
+                BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+            ),
+            bind: None,
+        };
+        gpu.check()?;
+        Ok(slot)
+    }
+
+    /// The hashes are in another buffer now.
+    pub(crate) fn unbind(&mut self) {
+        self.bind = None;
+    }
+
+    /// Uploads packed columns and starts both kernels on them.
+    pub(crate) fn launch(
+        &mut self,
+        job: &Job<'_>,
+        packed: &[u8],
+        (slot, rows): (usize, Range<usize>),
+    ) -> Result<Flight, BackendError> {
+        let (gpu, resident) = (job.gpu, job.resident);
+        let blocks = (rows.len() as u32).div_ceil(BLOCK);
+        let params = Params {
+            rows: rows.len() as u32,
+            stride: blocks * BLOCK,
+            views: resident.views as u32,
+            mask: resident.mask,
+            seed: resident.seed,
+            host: resident.plan.host(),
+            class_column: resident.plan.class(),
+        };
+        gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
+        gpu.queue.write_buffer(&self.columns, 0, packed);
+        let bytes = result_bytes(resident.views) * u64::from(params.stride);
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.encode(&mut encoder, job, blocks);
+        encoder.copy_buffer_to_buffer(&self.counters, 0, &self.readback, 0, COUNTERS);
+        encoder.copy_buffer_to_buffer(&self.results, 0, &self.readback, COUNTERS, bytes);
+        let submission = gpu.queue.submit([encoder.finish()]);
+        gpu.check()?;
+        let (send, mapped) = channel();
+        self.readback.map_async(wgpu::MapMode::Read, 0..COUNTERS + bytes, move |result| {
+            // The receiver is gone only when the batch has already failed.
+            let _ = send.send(result);
+        });
+        Ok(Flight { slot, rows, submission, mapped, bytes })
+    }
+
+    fn encode(&mut self, encoder: &mut CommandEncoder, job: &Job<'_>, blocks: u32) {
+        encoder.clear_buffer(&self.counters, 0, None);
+        let bind = match self.bind.take() {
+            Some(bind) => bind,
+            None => self.bind_group(job),
+        };
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_bind_group(0, &job.resident.bind, &[]);
+        pass.set_bind_group(1, &bind, &[]);
+        pass.set_pipeline(&job.kernels.surprisal);
+        pass.dispatch_workgroups(blocks, job.resident.views as u32, 1);
+        pass.set_pipeline(&job.kernels.combine);
+        pass.dispatch_workgroups(blocks, 1, 1);
+        drop(pass);
+        self.bind = Some(bind);
+    }
+
+    fn bind_group(&self, job: &Job<'_>) -> BindGroup {
+        let buffers = [&self.params, job.hashes, &self.columns, &self.results, &self.counters];
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        job.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("batch"),
+            layout: &job.kernels.batch,
+            entries: &entries,
+        })
+    }
+
+    /// Waits for a part and hands its counters and results to `take`.
+    pub(crate) fn land(
+        &self,
+        gpu: &Gpu,
+        flight: Flight,
+        take: impl FnOnce(StageCounters, Results<'_>),
+    ) -> Result<(), BackendError> {
+        gpu.wait(Some(flight.submission))?;
+        match flight.mapped.try_recv() {
+            Ok(Ok(())) => {}
+            _ => return Err(gpu.error("results could not be mapped")),
+        }
+        {
+            let view = self
+                .readback
+                .get_mapped_range(0..COUNTERS + flight.bytes)
+                .map_err(|error| gpu.error(&error.to_string()))?;
+            let (counters, results) = view.split_at(COUNTERS as usize);
+            let rows = flight.rows.len();
+            let stride = rows.div_ceil(BLOCK as usize) * BLOCK as usize;
+            take(stage_counters(counters), Results { bytes: results, stride });
+        }
+        self.readback.unmap();
+        gpu.check()
+    }
+}
+
+/// What launching a part needs besides the part.
+pub(crate) struct Job<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) kernels: &'a Kernels,
+    pub(crate) resident: &'a Resident,
+    pub(crate) hashes: &'a Buffer,
+}
+
+fn stage_counters(bytes: &[u8]) -> StageCounters {
+    let [keys, lookups, backoffs, sums]: [u64; 4] = pod_read_unaligned(bytes);
+    StageCounters { keys, lookups, backoffs, sums }
+}
+
+/// The results of one part, as the shaders lay them out.
+pub(crate) struct Results<'a> {
+    bytes: &'a [u8],
+    stride: usize,
+}
+
+impl Results<'_> {
+    pub(crate) fn bits(&self, rows: usize) -> &[u32] {
+        self.part(0, rows)
+    }
+
+    pub(crate) fn reasons(&self, rows: usize) -> &[[model::Reason; 3]] {
+        self.part(4 * self.stride, rows)
+    }
+
+    pub(crate) fn log2_n(&self, rows: usize) -> &[u16] {
+        self.part(16 * self.stride, rows)
+    }
+
+    pub(crate) fn surprisal(&self, view: usize, rows: usize) -> &[u16] {
+        self.part((18 + 2 * view) * self.stride, rows)
+    }
+
+    /// Parts start at multiples of 256 bytes and mappings at multiples of 8, so the casts hold.
+    fn part<T: bytemuck::Pod>(&self, at: usize, rows: usize) -> &[T] {
+        cast_slice(&self.bytes[at..at + rows * size_of::<T>()])
+    }
+}

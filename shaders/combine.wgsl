@@ -1,0 +1,78 @@
+// Bits, reasons and log2_n of every row: calibration and sum. One thread per row, workgroup_id.x is the block of rows.
+//
+// Contract: docs/model.md §5. Reads the surprisals in `results`, program and calibration; writes bits (u32), three reasons
+// (view in the low half, bits in the high half, 0x0000ffff for none) and log2_n (u16); counts sums.
+
+const COUNT_SUMS = 3u;
+const NO_REASON = 0x0000ffffu;
+const VIEW_BINS = 1024u;
+const ROW_BINS = 16384u;
+
+var<workgroup> tally: atomic<u32>;
+var<workgroup> tile: array<u32, 256>;
+
+fn calibrated(entry: u32) -> u32 {
+    return (calibration[entry / 2u] >> (16u * (entry % 2u))) & 0xffffu;
+}
+
+fn surprisal(view: u32, row: u32) -> u32 {
+    return (results[surprisal_at(view, row)] >> (16u * (row % 2u))) & 0xffffu;
+}
+
+struct Sum {
+    bits: u32,
+    first: u32,
+    second: u32,
+    third: u32,
+}
+
+// Views come in ascending number, so moving down only what has fewer bits leaves ties in order of the view's number.
+fn add(sum: ptr<function, Sum>, view: u32, bits: u32) {
+    (*sum).bits += bits;
+    let reason = view | (bits << 16u);
+    if (bits > ((*sum).first >> 16u)) {
+        (*sum).third = (*sum).second;
+        (*sum).second = (*sum).first;
+        (*sum).first = reason;
+    } else if (bits > ((*sum).second >> 16u)) {
+        (*sum).third = (*sum).second;
+        (*sum).second = reason;
+    } else if (bits > ((*sum).third >> 16u)) {
+        (*sum).third = reason;
+    }
+}
+
+fn combine(row: u32) -> Sum {
+    let class_code = code(params.class_column, row);
+    var sum = Sum(0u, NO_REASON, NO_REASON, NO_REASON);
+    for (var view = 0u; view < params.views; view++) {
+        if (applies(view_program(view), class_code)) {
+            add(&sum, view, calibrated(view * VIEW_BINS + (surprisal(view, row) >> 6u)));
+        }
+    }
+    return sum;
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = group.x * BLOCK + lane;
+    var mine = 0u;
+    if (row < params.rows) {
+        let sum = combine(row);
+        results[row] = sum.bits;
+        let at = reasons_at(row);
+        results[at] = sum.first;
+        results[at + 1u] = sum.second;
+        results[at + 2u] = sum.third;
+        mine = calibrated(params.views * VIEW_BINS + min(sum.bits >> 6u, ROW_BINS - 1u));
+        atomicAdd(&tally, 1u);
+    }
+    tile[lane] = mine;
+    workgroupBarrier();
+    if (lane % 2u == 0u) {
+        results[log2_n_at(row)] = tile[lane] | (tile[lane + 1u] << 16u);
+    }
+    if (lane == 0u) {
+        count(COUNT_SUMS, atomicLoad(&tally));
+    }
+}

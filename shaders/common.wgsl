@@ -1,0 +1,104 @@
+// What both kernels share: the buffers, the pair arithmetic, the logarithm, the counters. Prefixed to each kernel's file.
+//
+// Contract: docs/model.md §2 and §4. u32 only, all arithmetic modulo 2^32 unless a name says otherwise; no float, no u64.
+// A row block is 256 rows: columns of results are padded to whole blocks (`params.stride`), and two neighbouring u16
+// results share a word, the even row in the low half.
+
+struct Params {
+    rows: u32,      // rows of this dispatch
+    stride: u32,    // rows, rounded up to whole blocks
+    views: u32,
+    mask: u32,      // table capacity − 1
+    seed: vec2<u32>,
+    host: u32,      // column of the scope
+    class_column: u32,
+}
+
+// Resident: uploaded once.
+@group(0) @binding(0) var<storage, read> slots: array<vec4<u32>>;      // (key.lo, key.hi, N or n, T or 0)
+@group(0) @binding(1) var<storage, read> program: array<u32>;          // LOG, then one offset per view, then the view programs
+@group(0) @binding(2) var<storage, read> calibration: array<u32>;      // u16 pairs: 1024 entries per view, then 16384 for rows
+// Per batch.
+@group(1) @binding(0) var<uniform> params: Params;
+@group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns
+@group(1) @binding(2) var<storage, read> columns: array<u32>;          // four words a column, then the narrow codes
+@group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, surprisal (see `*_at`)
+@group(1) @binding(4) var<storage, read_write> counters: array<atomic<u32>>; // (low, high) of keys, lookups, backoffs, sums
+
+const BLOCK = 256u;
+const LOG_WORDS = 2048u;
+
+// A view program is: class mask, vocabulary, number of child columns, the child columns, number of contexts,
+// and per context, fine to coarse, the number of its columns and the columns.
+fn view_program(view: u32) -> u32 {
+    return program[LOG_WORDS + view];
+}
+
+// Where each part of the results starts, in words.
+fn reasons_at(row: u32) -> u32 {
+    return params.stride + 3u * row;
+}
+fn log2_n_at(row: u32) -> u32 {
+    return 4u * params.stride + row / 2u;
+}
+fn surprisal_at(view: u32, row: u32) -> u32 {
+    return 4u * params.stride + (view + 1u) * (params.stride / 2u) + row / 2u;
+}
+
+// A column's head is: first word of its codes, log2 of the bytes a code takes, first entry of its hashes, 0.
+fn code(column: u32, row: u32) -> u32 {
+    let first = columns[4u * column];
+    let width = columns[4u * column + 1u];
+    let per_word = 2u - width;
+    let word = columns[first + (row >> per_word)];
+    let place = row & ((1u << per_word) - 1u);
+    return (word >> (place << (3u + width))) & (0xffffffffu >> (32u - (8u << width)));
+}
+
+// Whether the view with this program applies to a row of this class.
+fn applies(at: u32, class_code: u32) -> bool {
+    return ((program[at] >> class_code) & 1u) == 1u;
+}
+
+fn rotl(x: u32, by: u32) -> u32 {
+    return (x << by) | (x >> (32u - by));
+}
+
+fn absorb(s: vec2<u32>, v: vec2<u32>) -> vec2<u32> {
+    var a = (s.x ^ v.x) * 0x9E3779B1u;
+    var b = (s.y ^ v.y) * 0x85EBCA77u;
+    a = rotl(a, 15u) + b;
+    b = rotl(b, 13u) ^ a;
+    return vec2<u32>(a * 0xC2B2AE3Du, b * 0x27D4EB2Fu);
+}
+
+fn finish(s: vec2<u32>) -> vec2<u32> {
+    let t = absorb(absorb(s, vec2<u32>(0u, 0u)), vec2<u32>(0u, 0u));
+    return vec2<u32>(t.x ^ (t.x >> 16u), t.y ^ (t.y >> 16u));
+}
+
+fn saturating_add(a: u32, b: u32) -> u32 {
+    let sum = a + b;
+    return select(sum, 0xffffffffu, sum < a);
+}
+
+// log2(x) in Q16; lg(0) = 0.
+fn lg(x: u32) -> u32 {
+    if (x == 0u) {
+        return 0u;
+    }
+    let e = firstLeadingBit(x);
+    let m = ((x << (31u - e)) >> 20u) & 0x7ffu;
+    return (e << 16u) + program[m];
+}
+
+// Adds to a 64-bit counter kept as two words.
+fn count(counter: u32, amount: u32) {
+    if (amount == 0u) {
+        return;
+    }
+    let before = atomicAdd(&counters[2u * counter], amount);
+    if (before > 0xffffffffu - amount) {
+        atomicAdd(&counters[2u * counter + 1u], 1u);
+    }
+}

@@ -33,11 +33,7 @@ pub struct GpuBackend {
 }
 
 impl GpuBackend {
-    pub(crate) fn new(
-        info: &AdapterInfo,
-        adapter: &wgpu::Adapter,
-        snapshot: &Snapshot,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn new(info: &AdapterInfo, adapter: &wgpu::Adapter, snapshot: &Snapshot) -> Result<Self, OpenError> {
         let gpu = Gpu::new(info, adapter)?;
         let kernels = Kernels::new(&gpu.device);
         gpu.check_open()?;
@@ -105,9 +101,8 @@ impl GpuBackend {
         if needed > self.room || self.slots.is_empty() {
             self.slots.clear();
             self.room = needed.next_power_of_two().max(crate::kernels::BLOCK as usize).min(self.part);
-            self.slots = (0..SLOTS)
-                .map(|_| Slot::new(&self.gpu, &self.resident, self.room))
-                .collect::<Result<_, _>>()?;
+            self.slots =
+                (0..SLOTS).map(|_| Slot::new(&self.gpu, &self.resident, self.room)).collect::<Result<_, _>>()?;
         }
         Ok(())
     }
@@ -128,12 +123,7 @@ impl GpuBackend {
         let Some(hashes) = self.dictionary.buffer() else {
             return Err(self.gpu.error("the value hashes are not on the card"));
         };
-        let job = Job {
-            gpu: &self.gpu,
-            kernels: &self.kernels,
-            resident: &self.resident,
-            hashes,
-        };
+        let job = Job { gpu: &self.gpu, kernels: &self.kernels, resident: &self.resident, hashes };
         self.slots[slot].launch(&job, packer.finish(), (slot, rows))
     }
 

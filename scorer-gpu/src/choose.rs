@@ -53,11 +53,7 @@ pub struct Opened {
 }
 
 /// Opens the backend that `choice` and `adapter_name` ask for. A name matches exactly or, failing that, as a part in any case.
-pub fn open(
-    choice: Choice,
-    adapter_name: Option<&str>,
-    snapshot: Arc<Snapshot>,
-) -> Result<Opened, OpenError> {
+pub fn open(choice: Choice, adapter_name: Option<&str>, snapshot: Arc<Snapshot>) -> Result<Opened, OpenError> {
     if choice == Choice::Cpu {
         return Ok(cpu(snapshot, "asked for"));
     }
@@ -67,10 +63,7 @@ pub fn open(
         Ok(index) => {
             let (info, adapter) = found.swap_remove(index);
             match GpuBackend::new(&info, &adapter, &snapshot) {
-                Ok(gpu) => Ok(Opened {
-                    reason: format!("gpu: {info}"),
-                    backend: Box::new(gpu),
-                }),
+                Ok(gpu) => Ok(Opened { reason: format!("gpu: {info}"), backend: Box::new(gpu) }),
                 Err(error) if choice == Choice::Auto => Ok(cpu(snapshot, &error.to_string())),
                 Err(error) => Err(error),
             }
@@ -90,10 +83,7 @@ pub fn open_adapter(name: &str, snapshot: &Snapshot) -> Result<GpuBackend, OpenE
 }
 
 fn cpu(snapshot: Arc<Snapshot>, why: &str) -> Opened {
-    Opened {
-        backend: Box::new(CpuBackend::new(snapshot)),
-        reason: format!("cpu: {why}"),
-    }
+    Opened { backend: Box::new(CpuBackend::new(snapshot)), reason: format!("cpu: {why}") }
 }
 
 /// The index of the adapter to open. `found` is in order of preference.
@@ -103,25 +93,18 @@ fn pick(choice: Choice, name: Option<&str>, found: &[AdapterInfo]) -> Result<usi
         Some(name) => matches(name, found),
     };
     if let (true, Some(name)) = (matching.is_empty(), name) {
-        return Err(OpenError::NoSuchAdapter {
-            name: name.to_owned(),
-            found: found.to_vec(),
-        });
+        return Err(OpenError::NoSuchAdapter { name: name.to_owned(), found: found.to_vec() });
     }
     let software_allowed = choice == Choice::Gpu && name.is_some();
     matching
         .into_iter()
         .find(|&index| software_allowed || found[index].kind == AdapterKind::Hardware)
-        .ok_or_else(|| OpenError::NoHardware {
-            found: found.to_vec(),
-        })
+        .ok_or_else(|| OpenError::NoHardware { found: found.to_vec() })
 }
 
 fn matches(name: &str, found: &[AdapterInfo]) -> Vec<usize> {
     let by = |test: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        (0..found.len())
-            .filter(|&index| test(&found[index].name))
-            .collect()
+        (0..found.len()).filter(|&index| test(&found[index].name)).collect()
     };
     let exact = by(&|candidate| candidate == name);
     if !exact.is_empty() {
@@ -136,19 +119,11 @@ mod tests {
     use super::*;
 
     fn adapter(name: &str, kind: AdapterKind) -> AdapterInfo {
-        AdapterInfo {
-            name: name.to_owned(),
-            kind,
-            backend: "vulkan".to_owned(),
-            driver: "test 1.0".to_owned(),
-        }
+        AdapterInfo { name: name.to_owned(), kind, backend: "vulkan".to_owned(), driver: "test 1.0".to_owned() }
     }
 
     fn both() -> Vec<AdapterInfo> {
-        vec![
-            adapter("Radeon 780M", AdapterKind::Hardware),
-            adapter("llvmpipe (LLVM 15)", AdapterKind::Software),
-        ]
+        vec![adapter("Radeon 780M", AdapterKind::Hardware), adapter("llvmpipe (LLVM 15)", AdapterKind::Software)]
     }
 
     #[test]
@@ -159,10 +134,7 @@ mod tests {
         for choice in [Choice::Auto, Choice::Gpu] {
             let error = pick(choice, None, software).unwrap_err();
             assert!(matches!(error, OpenError::NoHardware { .. }));
-            assert_eq!(
-                error.why(),
-                "no hardware GPU found (llvmpipe (LLVM 15) is a software adapter)"
-            );
+            assert_eq!(error.why(), "no hardware GPU found (llvmpipe (LLVM 15) is a software adapter)");
         }
         assert!(pick(Choice::Auto, Some("llvmpipe"), software).is_err());
     }

@@ -46,8 +46,7 @@ impl<'a> Packer<'a> {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.head(0, 0);
         let whole = bytes.len() / 4 * 4;
-        self.words
-            .extend(bytes[..whole].chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])));
+        self.words.extend(bytes[..whole].chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])));
         if whole < bytes.len() {
             let mut last = [0; 4];
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
@@ -67,11 +66,7 @@ impl<'a> Packer<'a> {
     }
 
     fn narrow<const PER_WORD: usize, const BITS: usize>(&mut self, codes: &[u32]) {
-        let join = |part: &[u32]| {
-            (0..)
-                .zip(part)
-                .fold(0, |word, (place, &code)| word | code << (place * BITS))
-        };
+        let join = |part: &[u32]| (0..).zip(part).fold(0, |word, (place, &code)| word | code << (place * BITS));
         let (whole, rest) = codes.as_chunks::<PER_WORD>();
         self.words.extend(whole.iter().map(|part| join(part)));
         if !rest.is_empty() {

@@ -36,21 +36,15 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         });
-        let (device, queue) = pollster::block_on(request).map_err(|error| OpenError::Device {
-            adapter: info.name.clone(),
-            why: one_line(&error.to_string()),
-        })?;
+        let (device, queue) = pollster::block_on(request)
+            .map_err(|error| OpenError::Device { adapter: info.name.clone(), why: one_line(&error.to_string()) })?;
         let failure = Arc::<Mutex<Failure>>::default();
         watch(&device, &failure);
         Ok(Self {
             device,
             queue,
             // Offsets in shaders are u32 words, which reach 16 GiB; no driver binds so much today.
-            largest: limits
-                .max_storage_buffer_binding_size
-                .min(limits.max_buffer_size)
-                .min(u64::from(u32::MAX))
-                & !3,
+            largest: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(u64::from(u32::MAX)) & !3,
             info: info.clone(),
             failure,
         })
@@ -87,18 +81,12 @@ impl Gpu {
     }
 
     pub(crate) fn error(&self, reason: &str) -> BackendError {
-        BackendError::Device {
-            device: self.info.name.clone(),
-            reason: reason.to_owned(),
-        }
+        BackendError::Device { device: self.info.name.clone(), reason: reason.to_owned() }
     }
 
     /// Waits for a submission (or, with `None`, for all) and runs the map callbacks that it releases.
     pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), BackendError> {
-        let poll = wgpu::PollType::Wait {
-            submission_index: submission,
-            timeout: Some(PATIENCE),
-        };
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: Some(PATIENCE) };
         // wgpu panics when the device is lost while it waits; a lost device is an error like others.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(poll)));
         self.check()?;

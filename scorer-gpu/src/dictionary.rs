@@ -26,10 +26,7 @@ pub(crate) struct Dictionary {
 
 impl Dictionary {
     pub(crate) fn new(columns: usize) -> Self {
-        Self {
-            buffer: None,
-            regions: vec![Region::default(); columns],
-        }
+        Self { buffer: None, regions: vec![Region::default(); columns] }
     }
 
     /// Brings the card up to `columns`. Returns whether the buffer is a new one, which bind groups must follow.
@@ -67,9 +64,8 @@ impl Dictionary {
     }
 
     fn lay_out(&mut self, gpu: &Gpu, columns: &[&Hashes]) -> Result<(), BackendError> {
-        let roomy = |(region, hashes): (&Region, &&Hashes)| {
-            (hashes.len() as u64).next_power_of_two().max(region.capacity)
-        };
+        let roomy =
+            |(region, hashes): (&Region, &&Hashes)| (hashes.len() as u64).next_power_of_two().max(region.capacity);
         let mut capacities: Vec<u64> = self.regions.iter().zip(columns).map(roomy).collect();
         if capacities.iter().sum::<u64>() * PAIR > gpu.largest {
             capacities = columns.iter().map(|hashes| hashes.len() as u64).collect();

@@ -24,7 +24,9 @@ pub enum OpenError {
         found: Vec<AdapterInfo>,
     },
     /// The baseline needs more than the adapter offers.
-    #[error("{adapter}: {what} needs {needed} bytes and the adapter takes at most {limit}: use --backend cpu or another --adapter")]
+    #[error(
+        "{adapter}: {what} needs {needed} bytes and the adapter takes at most {limit}: use --backend cpu or another --adapter"
+    )]
     TooLarge {
         /// The adapter.
         adapter: String,

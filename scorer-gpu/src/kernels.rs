@@ -23,11 +23,7 @@ impl Kernels {
         const READ: BufferBindingType = BufferBindingType::Storage { read_only: true };
         const WRITE: BufferBindingType = BufferBindingType::Storage { read_only: false };
         let resident = bindings(device, "resident", &[READ, READ, READ]);
-        let batch = bindings(
-            device,
-            "batch",
-            &[BufferBindingType::Uniform, READ, READ, WRITE, WRITE],
-        );
+        let batch = bindings(device, "batch", &[BufferBindingType::Uniform, READ, READ, WRITE, WRITE]);
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some("ebbline"),
             bind_group_layouts: &[Some(&resident), Some(&batch)],
@@ -48,26 +44,14 @@ fn bindings(device: &Device, label: &str, types: &[BufferBindingType]) -> BindGr
         .map(|(binding, &ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         })
         .collect();
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(label),
-        entries: &entries,
-    })
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries })
 }
 
-fn pipeline(
-    device: &Device,
-    layout: &wgpu::PipelineLayout,
-    label: &str,
-    kernel: &str,
-) -> ComputePipeline {
+fn pipeline(device: &Device, layout: &wgpu::PipelineLayout, label: &str, kernel: &str) -> ComputePipeline {
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl([COMMON, kernel].concat().into()),
@@ -91,11 +75,7 @@ mod tests {
         let mut limits = wgpu::Limits::defaults();
         limits.max_storage_buffers_per_shader_stage = 8;
         limits.max_bind_groups = 4;
-        Device::noop(&wgpu::DeviceDescriptor {
-            required_limits: limits,
-            ..Default::default()
-        })
-        .0
+        Device::noop(&wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() }).0
     }
 
     fn validation(device: &Device, make: impl FnOnce()) -> Option<String> {

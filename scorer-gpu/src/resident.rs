@@ -69,10 +69,7 @@ impl Resident {
         ];
         let entries: Vec<_> = (0..)
             .zip(&parts)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
         let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("resident"),
@@ -94,12 +91,7 @@ impl Resident {
 fn upload(gpu: &Gpu, what: &'static str, bytes: &[u8]) -> Result<Buffer, OpenError> {
     let needed = bytes.len() as u64;
     if needed > gpu.largest {
-        return Err(OpenError::TooLarge {
-            adapter: gpu.info.name.clone(),
-            what,
-            needed,
-            limit: gpu.largest,
-        });
+        return Err(OpenError::TooLarge { adapter: gpu.info.name.clone(), what, needed, limit: gpu.largest });
     }
     let buffer = gpu.buffer(what, needed, BufferUsages::STORAGE | BufferUsages::COPY_DST);
     gpu.check_open()?;

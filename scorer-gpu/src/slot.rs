@@ -69,23 +69,11 @@ impl Slot {
         let results = result_bytes(resident.views) * rows as u64;
         let storage = BufferUsages::STORAGE;
         let slot = Self {
-            params: gpu.buffer(
-                "params",
-                size_of::<Params>() as u64,
-                BufferUsages::UNIFORM | BufferUsages::COPY_DST,
-            ),
+            params: gpu.buffer("params", size_of::<Params>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
             columns: gpu.buffer("columns", columns, storage | BufferUsages::COPY_DST),
             results: gpu.buffer("results", results, storage | BufferUsages::COPY_SRC),
-            counters: gpu.buffer(
-                "counters",
-                COUNTERS,
-                storage | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
-            ),
-            readback: gpu.buffer(
-                "readback",
-                COUNTERS + results,
-                BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-            ),
+            counters: gpu.buffer("counters", COUNTERS, storage | BufferUsages::COPY_SRC | BufferUsages::COPY_DST),
+            readback: gpu.buffer("readback", COUNTERS + results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
             bind: None,
         };
         gpu.check()?;
@@ -153,10 +141,7 @@ impl Slot {
         let buffers = [&self.params, job.hashes, &self.columns, &self.results, &self.counters];
         let entries: Vec<_> = (0..)
             .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
         job.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("batch"),

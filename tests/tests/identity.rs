@@ -1,0 +1,156 @@
+//! CPU and every Vulkan adapter at hand give the same bits and do the same work.
+//!
+//! Equal `StageCounters` prove that keys, look-ups, back-off and sums ran in the shaders: they are counted there.
+
+use model::snapshot::lay_out;
+use model::testing::{self, Case, Plan, Rng};
+use model::{Backend, CpuBackend, EncodedBatch, Scores};
+use scorer_gpu::{AdapterInfo, GpuBackend, adapters, open_adapter};
+use std::sync::Arc;
+
+/// More than any batch here: what fits the card is one part.
+const WHOLE: usize = 262_144;
+
+fn vulkan_adapters() -> Vec<AdapterInfo> {
+    let adapters = adapters();
+    assert!(
+        !adapters.is_empty(),
+        "no Vulkan adapter found: install a driver, for example `apt-get install mesa-vulkan-drivers libvulkan1`"
+    );
+    for adapter in &adapters {
+        println!("adapter: {adapter}");
+    }
+    adapters
+}
+
+fn open(adapter: &AdapterInfo, case: &Case, part: usize) -> GpuBackend {
+    let opened = open_adapter(&adapter.name, &case.snapshot);
+    let mut gpu = opened.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    gpu.limit_rows(part);
+    gpu
+}
+
+fn score(backend: &mut dyn Backend, batch: &EncodedBatch) -> Scores {
+    let mut scores = Scores::default();
+    backend.score(batch, &mut scores).unwrap_or_else(|error| panic!("{}: {error}", backend.name()));
+    scores
+}
+
+/// Scores a case and then more batches under its snapshot, in parts of at most `part` rows.
+fn compare(adapters: &[AdapterInfo], case: &Case, more: &[EncodedBatch], part: usize) {
+    let batches: Vec<&EncodedBatch> = [&case.batch].into_iter().chain(more).collect();
+    let mut cpu = CpuBackend::new(Arc::clone(&case.snapshot));
+    let expected: Vec<Scores> = batches.iter().map(|batch| score(&mut cpu, batch)).collect();
+    for adapter in adapters {
+        let mut gpu = open(adapter, case, part);
+        for (batch, expected) in batches.iter().zip(&expected) {
+            let got = score(&mut gpu, batch);
+            equal(&format!("{}: {adapter}: {} rows", case.name, batch.rows), batch.rows, expected, &got);
+        }
+        assert_eq!(gpu.counters(), cpu.counters(), "{}: {adapter}: counters", case.name);
+    }
+    println!("{}: {} slots, {:?}", case.name, case.snapshot.slots.len(), cpu.counters());
+}
+
+/// Names the first difference: a dump of two batches tells nobody anything.
+fn equal(place: &str, rows: usize, expected: &Scores, got: &Scores) {
+    for (at, (expected, got)) in expected.surprisal.iter().zip(&got.surprisal).enumerate() {
+        assert_eq!(expected, got, "{place}: surprisal of view {}, row {}", at / rows, at % rows);
+    }
+    for row in 0..rows {
+        let of = |scores: &Scores| (scores.bits[row], scores.log2_n[row], scores.reasons[row]);
+        assert_eq!(of(expected), of(got), "{place}: row {row}");
+    }
+    assert!(expected == got, "{place}: lengths differ");
+}
+
+#[test]
+fn every_adapter_gives_the_bits_of_the_cpu() {
+    let adapters = vulkan_adapters();
+    for case in testing::cases(11) {
+        compare(&adapters, &case, &[], WHOLE);
+    }
+}
+
+#[test]
+fn large_batches_agree_in_one_part_and_in_several() {
+    let adapters = vulkan_adapters();
+    let plan = Plan { rows: 100_003, learned: 30_000, hosts: 40, values: 300, fields: 12, views: 32, ..Plan::default() };
+    let case = testing::case("100,003 rows, 32 views", plan, 5);
+    compare(&adapters, &case, &[], WHOLE);
+    compare(&adapters, &case, &[], 20_000);
+}
+
+#[test]
+fn tables_from_the_smallest_to_more_than_a_million_slots_agree() {
+    let adapters = vulkan_adapters();
+    let small = testing::case("64 slots", Plan { learned: 1, views: 2, ..Plan::default() }, 6);
+    assert_eq!(small.snapshot.slots.len(), 64);
+    compare(&adapters, &small, &[], WHOLE);
+
+    let mut large = testing::case("more than a million slots", Plan { values: 5000, ..Plan::default() }, 7);
+    let snapshot = Arc::make_mut(&mut large.snapshot);
+    let mut rng = Rng(7);
+    let filler = (0..700_000).map(|_| [rng.bits() as u32, rng.bits() as u32, 1 + rng.below(9), 1]);
+    snapshot.slots = lay_out(snapshot.slots.iter().copied().chain(filler).collect());
+    snapshot.mask = (snapshot.slots.len() - 1) as u32;
+    assert!(snapshot.slots.len() > 1_000_000);
+    compare(&adapters, &large, &[], WHOLE);
+}
+
+#[test]
+fn batches_whose_dictionaries_change_agree() {
+    let adapters = vulkan_adapters();
+    let plan = Plan { rows: 700, ..Plan::default() };
+    let case = testing::case("changing dictionaries", plan, 8);
+    let mut rng = Rng(8);
+    // Codes of one, two and four bytes, growing and shrinking; the same batch twice; every part size in turn.
+    let mut more: Vec<EncodedBatch> = [(3000, 1000), (0, 20), (1, 2), (5000, 70_000), (257, 20), (513, 200)]
+        .map(|(rows, values)| testing::batch(&Plan { values, ..plan }, rows, 9, &mut rng))
+        .into();
+    more.push(more[3].clone());
+    for part in [1, 512, 2000, WHOLE] {
+        compare(&adapters, &case, &more, part);
+    }
+}
+
+#[test]
+fn drawn_cases_agree() {
+    let adapters = vulkan_adapters();
+    let mut rng = Rng(2026);
+    for seed in 0..10 {
+        let plan = Plan {
+            rows: rng.skewed(4000) as usize,
+            learned: rng.skewed(5000) as usize,
+            hosts: 1 + rng.skewed(100),
+            values: 1 + rng.skewed(500),
+            fields: 1 + rng.below(9),
+            views: 1 + rng.below(12),
+            classes: rng.below(32),
+            unknown: rng.below(30),
+            null: false,
+        };
+        let case = testing::case(&format!("drawn {plan:?}"), plan, seed);
+        compare(&adapters, &case, &[], 256 << rng.below(5));
+    }
+}
+
+#[test]
+fn an_inconsistent_batch_is_an_error_and_the_next_one_scores() {
+    let case = testing::case("inconsistent", Plan::default(), 9);
+    let mut bad = [(); 3].map(|()| case.batch.clone());
+    bad[0].fields[2].codes[599] = u32::MAX;
+    bad[1].host.codes.pop();
+    bad[2].fields.clear();
+    for adapter in vulkan_adapters() {
+        let mut gpu = open(&adapter, &case, WHOLE);
+        let mut cpu = CpuBackend::new(Arc::clone(&case.snapshot));
+        for batch in &bad {
+            let errors = [&mut gpu as &mut dyn Backend, &mut cpu]
+                .map(|backend| backend.score(batch, &mut Scores::default()).unwrap_err().to_string());
+            assert_eq!(errors[0], errors[1]);
+        }
+        assert_eq!(score(&mut gpu, &case.batch), score(&mut cpu, &case.batch));
+        assert_eq!(gpu.counters(), cpu.counters());
+    }
+}

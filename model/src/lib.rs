@@ -3,26 +3,39 @@
 //! What a score is, is written in `docs/model.md`; each module names the section it implements.
 
 pub mod backend;
+pub mod baseline;
+mod calibrate;
 pub mod compile;
 pub mod cpu;
 pub mod encode;
+pub mod explain;
+pub mod heldout;
 pub mod keys;
 pub mod kind;
+pub mod learn;
 pub mod lens;
 mod lens_text;
 pub mod log2;
+mod pass;
 mod pod;
 mod raw;
+mod sample;
 pub mod segment;
 pub mod snapshot;
 #[doc(hidden)]
 pub mod testing;
+pub mod units;
+mod values;
 
 pub use backend::{Backend, BackendError, Reason, Scores, StageCounters};
+pub use baseline::{Baseline, BaselineError};
 pub use cpu::CpuBackend;
 pub use encode::{Codes, EncodeError, EncodedBatch, Encoder, UnitColumn};
+pub use explain::{LevelExplanation, Scope, ViewExplanation, explain};
 pub use keys::HashKey;
+pub use learn::{LearnError, LearnStage, RowSource, learn};
 pub use lens::{Lens, View, builtin};
 pub use lens_text::LensError;
 pub use segment::{Segment, SegmentBuilder};
 pub use snapshot::{Basis, Calibration, Snapshot, ViewProgram};
+pub use units::{RowRef, UnitScore, UnitTable};

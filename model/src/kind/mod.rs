@@ -1,6 +1,6 @@
 //! Field kinds: what a column holds, and the fixed transforms that make its values comparable (docs/contracts.md §5).
 
-mod mask;
+pub(crate) mod mask;
 pub(crate) mod transform;
 
 use serde::Serialize;

@@ -1,0 +1,152 @@
+//! Why a row scored as it did, in exact counts (docs/model.md §7).
+
+use std::fmt;
+
+use crate::encode::EncodedBatch;
+use crate::keys::{FLEET, absorb, context_start, scoped};
+use crate::log2::lg;
+use crate::snapshot::Snapshot;
+
+/// Whose habits a level counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The row's host; counts are rows.
+    Host,
+    /// All hosts; counts are hosts.
+    Fleet,
+}
+
+impl Scope {
+    /// `host` or `fleet`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Host => "host",
+            Scope::Fleet => "fleet",
+        }
+    }
+}
+
+/// One context in one scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelExplanation {
+    /// The context in words: `parent_exe=/usr/sbin/nginx`; empty for the empty context.
+    pub context: String,
+    /// Whose habits.
+    pub scope: Scope,
+    /// n: how often the child was seen here.
+    pub seen: u32,
+    /// N: how much was seen here.
+    pub total: u32,
+    /// T: how many distinct children were seen here.
+    pub kinds: u32,
+}
+
+/// One view of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewExplanation {
+    /// Number of the view in the lens.
+    pub view: usize,
+    /// Its name.
+    pub name: String,
+    /// Whether it applies to rows of this class; if not, all else is empty.
+    pub applies: bool,
+    /// The child in words: `exe=/usr/bin/curl`.
+    pub child: String,
+    /// In 1/1024 bit.
+    pub surprisal: u16,
+    /// Calibrated, in 1/1024 bit.
+    pub bits: u16,
+    /// All levels, finest first, each context in host then fleet scope.
+    pub levels: Vec<LevelExplanation>,
+    /// The level that is shown: where the child was seen, else the finest where anything was.
+    pub decided: Option<usize>,
+    /// V: distinct children in the fleet.
+    pub vocabulary: u32,
+}
+
+impl ViewExplanation {
+    /// The level that is shown.
+    pub fn decided(&self) -> Option<&LevelExplanation> {
+        self.decided.and_then(|at| self.levels.get(at))
+    }
+}
+
+impl fmt::Display for ViewExplanation {
+    /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41220 (312 kinds), this host`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.child)?;
+        let Some(level) = self.decided() else {
+            return f.write_str(": nothing like it has been seen anywhere");
+        };
+        if !level.context.is_empty() {
+            write!(f, " given {}", level.context)?;
+        }
+        let LevelExplanation { seen, total, kinds, .. } = level;
+        let kinds_word = if *kinds == 1 { "kind" } else { "kinds" };
+        match level.scope {
+            Scope::Host => write!(f, ": {seen} of {total} ({kinds} {kinds_word}), this host"),
+            Scope::Fleet => write!(f, ": on {seen} hosts, of {total} host habits ({kinds} {kinds_word}), fleet"),
+        }
+    }
+}
+
+/// Explains every view of a row, in the order of the lens.
+pub fn explain(snapshot: &Snapshot, batch: &EncodedBatch, row: usize) -> Vec<ViewExplanation> {
+    (0..snapshot.views.len()).map(|view| explain_view(snapshot, batch, row, view)).collect()
+}
+
+/// Explains one view of a row.
+pub fn explain_view(snapshot: &Snapshot, batch: &EncodedBatch, row: usize, view: usize) -> ViewExplanation {
+    let program = &snapshot.views[view];
+    let mut out = ViewExplanation {
+        view,
+        name: snapshot.lens.views()[view].name.clone(),
+        applies: program.class_mask >> batch.class[row] & 1 == 1,
+        child: words(snapshot, batch, row, &program.child),
+        surprisal: 0,
+        bits: 0,
+        levels: Vec::new(),
+        decided: None,
+        vocabulary: program.vocabulary,
+    };
+    if !out.applies {
+        return out;
+    }
+    let take = |state, field: &u32| absorb(state, batch.fields[*field as usize].hash(row));
+    for (number, fields) in program.contexts.iter().enumerate() {
+        let context = fields.iter().fold(context_start(snapshot.seed, view as u32, number as u32), take);
+        let cell = program.child.iter().fold(context, take);
+        for (scope, key) in [(Scope::Host, batch.host.hash(row)), (Scope::Fleet, FLEET)] {
+            let [total, kinds] = snapshot.find(scoped(context, key));
+            let [seen, _] = if total > 0 { snapshot.find(scoped(cell, key)) } else { [0, 0] };
+            let context = words(snapshot, batch, row, fields);
+            out.levels.push(LevelExplanation { context, scope, seen, total, kinds });
+        }
+    }
+    out.surprisal = surprisal(&out.levels, program.vocabulary);
+    out.bits = snapshot.calibration.view_bits(view, out.surprisal);
+    let known = out.levels.iter().position(|l| l.seen > 0);
+    out.decided = known.or_else(|| out.levels.iter().position(|l| l.total > 0));
+    out
+}
+
+/// docs/model.md §4, over levels already looked up.
+fn surprisal(levels: &[LevelExplanation], vocabulary: u32) -> u16 {
+    let known = levels.iter().position(|l| l.seen > 0);
+    let visited = &levels[..known.map_or(levels.len(), |at| at + 1)];
+    let cost = |l: &LevelExplanation| {
+        lg(l.total.saturating_add(l.kinds)).wrapping_sub(lg(if l.seen > 0 { l.seen } else { l.kinds }))
+    };
+    let sum = visited.iter().filter(|l| l.total > 0).fold(0u32, |sum, l| sum.wrapping_add(cost(l)));
+    let end = if known.is_some() { 0 } else { lg(vocabulary.saturating_add(1)) };
+    (sum.wrapping_add(end).wrapping_add(32) >> 6).min(u32::from(u16::MAX)) as u16
+}
+
+/// Fields and their values: `exe=/usr/bin/curl, user=33`.
+fn words(snapshot: &Snapshot, batch: &EncodedBatch, row: usize, fields: &[u32]) -> String {
+    let word = |f: &u32| {
+        let name = &snapshot.lens.fields()[*f as usize].name;
+        format!("{name}={}", batch.fields[*f as usize].text(row))
+    };
+    fields.iter().map(word).collect::<Vec<_>>().join(", ")
+}

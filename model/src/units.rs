@@ -1,0 +1,197 @@
+//! Units: what is alerted on is a group of rows, by the sum of its few most surprising ones (docs/model.md §6).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::backend::Scores;
+use crate::baseline::Baseline;
+use crate::encode::{EncodedBatch, NO_UNIT};
+use crate::lens::Lens;
+use crate::snapshot::{ROW_BINS, identity_table, row_bin};
+
+/// How many rows make up a unit's bits.
+pub const UNIT_ROWS: usize = 5;
+
+/// Where a row lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowRef {
+    /// File, relative to its archive.
+    pub file: Arc<str>,
+    /// Row in the file, from 0.
+    pub row: u64,
+    /// Table the file belongs to.
+    pub table: Arc<str>,
+}
+
+/// A unit and how odd it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitScore {
+    /// Kind, as the lens names it.
+    pub kind: String,
+    /// Its key columns as text, joined by `|`.
+    pub key: String,
+    /// Start of its window, ns since 1970 UTC.
+    pub window: i64,
+    /// Host of its most surprising row; empty if unknown.
+    pub host: String,
+    /// Time of its most surprising row, ns since 1970 UTC.
+    pub time: i64,
+    /// Sum over its most surprising rows, in 1/1024 bit.
+    pub bits: u32,
+    /// Units like this are expected 1 in 2^(log2_n/1024).
+    pub log2_n: u16,
+    /// Its most surprising rows and their bits (1/1024), most surprising first.
+    pub rows: Vec<(RowRef, u32)>,
+}
+
+#[derive(Debug, Clone)]
+struct TopRow {
+    bits: u32,
+    at: RowRef,
+    time: i64,
+    host: String,
+}
+
+/// Most bits first, then by place.
+type Rank = (Reverse<u32>, RowRef);
+
+impl TopRow {
+    fn rank(&self) -> Rank {
+        (Reverse(self.bits), self.at.clone())
+    }
+}
+
+/// Kind (as a number), key and window.
+type UnitId = (usize, String, i64);
+
+/// Gathers rows into units. Memory is one entry per unit that has any bits, and five rows in each.
+pub struct UnitTable {
+    kinds: Vec<(String, Vec<u16>)>,
+    line: f64,
+    units: BTreeMap<UnitId, UnitRows>,
+}
+
+#[derive(Debug, Default)]
+struct UnitRows {
+    window_ns: i64,
+    top: Vec<TopRow>,
+}
+
+impl UnitTable {
+    /// For the unit kinds of a baseline; a unit is a finding if it is expected at most once in `rarer_than` units.
+    pub fn new(baseline: &Baseline, rarer_than: f64) -> Self {
+        let mut kinds: Vec<(String, Vec<u16>)> = Vec::new();
+        for unit in baseline.snapshots().iter().flat_map(|s| s.lens.units()) {
+            if !kinds.iter().any(|k| k.0 == unit.kind) {
+                let table = baseline.unit_calibration(&unit.kind).map(<[u16]>::to_vec);
+                kinds.push((unit.kind.clone(), table.unwrap_or_else(|| identity_table(ROW_BINS))));
+            }
+        }
+        Self { kinds, line: rarer_than.log2() * 1024.0, units: BTreeMap::new() }
+    }
+
+    /// Adds the rows of a scored batch; `locate` says where each row lies and is asked only for those kept.
+    pub fn add(&mut self, lens: &Lens, batch: &EncodedBatch, scores: &Scores, locate: &dyn Fn(usize) -> RowRef) {
+        for (spec, column) in lens.units().iter().zip(&batch.units) {
+            let Some(kind) = self.kinds.iter().position(|k| k.0 == spec.kind) else { continue };
+            // The last row that a full unit keeps, by code and window, so that most rows need no key text.
+            let mut floors: HashMap<(u32, i64), Option<Rank>> = HashMap::new();
+            for row in 0..batch.rows {
+                let (code, bits) = (column.codes[row], scores.bits[row]);
+                if code == NO_UNIT || bits == 0 {
+                    continue;
+                }
+                let window = spec.window_start(batch.time[row]);
+                let floor = floors.entry((code, window)).or_default();
+                if floor.as_ref().is_some_and(|(least, at)| bits < least.0 || bits == least.0 && locate(row) >= *at) {
+                    continue;
+                }
+                let id = (kind, column.keys[code as usize].clone(), window);
+                let unit = self.units.entry(id).or_default();
+                unit.window_ns = unit.window_ns.max(spec.window_ns);
+                let host = batch.host.value(row).unwrap_or_default().to_owned();
+                unit.insert(TopRow { bits, at: locate(row), time: batch.time[row], host });
+                *floor = unit.floor();
+            }
+        }
+    }
+
+    /// Every unit over the line, the rarest first.
+    pub fn findings(&self) -> Vec<UnitScore> {
+        let scores = self.units.iter().map(|(id, rows)| self.score(id, rows));
+        self.over_the_line(scores.collect())
+    }
+
+    /// Adds the units of another table, which was made for the same baseline. The order of merging does not matter.
+    pub fn merge(&mut self, other: Self) {
+        for (id, rows) in other.units {
+            let unit = self.units.entry(id).or_default();
+            unit.window_ns = unit.window_ns.max(rows.window_ns);
+            rows.top.into_iter().for_each(|row| unit.insert(row));
+        }
+    }
+
+    /// Number of units held.
+    pub fn len(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Whether no unit is held.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// Forgets the units whose window ended at or before `time` (ns since 1970), and returns those over the line.
+    pub fn close_before(&mut self, time: i64) -> Vec<UnitScore> {
+        let ended = |id: &UnitId, unit: &UnitRows| id.2.saturating_add(unit.window_ns) <= time;
+        let closed: Vec<UnitScore> =
+            self.units.iter().filter(|(id, unit)| ended(id, unit)).map(|(id, unit)| self.score(id, unit)).collect();
+        self.units.retain(|id, unit| !ended(id, unit));
+        self.over_the_line(closed)
+    }
+
+    fn over_the_line(&self, mut scores: Vec<UnitScore>) -> Vec<UnitScore> {
+        scores.retain(|s| f64::from(s.log2_n) >= self.line);
+        scores.sort_by(|a, b| {
+            let rarest = (b.log2_n, b.bits).cmp(&(a.log2_n, a.bits));
+            rarest.then_with(|| (&a.kind, &a.key, a.window).cmp(&(&b.kind, &b.key, b.window)))
+        });
+        scores
+    }
+
+    fn score(&self, (kind, key, window): &UnitId, unit: &UnitRows) -> UnitScore {
+        let (kind, table) = &self.kinds[*kind];
+        let bits = unit.top.iter().fold(0u32, |sum, r| sum.saturating_add(r.bits));
+        let most = unit.top.first();
+        UnitScore {
+            kind: kind.clone(),
+            key: key.clone(),
+            window: *window,
+            host: most.map(|r| r.host.clone()).unwrap_or_default(),
+            time: most.map_or(*window, |r| r.time),
+            bits,
+            log2_n: table[row_bin(bits)],
+            rows: unit.top.iter().map(|r| (r.at.clone(), r.bits)).collect(),
+        }
+    }
+}
+
+impl UnitRows {
+    /// Keeps the row if it is among the most surprising; equals are ordered by place, so that the order of adding does
+    /// not matter. A row already there is not counted twice.
+    fn insert(&mut self, row: TopRow) {
+        match self.top.binary_search_by_key(&row.rank(), TopRow::rank) {
+            Ok(_) => {}
+            Err(at) if at < UNIT_ROWS => {
+                self.top.insert(at, row);
+                self.top.truncate(UNIT_ROWS);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn floor(&self) -> Option<Rank> {
+        self.top.get(UNIT_ROWS - 1).map(TopRow::rank)
+    }
+}

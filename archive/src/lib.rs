@@ -1,1 +1,45 @@
 //! Learn and score over Parquet archives: one engine-free step, file to sidecar and summary.
+//!
+//! [`learn`] builds a baseline, [`score`] runs the step over many files, [`LiveScorer`] runs it on batches as they are
+//! captured, and [`explain_row`] takes one row apart. Results depend on inputs and baseline alone, never on threads,
+//! backend or time; those go to the manifest.
+
+mod engine;
+mod error;
+mod evidence;
+mod explain;
+mod file;
+mod learn;
+mod live;
+mod score;
+mod words;
+
+pub use engine::{Engine, Engines};
+pub use error::ArchiveError;
+pub use explain::{ExplainedRow, explain_row};
+pub use file::{FileSummary, score_file};
+pub use learn::{LearnOptions, Learned, learn};
+pub use live::LiveScorer;
+pub use score::{ScoreOptions, Scored, score};
+pub use scorer_gpu::Choice;
+
+/// Rows handed to a backend at a time. Archive files have row groups of this size, so a batch meets one dictionary.
+pub const SCORE_ROWS: usize = 65_536;
+
+/// How far a run is; called from many threads.
+pub trait Progress: Sync {
+    /// The run will go over this many rows.
+    fn total(&self, _rows: u64) {}
+    /// That many more rows are done.
+    fn advance(&self, _rows: u64) {}
+    /// A new stage began, in words.
+    fn stage(&self, _name: &str) {}
+    /// An input was passed over.
+    fn skipped(&self, _path: &str, _reason: &str) {}
+    /// Something people should know, one line.
+    fn note(&self, _text: &str) {}
+}
+
+/// Reports nothing.
+pub struct Silent;
+impl Progress for Silent {}

@@ -27,6 +27,12 @@ pub fn time_text(time_ns: i64) -> String {
     timestamp(time_ns).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// `2026-11-21T14:00:05.123456789Z`, for programs.
+#[must_use]
+pub fn rfc3339(time_ns: i64) -> String {
+    timestamp(time_ns).to_string()
+}
+
 /// `20261121T140005Z`, the start of a file name.
 #[must_use]
 pub fn stamp(time_ns: i64) -> String {

@@ -1,0 +1,148 @@
+//! From units over the line to findings: the rows behind them, read again and explained in exact counts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use model::baseline::Baseline;
+use model::units::{RowRef, UnitScore};
+use model::{EncodedBatch, Snapshot, ViewExplanation, explain};
+use store::{ArchiveFile, Finding, FindingReason, FindingRow, bits_f32, finding_id};
+
+use crate::engine::Engines;
+use crate::error::ArchiveError;
+use crate::file::engine_of;
+use crate::words::{TITLE_COLUMNS, printable, title};
+
+/// Reasons of one row that go into a finding, as many as a sidecar has.
+const ROW_REASONS: usize = 3;
+/// Reasons of a finding.
+const FINDING_REASONS: usize = 8;
+/// A child or context longer than this is cut.
+const LONGEST: usize = 160;
+
+/// What is said about one row.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RowEvidence {
+    pub(crate) title: String,
+    pub(crate) reasons: Vec<FindingReason>,
+}
+
+/// The findings for `units`, in their order; `paths` leads from a relative path to the file.
+pub(crate) fn findings(
+    units: &[UnitScore],
+    baseline: &Baseline,
+    engines: &Engines,
+    paths: &HashMap<&str, &Path>,
+) -> Result<Vec<Finding>, ArchiveError> {
+    let mut wanted: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for (at, _) in units.iter().flat_map(|unit| &unit.rows) {
+        wanted.entry(&at.file).or_default().insert(at.row);
+    }
+    let mut evidence: HashMap<(String, u64), RowEvidence> = HashMap::new();
+    for (relative, rows) in wanted {
+        let Some(path) = paths.get(relative) else { continue };
+        let rows: Vec<u64> = rows.into_iter().collect();
+        for (row, found) in rows.iter().zip(of_file(path, engines, &rows)?) {
+            evidence.insert((relative.to_owned(), *row), found);
+        }
+    }
+    let of = |at: &RowRef| evidence.get(&(at.file.to_string(), at.row));
+    Ok(units.iter().map(|unit| finding(unit, baseline.id(), of)).collect())
+}
+
+/// Evidence of the given rows of a file, which must rise.
+fn of_file(path: &Path, engines: &Engines, rows: &[u64]) -> Result<Vec<RowEvidence>, ArchiveError> {
+    let file = ArchiveFile::open(path)?;
+    let (table, engine) = engine_of(&file, engines)?;
+    let batch = read_for_titles(&file, engine.snapshot(), rows)?;
+    let encoded = engine.encoder().encode(&batch).map_err(|e| ArchiveError::encode(path, &e))?;
+    Ok((0..rows.len()).map(|row| of_row(engine.snapshot(), &table, &batch, &encoded, row)).collect())
+}
+
+/// The columns that scores and titles need.
+pub(crate) fn read_for_titles(
+    file: &ArchiveFile,
+    snapshot: &Snapshot,
+    rows: &[u64],
+) -> Result<RecordBatch, ArchiveError> {
+    let mut columns = snapshot.lens.columns();
+    for column in TITLE_COLUMNS {
+        if !columns.contains(&column) && file.schema().index_of(column).is_ok() {
+            columns.push(column);
+        }
+    }
+    Ok(file.read_rows(&columns, rows)?)
+}
+
+/// Title and strongest reasons of one row.
+pub(crate) fn of_row(
+    snapshot: &Snapshot,
+    table: &str,
+    batch: &RecordBatch,
+    encoded: &EncodedBatch,
+    row: usize,
+) -> RowEvidence {
+    let mut views = explain(snapshot, encoded, row);
+    views.retain(|view| view.applies && view.bits > 0);
+    views.sort_by_key(|view| (std::cmp::Reverse(view.bits), view.view));
+    views.truncate(ROW_REASONS);
+    let in_words = || views.first().map(|view| printable(&view.to_string(), LONGEST)).unwrap_or_default();
+    RowEvidence {
+        title: title(table, batch, row).unwrap_or_else(in_words),
+        reasons: views.iter().map(reason).collect(),
+    }
+}
+
+fn reason(view: &ViewExplanation) -> FindingReason {
+    let level = view.decided();
+    FindingReason {
+        view: view.name.clone(),
+        child: printable(&view.child, LONGEST),
+        context: level.map(|level| printable(&level.context, LONGEST)).unwrap_or_default(),
+        scope: level.map_or("none", |level| level.scope.name()).to_owned(),
+        n: level.map_or(0, |level| level.seen),
+        total: level.map_or(0, |level| level.total),
+        distinct: level.map_or(0, |level| level.kinds),
+        bits: bits_f32(u32::from(view.bits)),
+    }
+}
+
+/// A finding from a unit and what is known about its rows.
+pub(crate) fn finding<'a>(
+    unit: &UnitScore,
+    baseline: &str,
+    of: impl Fn(&RowRef) -> Option<&'a RowEvidence>,
+) -> Finding {
+    let mut reasons: Vec<FindingReason> = Vec::new();
+    for reason in unit.rows.iter().filter_map(|(at, _)| of(at)).flat_map(|evidence| &evidence.reasons) {
+        let same = |known: &&mut FindingReason| {
+            (&known.view, &known.child, &known.context) == (&reason.view, &reason.child, &reason.context)
+        };
+        match reasons.iter_mut().find(same) {
+            Some(known) => known.bits += reason.bits, // exact: sums of 1/1024 far below 2^24
+            None => reasons.push(reason.clone()),
+        }
+    }
+    reasons.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| (&a.view, &a.child).cmp(&(&b.view, &b.child))));
+    reasons.truncate(FINDING_REASONS);
+    let telling = unit.rows.iter().filter_map(|(at, _)| of(at)).map(|evidence| evidence.title.clone()).next();
+    Finding {
+        id: finding_id(baseline, &unit.kind, &unit.key, unit.window),
+        host: unit.host.clone(),
+        unit_kind: unit.kind.clone(),
+        unit_key: unit.key.clone(),
+        window: unit.window,
+        time: unit.time,
+        title: telling.unwrap_or_default(),
+        bits: bits_f32(unit.bits),
+        log2_n: bits_f32(u32::from(unit.log2_n)),
+        reasons,
+        rows: unit.rows.iter().map(row).collect(),
+        action: None,
+    }
+}
+
+fn row((at, bits): &(RowRef, u32)) -> FindingRow {
+    FindingRow { file: at.file.to_string(), row: at.row, table: at.table.to_string(), bits: bits_f32(*bits) }
+}

@@ -1,0 +1,138 @@
+//! The step that every way of scoring shares: one file in, its sidecar and its summary out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use model::baseline::Baseline;
+use model::units::{RowRef, UnitTable};
+use model::{EncodedBatch, Reason, Scores};
+use store::{ArchiveFile, SidecarWriter, Source, file_sha256};
+
+use crate::engine::{Engine, Engines};
+use crate::error::ArchiveError;
+use crate::{Progress, SCORE_ROWS};
+
+/// Batches that may wait between decoding and scoring.
+const AHEAD: usize = 2;
+
+/// What is known about a file once it is scored.
+pub struct FileSummary {
+    /// Path relative to its archive.
+    pub relative: String,
+    /// Its table.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// SHA-256 of the file in hex.
+    pub digest: String,
+    /// The units that its rows belong to, to be merged with those of other files.
+    pub units: UnitTable,
+}
+
+/// Scores every row of a file and writes its sidecar below `out`. A file that turns out to be damaged leaves nothing.
+///
+/// # Errors
+/// The input's, for which [`ArchiveError::is_input`] holds, and those of writing and of the backend.
+pub fn score_file(
+    source: &Source,
+    baseline: &Baseline,
+    engines: &Engines,
+    rarer_than: f64,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<FileSummary, ArchiveError> {
+    let file = ArchiveFile::open(&source.path)?;
+    let (table, engine) = engine_of(&file, engines)?;
+    let digest = file_sha256(&source.path)?;
+    let sidecar = SidecarWriter::create(out, baseline.id(), &source.relative, engine.views())?;
+    let mut consumer = Consumer {
+        file: &file,
+        engine,
+        sidecar,
+        units: UnitTable::new(baseline, rarer_than),
+        relative: Arc::from(source.relative.as_str()),
+        table: Arc::from(table.as_str()),
+        scores: Scores::default(),
+    };
+    std::thread::scope(|scope| {
+        let (send, receive) = sync_channel(AHEAD);
+        let file = &file;
+        scope.spawn(move || produce(file, engine, &send));
+        consumer.consume(&receive, progress)
+    })?;
+    let rows = consumer.sidecar.rows();
+    consumer.sidecar.finish(&digest)?;
+    Ok(FileSummary { relative: source.relative.clone(), table, rows, digest, units: consumer.units })
+}
+
+/// Table and engine of a file.
+pub(crate) fn engine_of<'a>(file: &ArchiveFile, engines: &'a Engines) -> Result<(String, &'a Engine), ArchiveError> {
+    let no_lens = |why: String| ArchiveError::NoLens { path: file.path().into(), why };
+    let table = file.table().ok_or_else(|| no_lens("its footer names no table and its columns fit none".into()))?;
+    let engine = engines.get(table).ok_or_else(|| no_lens(format!("the baseline knows no table {table}")))?;
+    Ok((table.to_owned(), engine))
+}
+
+type Encoded = Result<EncodedBatch, ArchiveError>;
+
+/// Decodes and encodes ahead of the scoring; ends early when nobody listens any more.
+fn produce(file: &ArchiveFile, engine: &Engine, send: &SyncSender<Encoded>) {
+    let columns = engine.snapshot().lens.columns();
+    let batches = match file.batches(&columns, SCORE_ROWS) {
+        Ok(batches) => batches,
+        Err(error) => return drop(send.send(Err(error.into()))),
+    };
+    let mut encoder = engine.encoder();
+    for batch in batches {
+        let encoded = match batch {
+            Ok(batch) => encoder.encode(&batch).map_err(|e| ArchiveError::encode(file.path(), &e)),
+            Err(error) => Err(error.into()),
+        };
+        if send.send(encoded).is_err() {
+            return;
+        }
+    }
+}
+
+struct Consumer<'a> {
+    file: &'a ArchiveFile,
+    engine: &'a Engine,
+    sidecar: SidecarWriter,
+    units: UnitTable,
+    relative: Arc<str>,
+    table: Arc<str>,
+    scores: Scores,
+}
+
+impl Consumer<'_> {
+    fn consume(&mut self, receive: &Receiver<Encoded>, progress: &dyn Progress) -> Result<(), ArchiveError> {
+        while let Ok(batch) = receive.recv() {
+            let batch = batch?;
+            self.engine
+                .score(&batch, &mut self.scores)
+                .map_err(|source| ArchiveError::Backend { path: self.file.path().into(), source })?;
+            let first = self.sidecar.rows();
+            append_range(&mut self.sidecar, &self.scores, 0..batch.rows)?;
+            let locate =
+                |row: usize| RowRef { file: self.relative.clone(), row: first + row as u64, table: self.table.clone() };
+            self.units.add(&self.engine.snapshot().lens, &batch, &self.scores, &locate);
+            progress.advance(batch.rows as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Appends the scores of a range of the rows to a sidecar.
+pub(crate) fn append_range(
+    sidecar: &mut SidecarWriter,
+    scores: &Scores,
+    range: std::ops::Range<usize>,
+) -> Result<(), ArchiveError> {
+    let reasons = &scores.reasons[range.clone()];
+    let reason = |row: usize, rank: usize| match reasons[row][rank] {
+        Reason { view: u16::MAX, .. } => None,
+        Reason { view, bits } => Some((view, bits)),
+    };
+    Ok(sidecar.append(&scores.bits[range.clone()], &scores.log2_n[range], reason)?)
+}

@@ -1,0 +1,221 @@
+//! Learning from archive files.
+
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use arrow_array::{Array, RecordBatch};
+use model::learn::{LearnError, LearnStage, RowSource};
+use model::{Baseline, Encoder, HashKey, Lens, builtin};
+use store::{ArchiveFile, InputSkipped, Source, discover};
+
+use crate::error::ArchiveError;
+use crate::{Progress, SCORE_ROWS};
+
+/// How to learn.
+#[derive(Debug, Clone, Default)]
+pub struct LearnOptions {
+    /// Fail on the first input that cannot be learned.
+    pub strict: bool,
+    /// Hash under this key instead of a fresh one, so that two baselines can be compared and joined.
+    pub key: Option<HashKey>,
+}
+
+/// What was learned.
+#[derive(Debug)]
+pub struct Learned {
+    /// The baseline, not saved yet.
+    pub baseline: Baseline,
+    /// Rows, over all tables.
+    pub rows: u64,
+    /// Files they came from.
+    pub files: usize,
+    /// Files that were not learned from.
+    pub skipped: Vec<InputSkipped>,
+    /// Wall time.
+    pub wall_seconds: f64,
+}
+
+/// Learns a baseline from every file of the sources, with the built-in lenses of the tables that occur.
+///
+/// # Errors
+/// When nothing is found or learned, or `strict` meets a bad input.
+pub fn learn<P: AsRef<Path>>(
+    sources: &[P],
+    options: &LearnOptions,
+    progress: &dyn Progress,
+) -> Result<Learned, ArchiveError> {
+    let clock = Instant::now();
+    let files = Files::check(discover(sources)?, options.strict, progress)?;
+    let lenses: Vec<Lens> =
+        builtin::all().into_iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).collect();
+    let key = match options.key.clone() {
+        Some(key) => key,
+        None => HashKey::generate()
+            .map_err(|e| ArchiveError::Learn(format!("no hash key: the system's randomness: {e}")))?,
+    };
+    let stage = |stage: LearnStage, _rows: u64| progress.stage(stage_words(stage));
+    let learned = model::learn::learn(&lenses, key, &Feed { files: &files, progress }, &stage);
+    let baseline = match (learned, files.failure()) {
+        (_, Some(error)) => return Err(error),
+        (Err(error), None) => return Err(ArchiveError::Learn(error.to_string())),
+        (Ok(baseline), None) => baseline,
+    };
+    Ok(Learned {
+        baseline,
+        rows: files.good.iter().map(|file| file.rows).sum(),
+        files: files.good.len(),
+        skipped: files.skipped,
+        wall_seconds: clock.elapsed().as_secs_f64(),
+    })
+}
+
+fn stage_words(stage: LearnStage) -> &'static str {
+    match stage {
+        LearnStage::Count => "counting",
+        LearnStage::Compile => "compiling",
+        LearnStage::Sample => "sampling",
+        LearnStage::Calibrate => "calibrating",
+    }
+}
+
+struct Good {
+    source: Source,
+    table: String,
+    rows: u64,
+}
+
+/// Files that were read through once, so that a damaged one teaches nothing at all.
+struct Files {
+    good: Vec<Good>,
+    skipped: Vec<InputSkipped>,
+    failure: Mutex<Option<ArchiveError>>,
+}
+
+impl Files {
+    fn check(sources: Vec<Source>, strict: bool, progress: &dyn Progress) -> Result<Self, ArchiveError> {
+        use rayon::prelude::*;
+        progress.stage("checking");
+        let checked: Vec<_> = sources.par_iter().map(check).collect();
+        let mut this = Self { good: Vec::new(), skipped: Vec::new(), failure: Mutex::new(None) };
+        for (source, result) in sources.into_iter().zip(checked) {
+            match result {
+                Ok(None) => {} // counters of the agent
+                Ok(Some((table, rows))) => this.good.push(Good { source, table, rows }),
+                Err(error) if strict => return Err(error),
+                Err(error) => {
+                    let (path, reason) = (source.path.display().to_string(), error.to_string());
+                    progress.skipped(&path, &reason);
+                    this.skipped.push(InputSkipped { path, reason });
+                }
+            }
+        }
+        match (this.good.len(), this.skipped.len()) {
+            (0, 0) => Err(ArchiveError::NothingToDo),
+            (0, skipped) => Err(ArchiveError::AllSkipped(skipped)),
+            _ => Ok(this),
+        }
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let mut tables: Vec<String> = self.good.iter().map(|file| file.table.clone()).collect();
+        tables.sort();
+        tables.dedup();
+        tables
+    }
+
+    fn failure(&self) -> Option<ArchiveError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Table and rows of a file that can be decoded to its end and fits the lens of its table.
+fn check(source: &Source) -> Result<Option<(String, u64)>, ArchiveError> {
+    let path = &source.path;
+    let file = ArchiveFile::open(path)?;
+    let no_lens = |why: String| ArchiveError::NoLens { path: path.clone(), why };
+    let table = file.table().ok_or_else(|| no_lens("its footer names no table and its columns fit none".into()))?;
+    if table == events::HEARTBEAT {
+        return Ok(None);
+    }
+    let lens = builtin::for_table(table).ok_or_else(|| no_lens(format!("there is no lens for table {table}")))?;
+    let mut encoder = Encoder::new(&lens, &HashKey([0; 32]));
+    let mut types_known = false;
+    for batch in file.batches(&lens.columns(), SCORE_ROWS)? {
+        let batch = batch?;
+        // All batches of a file have its types, so the first one shows them; only a time may be missing later.
+        let timed = batch.column_by_name(lens.time_column()).is_some_and(|time| time.null_count() == 0);
+        if !(types_known && timed) {
+            encoder.encode(&batch).map_err(|e| ArchiveError::encode(path, &e))?;
+            types_known = true;
+        }
+    }
+    Ok(Some((table.to_owned(), file.rows())))
+}
+
+/// The files as a source of rows that can be read again and again.
+struct Feed<'a> {
+    files: &'a Files,
+    progress: &'a dyn Progress,
+}
+
+impl RowSource for Feed<'_> {
+    fn tables(&self) -> Vec<String> {
+        self.files.tables()
+    }
+
+    fn for_each(
+        &self,
+        table: &str,
+        f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
+    ) -> Result<(), LearnError> {
+        let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
+        self.progress.total(files.iter().map(|file| file.rows).sum());
+        std::thread::scope(|scope| {
+            let (send, receive) = sync_channel(2);
+            scope.spawn(move || {
+                for file in files {
+                    for batch in batches(&file.source.path, table) {
+                        let failed = batch.is_err();
+                        if send.send(batch).is_err() || failed {
+                            return;
+                        }
+                    }
+                }
+            });
+            while let Ok(batch) = receive.recv() {
+                match batch {
+                    Ok(batch) => {
+                        f(&batch)?;
+                        self.progress.advance(batch.num_rows() as u64);
+                    }
+                    Err(error) => {
+                        let why = error.to_string();
+                        *self.files.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        return Err(LearnError::Source(why.into()));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArchiveError>>>;
+
+/// The lens's columns of a file; a failure to open is its only item.
+fn batches(path: &Path, table: &str) -> Batches {
+    let open = || -> Result<store::Batches, ArchiveError> {
+        let file = ArchiveFile::open(path)?;
+        let lens = builtin::for_table(table).ok_or_else(|| ArchiveError::NoLens {
+            path: path.into(),
+            why: format!("there is no lens for table {table}"),
+        })?;
+        Ok(file.batches(&lens.columns(), SCORE_ROWS)?)
+    };
+    match open() {
+        Ok(batches) => Box::new(batches.map(|batch| batch.map_err(ArchiveError::from))),
+        Err(error) => Box::new(std::iter::once(Err(error))),
+    }
+}

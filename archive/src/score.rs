@@ -1,0 +1,271 @@
+//! Scoring an archive: files in parallel, one table of units, findings at the end.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use model::baseline::Baseline;
+use model::units::UnitTable;
+use scorer_gpu::Choice;
+use sha2::{Digest, Sha256};
+use store::{ArchiveFile, Finding, InputDone, InputSkipped, Manifest, Run, Source, discover};
+
+use crate::Progress;
+use crate::engine::Engines;
+use crate::error::ArchiveError;
+use crate::evidence;
+use crate::file::{FileSummary, score_file};
+
+/// How to score.
+#[derive(Debug, Clone)]
+pub struct ScoreOptions {
+    /// Backend.
+    pub choice: Choice,
+    /// Adapter by name, for [`Choice::Gpu`].
+    pub adapter: Option<String>,
+    /// Units rarer than one in this many are findings.
+    pub rarer_than: f64,
+    /// Files in work at a time; 0 is one per core.
+    pub threads: usize,
+    /// Fail on the first input that cannot be scored.
+    pub strict: bool,
+}
+
+impl Default for ScoreOptions {
+    fn default() -> Self {
+        Self { choice: Choice::Auto, adapter: None, rarer_than: 1000.0, threads: 0, strict: false }
+    }
+}
+
+/// What a run achieved.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// The run, as written to the manifest.
+    pub run: Run,
+    /// Findings, most surprising first.
+    pub findings: Vec<Finding>,
+    /// Where they were written.
+    pub findings_file: PathBuf,
+}
+
+/// Scores every file of the sources into the folder `out`: sidecars, findings and a manifest entry.
+///
+/// # Errors
+/// When nothing is found, nothing can be scored, nothing can be written, or `strict` meets a bad input.
+pub fn score<P: AsRef<Path>>(
+    sources: &[P],
+    baseline: &Baseline,
+    out: &Path,
+    options: &ScoreOptions,
+    progress: &dyn Progress,
+) -> Result<Scored, ArchiveError> {
+    let clock = Instant::now();
+    let started = jiff::Timestamp::now();
+    let sources = discover(sources)?;
+    let mut inputs = Inputs::look(sources, baseline, options.strict, progress)?;
+    let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
+    let (backend, device, reason) = engines.describe();
+    progress.note(&reason);
+    store::ensure_folder(out)?;
+    Manifest::load(out)?;
+    let summaries = Job { inputs: &inputs, baseline, engines: &engines, options, out, progress }.run()?;
+    let units = inputs.merge(summaries, UnitTable::new(baseline, options.rarer_than));
+    inputs.check_some()?;
+    let found = units.findings();
+    let findings = evidence::findings(&found, baseline, &engines, &inputs.paths())?;
+    let findings_file = store::write_findings(out, baseline.id(), &inputs.name(), &findings)?;
+    let run = Run {
+        command: "score".into(),
+        started: started.to_string(),
+        wall_seconds: clock.elapsed().as_secs_f64(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        baseline: baseline.id().into(),
+        backend,
+        device,
+        choice: Some(reason),
+        rarer_than: options.rarer_than,
+        rows: inputs.done.iter().map(|input| input.rows).sum(),
+        findings: findings.len() as u64,
+        work: engines.work(),
+        inputs_done: inputs.done,
+        inputs_skipped: inputs.skipped,
+    };
+    Manifest::append(out, run.clone())?;
+    Ok(Scored { run, findings, findings_file })
+}
+
+/// The inputs of a run and what becomes of them.
+pub(crate) struct Inputs {
+    pub(crate) todo: Vec<Source>,
+    pub(crate) tables: Vec<String>,
+    digests: Vec<String>,
+    done: Vec<InputDone>,
+    pub(crate) skipped: Vec<InputSkipped>,
+    given: usize,
+}
+
+impl Inputs {
+    /// Reads every footer: what cannot be scored is known before the work begins.
+    fn look(
+        sources: Vec<Source>,
+        baseline: &Baseline,
+        strict: bool,
+        progress: &dyn Progress,
+    ) -> Result<Self, ArchiveError> {
+        let mut this = Self {
+            todo: Vec::new(),
+            tables: Vec::new(),
+            digests: Vec::new(),
+            done: Vec::new(),
+            skipped: Vec::new(),
+            given: sources.len(),
+        };
+        let mut rows = 0;
+        for source in sources {
+            match ArchiveFile::open(&source.path).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
+                Ok(None) => this.given -= 1, // counters of the agent: nothing to score, nothing wrong
+                Ok(Some((table, more))) => {
+                    rows += more;
+                    if !this.tables.contains(&table) {
+                        this.tables.push(table);
+                    }
+                    this.todo.push(source);
+                }
+                Err(error) if strict => return Err(error),
+                Err(error) => this.skip(&source, &error, progress),
+            }
+        }
+        progress.total(rows);
+        this.check_some()?;
+        Ok(this)
+    }
+
+    fn skip(&mut self, source: &Source, error: &ArchiveError, progress: &dyn Progress) {
+        let (path, reason) = (source.path.display().to_string(), error.to_string());
+        progress.skipped(&path, &reason);
+        self.skipped.push(InputSkipped { path, reason });
+    }
+
+    fn check_some(&self) -> Result<(), ArchiveError> {
+        match (self.skipped.len(), self.given) {
+            (_, 0) => Err(ArchiveError::NothingToDo),
+            (skipped, given) if skipped == given => Err(ArchiveError::AllSkipped(given)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sums the summaries up in the order of the inputs.
+    fn merge(&mut self, summaries: Summaries, mut units: UnitTable) -> UnitTable {
+        for (at, summary) in summaries {
+            match summary {
+                Ok(summary) => {
+                    units.merge(summary.units);
+                    self.digests.push(summary.digest);
+                    let FileSummary { relative: path, table, rows, .. } = summary;
+                    self.done.push(InputDone { path, table, rows });
+                }
+                Err(error) => {
+                    let path = self.todo[at].path.display().to_string();
+                    self.skipped.push(InputSkipped { path, reason: error.to_string() });
+                }
+            }
+        }
+        units
+    }
+
+    fn paths(&self) -> HashMap<&str, &Path> {
+        self.todo.iter().map(|source| (source.relative.as_str(), source.path.as_path())).collect()
+    }
+
+    /// Name of the findings file: the same inputs give the same name, others another.
+    fn name(&self) -> String {
+        let mut hash = Sha256::new();
+        for (input, digest) in self.done.iter().zip(&self.digests) {
+            hash.update(format!("{} {digest}\n", input.path));
+        }
+        let hash = hash.finalize();
+        let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("score-{hex}")
+    }
+}
+
+/// Table and rows of a file that the baseline can score; nothing for the agent's counters.
+fn known(file: &ArchiveFile, baseline: &Baseline) -> Result<Option<(String, u64)>, ArchiveError> {
+    let no_lens = |why: String| ArchiveError::NoLens { path: file.path().into(), why };
+    match file.table() {
+        Some(events::HEARTBEAT) => Ok(None),
+        Some(table) if baseline.snapshot(table).is_some() => Ok(Some((table.to_owned(), file.rows()))),
+        Some(table) => Err(no_lens(format!("the baseline knows no table {table}"))),
+        None => Err(no_lens("its footer names no table and its columns fit none".into())),
+    }
+}
+
+/// What became of the inputs, by their number.
+type Summaries = Vec<(usize, Result<FileSummary, ArchiveError>)>;
+
+/// One run over the inputs that are left.
+struct Job<'a> {
+    inputs: &'a Inputs,
+    baseline: &'a Baseline,
+    engines: &'a Engines,
+    options: &'a ScoreOptions,
+    out: &'a Path,
+    progress: &'a dyn Progress,
+}
+
+impl Job<'_> {
+    /// Scores all files, each by one worker, and returns their summaries in the order of the inputs. Workers are plain
+    /// threads: a rayon task that waits for a shared GPU could be handed a second file and wait for itself.
+    fn run(&self) -> Result<Summaries, ArchiveError> {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let results = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..self.workers() {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(source) = self.inputs.todo.get(at) else { break };
+                        let result = self.one(source);
+                        if result.as_ref().is_err_and(|error| self.is_fatal(error)) {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                        results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                    }
+                });
+            }
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(at, _)| *at);
+        match results.iter().position(|(_, result)| result.as_ref().is_err_and(|error| self.is_fatal(error))) {
+            Some(fatal) => match results.swap_remove(fatal).1 {
+                Err(error) => Err(error),
+                Ok(_) => Ok(results),
+            },
+            None => Ok(results),
+        }
+    }
+
+    fn one(&self, source: &Source) -> Result<FileSummary, ArchiveError> {
+        let result = score_file(source, self.baseline, self.engines, self.options.rarer_than, self.out, self.progress);
+        if let Err(error) = &result
+            && !self.is_fatal(error)
+        {
+            self.progress.skipped(&source.path.display().to_string(), &error.to_string());
+        }
+        result
+    }
+
+    fn is_fatal(&self, error: &ArchiveError) -> bool {
+        self.options.strict || !error.is_input()
+    }
+
+    fn workers(&self) -> usize {
+        let wished = match self.options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        wished.clamp(1, self.inputs.todo.len().max(1))
+    }
+}

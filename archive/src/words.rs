@@ -1,0 +1,99 @@
+//! Rows in words, safe to print: what was captured can hold anything, terminal commands included.
+
+use arrow_array::RecordBatch;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+
+/// Columns that titles are made of, beside those of the lens.
+pub(crate) const TITLE_COLUMNS: [&str; 11] = [
+    "activity",
+    "exe",
+    "parent_exe",
+    "root_exe",
+    "args",
+    "exit_code",
+    "exit_signal",
+    "protocol",
+    "direction",
+    "remote_ip",
+    "remote_port",
+];
+
+/// Titles longer than this are cut.
+const LONGEST: usize = 240;
+
+/// A row of one of Ebbline's tables in words; nothing for tables of others.
+pub(crate) fn title(table: &str, batch: &RecordBatch, row: usize) -> Option<String> {
+    let get = |column: &str| cell(batch, column, row);
+    let exe = get("exe").unwrap_or_else(|| "an unknown program".into());
+    let below = get("root_exe").map(|root| format!(" below {root}")).unwrap_or_default();
+    let by = get("parent_exe").map(|parent| format!(" under {parent}")).unwrap_or_default();
+    let activity = get("activity")?;
+    let text = match (table, activity.as_str()) {
+        (events::PROCESS, "exec") => {
+            let args = get("args").map(|args| format!(" {args}")).unwrap_or_default();
+            format!("{exe}{args} started{by}{below}")
+        }
+        (events::PROCESS, "fork") => format!("{exe} forked{by}{below}"),
+        (events::PROCESS, "exit") => {
+            let code = get("exit_code").unwrap_or_else(|| "?".into());
+            let signal = get("exit_signal").filter(|s| s != "0").map(|s| format!(", signal {s}")).unwrap_or_default();
+            format!("{exe} ended with {code}{signal}{by}{below}")
+        }
+        (events::CONNECTION, _) => {
+            let peer = get("remote_ip").unwrap_or_else(|| "?".into());
+            let port = get("remote_port").unwrap_or_else(|| "?".into());
+            let protocol = get("protocol").unwrap_or_default();
+            let verb = match activity.as_str() {
+                "connect" => "connects to",
+                "accept" => "accepts",
+                "send" => "sends to",
+                _ => "closes",
+            };
+            format!("{exe} {verb} {peer} port {port}/{protocol}{by}{below}")
+        }
+        _ => return None,
+    };
+    Some(printable(&text, LONGEST))
+}
+
+/// A cell as text; nothing if it is null or the column is not there.
+fn cell(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
+    let array = batch.column_by_name(column)?;
+    if array.is_null(row) {
+        return None;
+    }
+    let options = FormatOptions::new();
+    let text = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).try_to_string().ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// The text with control characters made visible, and cut to `longest` characters.
+pub(crate) fn printable(text: &str, longest: usize) -> String {
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut out = String::with_capacity(text.len().min(longest * 4));
+    for (at, c) in text.chars().enumerate() {
+        if at == longest {
+            out.push('…');
+            break;
+        }
+        if hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn nothing_reaches_the_terminal_unseen() {
+        assert_eq!(printable("a\x1b[2Jb", 99), "a\\u{1b}[2Jb");
+        assert_eq!(printable("abc", 2), "ab…");
+    }
+}

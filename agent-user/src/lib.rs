@@ -1,1 +1,23 @@
 //! The binary ebbline-agent: load, attach, drain, enrich, batch, hand on.
+//!
+//! ```text
+//! rings ─▶ drain ─▶ enrich (lineage, rows) ─▶ bounded channel ─▶ writer (sink) ─▶ archive
+//! ```
+//! Each stage keeps books; once the agent has stopped, what the kernel produced is what was written plus what was dropped,
+//! by reason.
+
+pub mod books;
+pub mod btf;
+pub mod cli;
+pub mod doctor;
+pub mod drain;
+pub mod enrich;
+pub mod error;
+pub mod kernel;
+pub mod lineage;
+pub mod load;
+pub mod proc;
+pub mod rows;
+pub mod run;
+pub mod sink;
+pub mod writer;

@@ -57,7 +57,7 @@ offsets! {
     inode_nlink: "inode", "i_nlink";
     dentry_name: "dentry", "d_name.name";
     sock_err: "sock", "sk_err";
-    sock_flags: "sock", "sk_flags";
+    sock_flags: "sock", "__sk_common.skc_flags";
     tcp_snd_una: "tcp_sock", "snd_una";
     tcp_write_seq: "tcp_sock", "write_seq";
 }

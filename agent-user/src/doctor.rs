@@ -1,0 +1,139 @@
+//! What this kernel and these rights allow.
+
+use crate::{
+    error::AgentError,
+    kernel::{self, Cgroup, Layout},
+    load::{self, HOOKS, Loaded, RingSizes},
+};
+use serde::Serialize;
+use std::path::Path;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What.
+    pub what: String,
+    /// Whether `run` needs it.
+    pub required: bool,
+    /// Whether it is there.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do if it is not there.
+    pub remedy: Option<String>,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// `run` would work.
+    pub ok: bool,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// The checks, in the order in which `run` needs them.
+    pub checks: Vec<Check>,
+}
+
+impl Check {
+    fn new(what: &str, result: Result<String, String>, remedy: &str) -> Self {
+        let ok = result.is_ok();
+        let found = result.unwrap_or_else(|why| why);
+        let remedy = (!ok && !remedy.is_empty()).then(|| remedy.to_owned());
+        Self { what: what.into(), required: true, ok, found, remedy }
+    }
+}
+
+/// Looks at everything. Programs are loaded and attached to the cgroup for a moment, and nothing is read from them.
+#[must_use]
+pub fn examine(btf: &Path, cgroup: Option<&Path>) -> Report {
+    let rights = rights();
+    let layout = kernel::layout(btf);
+    let group = kernel::cgroup(cgroup);
+    let types = layout.as_ref().map(types).map_err(why);
+    let place = group.as_ref().map(|group| group.path.display().to_string()).map_err(why);
+    let mut checks = vec![
+        Check::new("rights", rights, "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"),
+        Check::new("type information", types, "boot a kernel built with CONFIG_DEBUG_INFO_BTF"),
+        Check::new("cgroup v2", place, "mount -t cgroup2 none /sys/fs/cgroup, or name a folder below its mount"),
+    ];
+    if let (Ok(layout), Ok(group)) = (&layout, &group) {
+        checks.extend(hooks(layout, group));
+    }
+    let ok = layout.is_ok() && group.is_ok() && checks.iter().all(|check| check.ok || !check.required);
+    Report { ok, kernel: kernel::release(), checks }
+}
+
+fn why(error: &AgentError) -> String {
+    error.to_string()
+}
+
+fn rights() -> Result<String, String> {
+    match kernel::missing_rights().as_slice() {
+        [] => Ok("may load programs".into()),
+        missing => Err(format!("{} missing", missing.join(", "))),
+    }
+}
+
+fn types(layout: &Layout) -> String {
+    let last = if layout.exit_says_last { ", exit says if it is the last thread" } else { "" };
+    format!("all {} members found{last}", events::Offsets::MEMBERS.len())
+}
+
+fn hooks(layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
+    let sizes = RingSizes { lifecycle: 1 << 16, sockets: 1 << 16 };
+    let loaded = load::load(layout, cgroup, sizes);
+    let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
+    let mut checks = vec![Check::new("maps", maps, "needs Linux 5.8 or later, and rights")];
+    if let Ok(mut loaded) = loaded {
+        checks.extend(HOOKS.iter().map(|hook| one(&mut loaded, hook, cgroup)));
+    }
+    checks
+}
+
+fn one(loaded: &mut Loaded, hook: &load::Hook, cgroup: &Cgroup) -> Check {
+    let result = loaded
+        .load(hook)
+        .map_err(|why| format!("does not load: {why}"))
+        .and_then(|()| loaded.attach(hook, cgroup).map_err(|why| format!("does not attach: {why}")));
+    let remedy = match hook.required {
+        true => "needs Linux 5.8 or later with BTF, and rights",
+        false => "run goes on without; these events will be missing",
+    };
+    let result = result.map(|()| format!("loads and attaches, gives {}", hook.gives));
+    Check { required: hook.required, ..Check::new(&format!("{} ({})", hook.place, hook.program), result, remedy) }
+}
+
+impl Report {
+    /// The report as lines for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let width = self.checks.iter().map(|check| check.what.len()).max().unwrap_or(0);
+        let mut lines = vec![format!("Linux {}", self.kernel)];
+        for check in &self.checks {
+            let mark = match (check.ok, check.required) {
+                (true, _) => "ok  ",
+                (false, true) => "FAIL",
+                (false, false) => "miss",
+            };
+            lines.push(format!("{mark}  {:width$}  {}", check.what, check.found));
+            lines.extend(check.remedy.iter().map(|remedy| format!("      {:width$}  -> {remedy}", "")));
+        }
+        lines
+            .push(if self.ok { "ebbline-agent run works here" } else { "ebbline-agent run does not work here" }.into());
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_type_information_run_would_not_work() {
+        let report = examine(Path::new("/nonexistent"), None);
+        assert!(!report.ok);
+        let check = report.checks.iter().find(|check| check.what == "type information").unwrap();
+        assert!(!check.ok && check.remedy.is_some());
+        assert!(report.text().contains("does not work here"));
+    }
+}

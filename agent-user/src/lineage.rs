@@ -1,0 +1,293 @@
+//! Who descends from whom: a bounded cache of processes, filled by events and, for those before the agent, from `/proc`.
+
+use crate::proc;
+use events::{ProcessKey, TaskHead};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+/// How long an ended process is kept, in nanoseconds: its last socket events can come after its end.
+const GRACE: u64 = 30_000_000_000;
+
+/// What is known of one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// The process.
+    pub key: ProcessKey,
+    /// Its parent at its last event.
+    pub parent: Option<ProcessKey>,
+    /// Nearest session leader at or above it that is known, else the topmost known ancestor.
+    pub root: ProcessKey,
+    /// Task name.
+    pub comm: Arc<str>,
+    /// The image it runs.
+    pub exe: Option<Arc<str>>,
+    /// The image its parent ran at its last event.
+    pub parent_exe: Option<Arc<str>>,
+    /// The image its root ran at its last event.
+    pub root_exe: Option<Arc<str>>,
+    /// When it ended.
+    pub ended: Option<u64>,
+}
+
+/// The cache.
+pub struct Lineage {
+    boot: [u8; 4],
+    capacity: usize,
+    /// By key, and so by start.
+    processes: BTreeMap<ProcessKey, Process>,
+    /// The latest process with a number.
+    by_tgid: HashMap<u32, ProcessKey>,
+    ended: VecDeque<(u64, ProcessKey)>,
+    evicted: u64,
+}
+
+impl Lineage {
+    /// An empty cache for at most `capacity` processes of the boot whose id starts with `boot`.
+    #[must_use]
+    pub fn new(boot: [u8; 4], capacity: usize) -> Self {
+        let (processes, by_tgid, ended) = Default::default();
+        Self { boot, capacity: capacity.max(1), processes, by_tgid, ended, evicted: 0 }
+    }
+
+    /// Processes that had to go before their time.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Processes known now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Whether no process is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.processes.is_empty()
+    }
+
+    fn key(&self, start: u64, tgid: u32) -> ProcessKey {
+        ProcessKey::new(self.boot, start, tgid)
+    }
+
+    /// A process was created: it runs its parent's image.
+    pub fn fork(&mut self, task: &TaskHead) -> Process {
+        let parent = self.parent(task);
+        let exe = parent.and_then(|key| self.processes.get(&key)).and_then(|parent| parent.exe.clone());
+        self.put(task, parent, exe)
+    }
+
+    /// A process runs a new image.
+    pub fn exec(&mut self, task: &TaskHead, exe: Arc<str>) -> Process {
+        let parent = self.parent(task);
+        self.put(task, parent, Some(exe))
+    }
+
+    /// A process ended; `None` if its end was recorded before.
+    pub fn exit(&mut self, task: &TaskHead) -> Option<Process> {
+        let key = self.key(task.start, task.tgid);
+        let known = self.processes.get(&key);
+        if known.is_some_and(|process| process.ended.is_some()) {
+            return None;
+        }
+        let exe = known.and_then(|process| process.exe.clone());
+        let parent = self.parent(task);
+        let mut process = self.put(task, parent, exe);
+        process.ended = Some(task.time);
+        self.processes.insert(key, process.clone());
+        self.ended.push_back((task.time, key));
+        Some(process)
+    }
+
+    /// The owner of a socket, from the cache or `/proc`.
+    pub fn owner(&mut self, start: u64, tgid: u32) -> Process {
+        let key = self.key(start, tgid);
+        self.known(key);
+        match self.processes.get(&key) {
+            Some(process) => process.clone(),
+            None => nobody(key),
+        }
+    }
+
+    /// Forgets processes whose end is long past at `now` nanoseconds since boot.
+    pub fn forget(&mut self, now: u64) {
+        while let Some((ended, key)) = self.ended.front().copied()
+            && now.saturating_sub(ended) > GRACE
+        {
+            self.ended.pop_front();
+            self.remove(key);
+        }
+    }
+
+    /// The parent named by an event, looked up if it is new to the agent.
+    fn parent(&mut self, task: &TaskHead) -> Option<ProcessKey> {
+        if task.parent_tgid == 0 {
+            return None;
+        }
+        let key = self.key(task.parent_start, task.parent_tgid);
+        self.known(key);
+        Some(key)
+    }
+
+    /// Makes sure that a process is known, if anything can be said of it.
+    fn known(&mut self, key: ProcessKey) {
+        if self.processes.contains_key(&key) {
+            return;
+        }
+        let Some(seen) = proc::look_up(key.tgid(), key.start()) else { return };
+        let parent = self.by_tgid.get(&seen.parent).copied().filter(|parent| *parent < key);
+        let root = self.root(key, seen.session, parent);
+        let exe_of = |key: ProcessKey| self.processes.get(&key).and_then(|process| process.exe.clone());
+        let process = Process {
+            key,
+            parent,
+            root,
+            comm: seen.comm.into(),
+            parent_exe: parent.map_or_else(|| proc::exe(seen.parent), exe_of),
+            root_exe: if root == key { seen.exe.clone() } else { exe_of(root) },
+            exe: seen.exe,
+            ended: None,
+        };
+        self.insert(process);
+    }
+
+    fn put(&mut self, task: &TaskHead, parent: Option<ProcessKey>, exe: Option<Arc<str>>) -> Process {
+        let key = self.key(task.start, task.tgid);
+        let root = self.root(key, task.session, parent);
+        let exe_of = |key: ProcessKey| self.processes.get(&key).and_then(|process| process.exe.clone());
+        let process = Process {
+            key,
+            parent,
+            root,
+            comm: text(&task.comm),
+            parent_exe: parent.and_then(exe_of),
+            root_exe: if root == key { exe.clone() } else { exe_of(root) },
+            exe,
+            ended: None,
+        };
+        self.insert(process.clone());
+        process
+    }
+
+    /// A session's number is its leader's, and stays taken while the session lives: the latest process with that number
+    /// is the leader, if the agent knows it.
+    fn root(&self, key: ProcessKey, session: u32, parent: Option<ProcessKey>) -> ProcessKey {
+        if session == key.tgid() {
+            return key;
+        }
+        let leader = self.by_tgid.get(&session).copied().filter(|leader| *leader < key);
+        let above = || parent.and_then(|parent| self.processes.get(&parent)).map(|parent| parent.root);
+        leader.or_else(above).unwrap_or(key)
+    }
+
+    fn insert(&mut self, process: Process) {
+        let key = process.key;
+        if self.by_tgid.get(&key.tgid()).is_none_or(|latest| *latest < key) {
+            self.by_tgid.insert(key.tgid(), key);
+        }
+        self.processes.insert(key, process);
+        while self.processes.len() > self.capacity {
+            self.evicted += 1;
+            // Ended ones go first, then the oldest: whatever is asked for again comes back from `/proc`.
+            let next = self.ended.pop_front().map(|(_, key)| key);
+            match next.or_else(|| self.processes.keys().find(|other| **other != key).copied()) {
+                Some(key) => self.remove(key),
+                None => break,
+            }
+        }
+    }
+
+    fn remove(&mut self, key: ProcessKey) {
+        self.processes.remove(&key);
+        if self.by_tgid.get(&key.tgid()) == Some(&key) {
+            self.by_tgid.remove(&key.tgid());
+        }
+    }
+}
+
+fn nobody(key: ProcessKey) -> Process {
+    let (exe, parent_exe, root_exe) = (None, None, None);
+    Process { key, parent: None, root: key, comm: "".into(), exe, parent_exe, root_exe, ended: None }
+}
+
+/// Text up to the first NUL.
+pub(crate) fn text(bytes: &[u8]) -> Arc<str> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+
+    // Numbers above any real one, so that nothing is found in /proc.
+    const BASE: u32 = 1 << 30;
+
+    fn task(tgid: u32, parent: u32, session: u32) -> TaskHead {
+        TaskHead {
+            tgid: BASE + tgid,
+            start: u64::from(tgid) * 10,
+            parent_tgid: BASE + parent,
+            parent_start: u64::from(parent) * 10,
+            session: BASE + session,
+            time: u64::from(tgid) * 10,
+            ..TaskHead::zeroed()
+        }
+    }
+
+    fn key(tgid: u32) -> ProcessKey {
+        ProcessKey::new([0; 4], u64::from(tgid) * 10, BASE + tgid)
+    }
+
+    #[test]
+    fn children_run_their_parents_image_until_they_exec() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        lineage.exec(&task(5, 1, 5), "/bin/sh".into());
+        let child = lineage.fork(&task(6, 5, 5));
+        assert_eq!((child.exe.as_deref(), child.root, child.parent), (Some("/bin/sh"), key(5), Some(key(5))));
+        let child = lineage.exec(&task(6, 5, 5), "/bin/ls".into());
+        assert_eq!((child.exe.as_deref(), child.parent_exe.as_deref()), (Some("/bin/ls"), Some("/bin/sh")));
+        assert_eq!(child.root_exe.as_deref(), Some("/bin/sh"));
+    }
+
+    #[test]
+    fn a_new_session_is_a_new_root_and_survives_its_leader() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        lineage.exec(&task(5, 1, 5), "/bin/sh".into());
+        lineage.fork(&task(6, 5, 5));
+        // 6 called setsid, which is no event; its child shows it.
+        assert_eq!(lineage.fork(&task(7, 6, 6)).root, key(6));
+        lineage.exit(&task(6, 5, 6)).unwrap();
+        assert_eq!(lineage.exec(&task(7, 1, 6), "/bin/d".into()).root, key(6));
+    }
+
+    #[test]
+    fn without_a_known_leader_the_topmost_known_ancestor_is_the_root() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        lineage.exec(&task(5, 1, 2), "/bin/a".into());
+        assert_eq!(lineage.fork(&task(6, 5, 2)).root, key(5));
+    }
+
+    #[test]
+    fn an_end_is_recorded_once_and_kept_for_a_while() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        lineage.fork(&task(5, 1, 1));
+        assert!(lineage.exit(&task(5, 1, 1)).is_some());
+        assert!(lineage.exit(&task(5, 1, 1)).is_none());
+        lineage.forget(50 + GRACE);
+        assert_eq!(lineage.len(), 1);
+        lineage.forget(51 + GRACE);
+        assert!(lineage.is_empty());
+    }
+
+    #[test]
+    fn the_cache_is_bounded_and_counts_what_it_gave_up() {
+        let mut lineage = Lineage::new([0; 4], 3);
+        (10..20).for_each(|tgid| drop(lineage.fork(&task(tgid, 1, 1))));
+        assert_eq!((lineage.len(), lineage.evicted()), (3, 7));
+    }
+}

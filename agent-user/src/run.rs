@@ -1,0 +1,314 @@
+//! Capture until told to stop.
+
+use crate::{
+    books::{RunFacts, Snapshot, Usage, WriterBooks},
+    drain::{Drain, Pace},
+    enrich::Enricher,
+    error::AgentError,
+    kernel,
+    load::{Attached, Capture, Counters, HOOKS},
+    rows::Batch,
+    writer::Writer,
+};
+use std::{
+    io::IsTerminal,
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{SignalKind, signal},
+};
+
+/// Rows wait at most this long for their batch to fill.
+const BATCH_AGE: Duration = Duration::from_secs(1);
+/// Time between status lines.
+const STATUS: Duration = Duration::from_secs(1);
+/// Time between heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// After detaching, programs that already run get this long to end.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Processes in the cache.
+const PROCESSES: usize = 65_536;
+
+/// What a run needs to know beside the capture itself.
+pub struct Settings {
+    /// Host name in the rows.
+    pub host: Arc<str>,
+    /// First bytes of the boot id.
+    pub boot: [u8; 4],
+    /// Stop after this long.
+    pub limit: Option<Duration>,
+    /// Status as JSON lines on standard output.
+    pub json: bool,
+    /// Backend that scores, for the status.
+    pub backend: Option<String>,
+    /// Baseline id, for the status.
+    pub baseline: Option<String>,
+}
+
+/// How a run ended.
+pub struct Summary {
+    /// The books, all events accounted for.
+    pub books: Snapshot,
+    /// What went wrong with the archive, if anything did.
+    pub trouble: Option<String>,
+}
+
+/// A run.
+struct Run {
+    settings: Settings,
+    drain: Drain,
+    counters: Counters,
+    attached: Attached,
+    hooks: u64,
+    enricher: Enricher,
+    writer: Writer,
+    books: Arc<WriterBooks>,
+    started: Instant,
+    flushed: Instant,
+    spoke: Instant,
+    beat: Instant,
+}
+
+/// A descriptor that somebody else closes.
+struct Borrowed(RawFd);
+
+impl AsRawFd for Borrowed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+/// Captures until SIGINT, SIGTERM or the limit, then detaches, empties the rings and closes all files.
+///
+/// # Errors
+/// [`AgentError::Read`] if the kernel's counters cannot be read or signals not be caught.
+pub fn run(
+    settings: Settings,
+    capture: Capture,
+    writer: Writer,
+    books: Arc<WriterBooks>,
+) -> Result<Summary, AgentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| system("event loop", &error))?;
+    let now = Instant::now();
+    let mut run = Run {
+        enricher: Enricher::new(settings.boot, &settings.host, PROCESSES),
+        settings,
+        hooks: (HOOKS.len() - capture.refused.len()) as u64,
+        drain: Drain::new(capture.rings),
+        counters: capture.counters,
+        attached: capture.attached,
+        writer,
+        books,
+        started: now,
+        flushed: now,
+        spoke: now,
+        beat: now,
+    };
+    runtime.block_on(run.capture())?;
+    run.stop()
+}
+
+fn system(what: &str, error: &std::io::Error) -> AgentError {
+    AgentError::Read { what: what.into(), why: error.to_string() }
+}
+
+impl Run {
+    async fn capture(&mut self) -> Result<(), AgentError> {
+        let caught = |kind| signal(kind).map_err(|error| system("signals", &error));
+        let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
+        let readable = |fd| AsyncFd::with_interest(Borrowed(fd), Interest::READABLE);
+        let rings = self.drain.rings();
+        let sockets = readable(rings.sockets.as_raw_fd()).map_err(|error| system("socket ring", &error))?;
+        let lifecycle = readable(rings.lifecycle.as_raw_fd()).map_err(|error| system("lifecycle ring", &error))?;
+        let end = self.settings.limit.map(|limit| tokio::time::Instant::now() + limit);
+        let limit = async move {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(limit);
+        self.ready();
+        let mut pace = Pace::default();
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+                () = &mut limit => return Ok(()),
+                () = tokio::time::sleep(pace.wait()) => {}
+                // A ring is a quarter full.
+                Ok(mut guard) = sockets.readable() => guard.clear_ready(),
+                Ok(mut guard) = lifecycle.readable() => guard.clear_ready(),
+            }
+            let given = self.round()?;
+            pace.adapt(given);
+            self.periodic()?;
+        }
+    }
+
+    /// Says that hooks are in place.
+    fn ready(&self) {
+        if self.settings.json {
+            println!("{{\"ready\":true}}");
+        } else {
+            eprintln!("ready");
+        }
+    }
+
+    fn round(&mut self) -> Result<usize, AgentError> {
+        let (enricher, writer) = (&mut self.enricher, &self.writer);
+        let mut failed = None;
+        let given = self.drain.round(|record| {
+            enricher.record(record);
+            if enricher.is_full()
+                && let Err(error) = hand_over(enricher, writer)
+            {
+                failed = Some(error);
+            }
+        });
+        failed.map_or(Ok(given), Err)
+    }
+
+    fn periodic(&mut self) -> Result<(), AgentError> {
+        if self.flushed.elapsed() >= BATCH_AGE {
+            self.flushed = Instant::now();
+            self.enricher.tick();
+            hand_over(&mut self.enricher, &self.writer)?;
+        }
+        if self.spoke.elapsed() >= STATUS {
+            self.spoke = Instant::now();
+            self.status()?;
+        }
+        if self.beat.elapsed() >= HEARTBEAT {
+            self.beat = Instant::now();
+            let beat = self.heartbeat()?;
+            send(&self.writer, beat)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, AgentError> {
+        let snapshot = Snapshot {
+            kernel: self.counters.read()?,
+            agent: self.enricher.books().clone(),
+            evicted: self.enricher.lineage().evicted(),
+            processes: self.enricher.lineage().len() as u64,
+            hooks: self.hooks,
+            usage: Usage::now(),
+            ..Snapshot::default()
+        };
+        Ok(snapshot.with_writer(&self.books))
+    }
+
+    fn heartbeat(&self) -> Result<Batch, AgentError> {
+        let now = kernel::boot_time().saturating_add_signed(kernel::utc_offset()) as i64;
+        self.snapshot()?.heartbeat(&self.settings.host, now).map_err(defect)
+    }
+
+    fn status(&self) -> Result<(), AgentError> {
+        let snapshot = self.snapshot()?;
+        if self.settings.json {
+            println!("{}", self.json(&snapshot));
+        } else if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[2K{}", snapshot.line());
+        }
+        Ok(())
+    }
+
+    fn json(&self, snapshot: &Snapshot) -> String {
+        let now = kernel::boot_time().saturating_add_signed(kernel::utc_offset()) as i64;
+        let status = snapshot.status(&RunFacts {
+            time: &store::time_text(now),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            backend: self.settings.backend.as_deref(),
+            baseline: self.settings.baseline.as_deref(),
+        });
+        serde_json::to_string(&status).unwrap_or_default()
+    }
+
+    /// Takes the programs out, then everything that they left.
+    fn stop(mut self) -> Result<Summary, AgentError> {
+        self.attached.detach();
+        let detached = Instant::now();
+        loop {
+            let (enricher, writer) = (&mut self.enricher, &self.writer);
+            let mut failed = Ok(());
+            self.drain.rest(|record| {
+                enricher.record(record);
+                if enricher.is_full() && failed.is_ok() {
+                    failed = hand_over(enricher, writer);
+                }
+            });
+            failed?;
+            // A program that ran while it was detached may still be writing its record.
+            if self.snapshot()?.all_received() || detached.elapsed() > SETTLE {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        hand_over(&mut self.enricher, &self.writer)?;
+        self.finish()
+    }
+
+    /// The last heartbeat comes after the last event is written, so that its counts are final.
+    fn finish(self) -> Result<Summary, AgentError> {
+        let handed = self.enricher.books().clone();
+        let total: u64 = handed.received.iter().sum::<u64>()
+            - handed.malformed.iter().sum::<u64>()
+            - handed.duplicate.iter().sum::<u64>();
+        let waiting = Instant::now();
+        while waiting.elapsed() < Duration::from_secs(60) {
+            let now = self.snapshot()?;
+            if now.written.iter().chain(&now.write_failed).sum::<u64>() >= total {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        send(&self.writer, self.heartbeat()?)?;
+        let mut books = self.snapshot()?;
+        let (settings, started) = (self.settings, self.started);
+        let trouble = self.writer.finish();
+        books = books.with_writer(&self.books);
+        let last = Summary { books, trouble };
+        say_last(&settings, started, &last);
+        Ok(last)
+    }
+}
+
+fn say_last(settings: &Settings, started: Instant, summary: &Summary) {
+    let now = kernel::boot_time().saturating_add_signed(kernel::utc_offset()) as i64;
+    let facts = RunFacts {
+        time: &store::time_text(now),
+        uptime_s: started.elapsed().as_secs_f64(),
+        backend: settings.backend.as_deref(),
+        baseline: settings.baseline.as_deref(),
+    };
+    if settings.json {
+        println!("{}", serde_json::to_string(&summary.books.status(&facts)).unwrap_or_default());
+    } else {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[2K");
+        }
+        eprintln!("{}", summary.books.line());
+    }
+}
+
+fn hand_over(enricher: &mut Enricher, writer: &Writer) -> Result<(), AgentError> {
+    for batch in enricher.take().map_err(defect)? {
+        send(writer, batch)?;
+    }
+    Ok(())
+}
+
+fn send(writer: &Writer, batch: Batch) -> Result<(), AgentError> {
+    let gone = || AgentError::Read { what: "writer".into(), why: "its thread ended; this is a defect".into() };
+    if writer.send(batch) { Ok(()) } else { Err(gone()) }
+}
+
+fn defect(error: arrow_schema::ArrowError) -> AgentError {
+    AgentError::Read { what: "rows".into(), why: format!("{error}; this is a defect") }
+}

@@ -1,2 +1,37 @@
-//! placeholder
-fn main() {}
+//! The binary `ebbline`: learn what is normal from Parquet files, score events against it, show what stands out.
+
+mod args;
+mod baseline;
+mod explain;
+mod learn;
+mod output;
+mod progress;
+mod score;
+mod show;
+mod words;
+
+use std::process::ExitCode;
+
+use args::{BaselineCommand, Cli, Command};
+use clap::Parser;
+
+/// Done, but some inputs were skipped and named.
+const SKIPPED: u8 = 3;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Learn(args) => learn::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Baseline(BaselineCommand::Show(args)) => baseline::run(&args),
+    };
+    match done {
+        Ok(skipped) if skipped => ExitCode::from(SKIPPED),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", words::one_line(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use archive::Choice;
+use clap::{Args, Parser, Subcommand};
+
+/// Learn what is normal for the processes and connections of your machines, and find what is not.
+#[derive(Parser)]
+#[command(
+    name = "ebbline",
+    version,
+    after_help = "\
+Examples:
+  ebbline learn archive/ --out normal.baseline        what is normal
+  ebbline score archive/ --baseline normal.baseline --out scores/
+  ebbline show scores/                                what stands out, rarest first
+  ebbline explain archive/process/…/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
+
+The files come from `ebbline-agent run`. Results go to standard output, progress to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were skipped and named."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Learn(LearnArgs),
+    Score(ScoreArgs),
+    Show(ShowArgs),
+    Explain(ExplainArgs),
+    /// Look into a baseline.
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+}
+
+/// Build a baseline from Parquet files or folders.
+///
+/// Three days or more calibrate it best: each day is then scored against the days before it, as new data will be.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline learn archive/ --out normal.baseline
+  ebbline learn archive/process/day=2026-11-2* archive/connection/day=2026-11-2* --out normal.baseline")]
+pub(crate) struct LearnArgs {
+    /// Parquet files, or folders to search for them.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// The baseline file to write; it holds a secret key, so keep it as you keep the logs.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) out: PathBuf,
+    /// Use the hash key of another baseline, so that the two can be compared and joined.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) key_of: Option<PathBuf>,
+    /// Threads to use (default: one per core).
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Fail on the first input that cannot be used, instead of skipping it.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Score every row of the sources; write sidecars and findings.
+///
+/// Equal inputs and baseline give equal files, whatever the number of threads and the backend.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline score archive/ --baseline normal.baseline --out scores/
+  ebbline score archive/process/day=2026-11-21 --baseline normal.baseline --out scores/ --rarer-than 100000
+  ebbline score archive/ --baseline normal.baseline --out scores/ --backend gpu")]
+pub(crate) struct ScoreArgs {
+    /// Parquet files, or folders to search for them.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// The baseline to score against.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) baseline: PathBuf,
+    /// The folder to write to; it is made if the folder above it exists.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What computes the scores: auto takes a hardware GPU if there is one, else the CPU.
+    #[arg(long, value_name = "auto|cpu|gpu", default_value = "auto", value_parser = choice)]
+    pub(crate) backend: Choice,
+    /// A GPU by name, or a part of its name; with --backend gpu also a software adapter.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adapter: Option<String>,
+    /// A unit, for example a process tree in one hour, is a finding if only one in N is as odd.
+    #[arg(long, value_name = "N", default_value_t = 1000.0, value_parser = rarer_than)]
+    pub(crate) rarer_than: f64,
+    /// Threads to use (default: one per core).
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Fail on the first input that cannot be used, instead of skipping it.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show the findings of a scored folder, most surprising first.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline show scores/
+  ebbline show scores/ --json --all | jq '.[].title'
+
+\"1 in N\" is absolute: of N units like this (process trees in one hour) that look like what was learned, one is as odd.
+Reasons name what was seen and how often before: \"0 of 41,220 (312 kinds), this host\".")]
+pub(crate) struct ShowArgs {
+    /// The folder that was given to `score --out`, or the agent's.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Show at most this many.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Show all.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Take one row of an archive file apart: every view of it, level by level.
+///
+/// n is how often this was seen in the context, N how often anything was, T how many distinct things. Levels go from the
+/// finest context to the coarsest, each for this host and then for the fleet (where hosts are counted, not rows). The
+/// first level with n > 0 decides.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  ebbline explain archive/process/day=2026-11-21/host=web1/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
+
+Files and rows of a finding are in `ebbline show DIR --json` under rows.")]
+pub(crate) struct ExplainArgs {
+    /// A Parquet file of the archive.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The row, from 0.
+    #[arg(value_name = "ROW")]
+    pub(crate) row: u64,
+    /// The baseline to explain against.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) baseline: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BaselineCommand {
+    Show(BaselineShowArgs),
+}
+
+/// Show what a baseline was learned from and how it was calibrated.
+#[derive(Args)]
+pub(crate) struct BaselineShowArgs {
+    /// The baseline.
+    #[arg(value_name = "BASELINE")]
+    pub(crate) baseline: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn choice(text: &str) -> Result<Choice, String> {
+    text.parse().map_err(|_| "use auto, cpu or gpu".to_owned())
+}
+
+fn rarer_than(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n >= 1.0 && n.is_finite() => Ok(n),
+        _ => Err("use a number from 1 up, for example 1000".to_owned()),
+    }
+}

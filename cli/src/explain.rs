@@ -1,0 +1,79 @@
+//! `ebbline explain`.
+
+use anyhow::Result;
+use archive::ExplainedRow;
+use model::{LevelExplanation, ViewExplanation};
+use serde_json::{Value, json};
+use store::bits_f32;
+
+use crate::args::ExplainArgs;
+use crate::output::{print, print_json, table};
+use crate::words::{one_in, thousands};
+
+/// Prints every view of a row.
+pub(crate) fn run(args: &ExplainArgs) -> Result<bool> {
+    let baseline = crate::baseline::load(&args.baseline)?;
+    let row = archive::explain_row(&args.file, args.row, &baseline)?;
+    if args.json {
+        print_json(&to_json(args, &row, baseline.id()))?;
+    } else {
+        print(&in_words(&row))?;
+    }
+    Ok(false)
+}
+
+fn in_words(row: &ExplainedRow) -> String {
+    let mut table = table(["bits", "view", "context", "scope", "n", "N", "T"]);
+    for view in &row.views {
+        let bits = format!("{:.2}", bits_f32(u32::from(view.bits)));
+        table.add_row([bits, format!("{}\n{}", view.name, view.child)]);
+        for (at, level) in visited(view).iter().enumerate() {
+            let mark = if view.decided == Some(at) { "▸ " } else { "  " };
+            let context = if level.context.is_empty() { "(anything)" } else { &level.context };
+            let counts = [level.seen, level.total, level.kinds].map(|n| thousands(u64::from(n)));
+            let [n, total, kinds] = counts;
+            let scope = level.scope.name().to_owned();
+            table.add_row([String::new(), String::new(), format!("{mark}{context}"), scope, n, total, kinds]);
+        }
+    }
+    let what = row.title.clone().unwrap_or_else(|| format!("a row of table {}", row.table));
+    format!(
+        "{what}\n{} UTC, host {}\n{table}\ntotal {:.2} bits: {} rows looks as odd as this",
+        store::time_text(row.time),
+        if row.host.is_empty() { "unknown" } else { &row.host },
+        bits_f32(row.bits),
+        one_in(bits_f32(u32::from(row.log2_n))),
+    )
+}
+
+/// The levels that were looked at: up to the one where the child was seen.
+fn visited(view: &ViewExplanation) -> &[LevelExplanation] {
+    let seen = view.levels.iter().position(|level| level.seen > 0);
+    &view.levels[..seen.map_or(view.levels.len(), |at| at + 1)]
+}
+
+fn to_json(args: &ExplainArgs, row: &ExplainedRow, baseline: &str) -> Value {
+    let views: Vec<Value> = row
+        .views
+        .iter()
+        .map(|view| {
+            let level = |(at, level): (usize, &LevelExplanation)| {
+                json!({
+                    "context": level.context, "scope": level.scope.name(), "n": level.seen, "N": level.total,
+                    "T": level.kinds, "decided": view.decided == Some(at),
+                })
+            };
+            json!({
+                "view": view.name, "child": view.child, "surprisal": bits_f32(u32::from(view.surprisal)),
+                "bits": bits_f32(u32::from(view.bits)), "vocabulary": view.vocabulary,
+                "levels": visited(view).iter().enumerate().map(level).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let log2_n = bits_f32(u32::from(row.log2_n));
+    json!({
+        "file": args.file, "row": args.row, "table": row.table, "baseline": baseline, "host": row.host,
+        "time": store::rfc3339(row.time), "title": row.title, "bits": bits_f32(row.bits), "log2_n": log2_n,
+        "one_in": f64::from(log2_n).exp2(), "views": views,
+    })
+}

@@ -1,0 +1,58 @@
+//! `ebbline learn`.
+
+use anyhow::{Context, Result, bail};
+use archive::LearnOptions;
+use serde_json::json;
+
+use crate::args::LearnArgs;
+use crate::output::{print, print_json};
+use crate::progress::Bar;
+use crate::words::{plural, thousands};
+
+/// Learns and saves; true if inputs were skipped.
+pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
+    check_out(args)?;
+    crate::score::use_threads(args.threads)?;
+    let key = match &args.key_of {
+        Some(path) => Some(crate::baseline::load(path)?.hash_key().clone()),
+        None => None,
+    };
+    let bar = Bar::new();
+    let learned = archive::learn(&args.sources, &LearnOptions { strict: args.strict, key }, &bar)?;
+    bar.done();
+    learned.baseline.save(&args.out).context("cannot write")?;
+    let baseline = &learned.baseline;
+    if args.json {
+        print_json(&json!({
+            "baseline": args.out, "id": baseline.id(), "rows": learned.rows, "files": learned.files,
+            "skipped": learned.skipped, "wall_seconds": learned.wall_seconds,
+        }))?;
+    } else {
+        let bases: Vec<String> =
+            baseline.snapshots().iter().map(|s| format!("{}: {}", s.lens.table(), s.calibration.basis)).collect();
+        print(&format!(
+            "learned {} from {} in {:.1} s ({} rows/s)\nbaseline {} in {}\n{}",
+            plural(learned.rows, "row", "rows"),
+            plural(learned.files as u64, "file", "files"),
+            learned.wall_seconds,
+            thousands((learned.rows as f64 / learned.wall_seconds.max(1e-9)) as u64),
+            baseline.id(),
+            args.out.display(),
+            bases.join("\n"),
+        ))?;
+    }
+    Ok(!learned.skipped.is_empty())
+}
+
+/// What would fail after an hour of learning fails before it.
+fn check_out(args: &LearnArgs) -> Result<()> {
+    let out = args.out.display();
+    if args.out.is_dir() {
+        bail!("cannot write: {out}: it is a folder; name a file");
+    }
+    let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        bail!("cannot write: {out}: the folder above it does not exist; create it first");
+    }
+    Ok(())
+}

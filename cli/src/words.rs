@@ -1,0 +1,66 @@
+//! Numbers in words.
+
+/// `1 in 4.2 million` from log2 of N.
+pub(crate) fn one_in(log2_n: f32) -> String {
+    let n = f64::from(log2_n).exp2();
+    const SCALES: [(f64, &str); 5] =
+        [(1e15, " quadrillion"), (1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e4, "")];
+    match SCALES.iter().find(|(scale, _)| n >= *scale) {
+        Some((scale, name)) if !name.is_empty() => format!("1 in {}{name}", round(n / scale)),
+        _ => format!("1 in {}", thousands(n.round() as u64)),
+    }
+}
+
+fn round(n: f64) -> String {
+    if n < 10.0 { format!("{n:.1}") } else { thousands(n.round() as u64) }
+}
+
+/// `41,220`.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n), if n == 1 { one } else { many })
+}
+
+/// Whatever a library said, on one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// How often something was seen: `0 of 41,220 (312 kinds), this host`.
+pub(crate) fn counts(n: u32, total: u32, kinds: u32, scope: &str) -> String {
+    let [n, total] = [n, total].map(|n| thousands(u64::from(n)));
+    let kinds = plural(u64::from(kinds), "kind", "kinds");
+    match scope {
+        "host" => format!("{n} of {total} ({kinds}), this host"),
+        "fleet" => format!("on {n} hosts, of {total} habits of hosts ({kinds}), fleet"),
+        _ => "nothing like it seen anywhere".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(one_in(0.0), "1 in 1");
+        assert_eq!(one_in(10.0), "1 in 1,024");
+        assert_eq!(one_in(16.0), "1 in 65,536");
+        assert_eq!(one_in(22.0), "1 in 4.2 million");
+        assert_eq!(one_in(25.0), "1 in 34 million");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(plural(1, "row", "rows"), "1 row");
+    }
+}

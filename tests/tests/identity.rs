@@ -75,7 +75,8 @@ fn every_adapter_gives_the_bits_of_the_cpu() {
 #[test]
 fn large_batches_agree_in_one_part_and_in_several() {
     let adapters = vulkan_adapters();
-    let plan = Plan { rows: 100_003, learned: 30_000, hosts: 40, values: 300, fields: 12, views: 32, ..Plan::default() };
+    let plan =
+        Plan { rows: 100_003, learned: 30_000, hosts: 40, values: 300, fields: 12, views: 32, ..Plan::default() };
     let case = testing::case("100,003 rows, 32 views", plan, 5);
     compare(&adapters, &case, &[], WHOLE);
     compare(&adapters, &case, &[], 20_000);
@@ -96,6 +97,16 @@ fn tables_from_the_smallest_to_more_than_a_million_slots_agree() {
     snapshot.mask = (snapshot.slots.len() - 1) as u32;
     assert!(snapshot.slots.len() > 1_000_000);
     compare(&adapters, &large, &[], WHOLE);
+}
+
+#[test]
+fn bits_beyond_the_row_table_agree() {
+    let adapters = vulkan_adapters();
+    let mut case = testing::case("bits beyond the row table", Plan { views: 40, classes: 0, ..Plan::default() }, 12);
+    let calibration = &mut Arc::make_mut(&mut case.snapshot).calibration;
+    calibration.views.iter_mut().for_each(|table| table.fill(u16::MAX));
+    assert_ne!(calibration.rows[0], calibration.rows[calibration.rows.len() - 1]);
+    compare(&adapters, &case, &[], WHOLE);
 }
 
 #[test]

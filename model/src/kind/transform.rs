@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn logbins_tile_the_numbers() {
-        let names = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12].map(|n| logbin(n));
+        let names = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12].map(logbin);
         assert_eq!(names, ["0", "1", "2", "3", "4-5", "4-5", "6-7", "6-7", "8-11", "8-11", "12-15"]);
         assert_eq!(logbin(-9), "-8-11");
         assert!(logbin(i128::MIN).starts_with('-'));

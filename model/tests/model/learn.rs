@@ -1,0 +1,262 @@
+//! From rows to a baseline file and back to scores.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::rows::{DAY, Memory, Row, ordinary, process};
+use ebbline_model::compile::compile;
+use ebbline_model::testing::{self, Plan, Rng};
+use ebbline_model::{
+    Backend, Baseline, BaselineError, Basis, CpuBackend, EncodedBatch, Encoder, LearnError, RowRef, Scope, Scores,
+    UnitScore, UnitTable, builtin, explain, learn,
+};
+use proptest::prelude::*;
+
+fn baseline(rows: &[Row]) -> Baseline {
+    let batches = rows.chunks(700).map(process).collect();
+    learn(&builtin::all(), testing::key(), &Memory(batches), &|_, _| {}).unwrap()
+}
+
+fn score(baseline: &Baseline, rows: &[Row]) -> (EncodedBatch, Scores) {
+    let snapshot = baseline.snapshot("process").unwrap();
+    let batch = Encoder::new(&snapshot.lens, baseline.hash_key()).encode(&process(rows)).unwrap();
+    let mut scores = Scores::default();
+    CpuBackend::new(snapshot).score(&batch, &mut scores).unwrap();
+    (batch, scores)
+}
+
+fn locate(row: usize) -> RowRef {
+    RowRef { file: "f".into(), row: row as u64, table: "process".into() }
+}
+
+fn units(baseline: &Baseline, rows: &[Row], rarer_than: f64) -> Vec<UnitScore> {
+    let (batch, scores) = score(baseline, rows);
+    let mut table = UnitTable::new(baseline, rarer_than);
+    table.add(&builtin::process(), &batch, &scores, &locate);
+    table.findings()
+}
+
+/// A shell from a temporary folder, that cat should never start.
+fn odd(time: i64) -> Row {
+    Row {
+        time,
+        host: "web1".to_owned(),
+        activity: "exec".to_owned(),
+        root: Some(200),
+        exe: Some("/tmp/.x/sh".to_owned()),
+        parent_exe: Some("/usr/bin/cat".to_owned()),
+        args: Some(vec!["sh".to_owned(), "-c".to_owned(), "id".to_owned()]),
+        uid: 33,
+    }
+}
+
+#[test]
+fn the_odd_unit_comes_first_and_says_why() {
+    let baseline = baseline(&ordinary(100..105, 2000, 1));
+    let mut rows = ordinary(105..106, 2000, 2);
+    rows.push(odd(105 * DAY));
+    let findings = units(&baseline, &rows, 2.0);
+    assert_eq!(findings[0].key, "c8".repeat(16));
+    assert_eq!((findings[0].host.as_str(), findings[0].rows[0].0.row), ("web1", 2000));
+    assert!(findings.is_sorted_by(|a, b| a.log2_n >= b.log2_n));
+
+    let (batch, scores) = score(&baseline, &rows);
+    let snapshot = baseline.snapshot("process").unwrap();
+    let views = explain(&snapshot, &batch, 2000);
+    for view in &views {
+        assert_eq!(view.surprisal, scores.surprisal[view.view * batch.rows + 2000], "{}", view.name);
+    }
+    assert_eq!(views.iter().map(|v| u32::from(v.bits)).sum::<u32>(), scores.bits[2000]);
+    let exe = &views[0];
+    let level = exe.decided().unwrap();
+    assert_eq!((level.seen, level.scope), (0, Scope::Host));
+    let words = exe.to_string();
+    assert!(words.starts_with("exe=/tmp/.x/sh given parent_exe=/usr/bin/cat: 0 of "), "{words}");
+    assert!(words.ends_with("this host"), "{words}");
+}
+
+#[test]
+fn calibration_keeps_its_promise() {
+    let baseline = baseline(&ordinary(100..106, 3000, 3));
+    let calibration = &baseline.snapshot("process").unwrap().calibration;
+    assert_eq!((calibration.basis, calibration.rows_used), (Basis::Forward, 15_000));
+    let (_, scores) = score(&baseline, &ordinary(106..107, 20_000, 4));
+    for bits in [1u16, 3, 5] {
+        let over = scores.log2_n.iter().filter(|n| **n >= bits * 1024).count() as f64 / 20_000.0;
+        assert!(over < 1.5 * 0.5f64.powi(bits.into()), "{over} of rows claim {bits} bits");
+    }
+    let expected = units(&baseline, &ordinary(106..107, 3000, 5), 1.0).len() as f64 / 8.0;
+    let over = units(&baseline, &ordinary(106..107, 3000, 5), 8.0).len() as f64;
+    assert!(over <= 2.0 * expected + 3.0, "{over} units over a line that {expected} should cross");
+}
+
+#[test]
+fn the_basis_follows_the_days() {
+    let basis = |days: i64| {
+        let baseline = baseline(&ordinary(100..100 + days, 500, 7));
+        let calibration = &baseline.snapshot("process").unwrap().calibration;
+        assert!(baseline.units_used("process_tree") > 0);
+        assert!(calibration.views[0].iter().any(|b| *b > 0));
+        (calibration.basis, calibration.rows_used)
+    };
+    assert_eq!(basis(1), (Basis::WithinDay, 500));
+    assert_eq!(basis(2), (Basis::LeaveOneOut, 1000));
+    assert_eq!(basis(3), (Basis::Forward, 1000));
+}
+
+#[test]
+fn learning_does_not_depend_on_batches_or_their_order() {
+    let rows = ordinary(100..104, 1000, 8);
+    let learned = |batches: Vec<_>| learn(&builtin::all(), testing::key(), &Memory(batches), &|_, _| {}).unwrap();
+    let forwards = learned(rows.chunks(700).map(process).collect());
+    let backwards = learned(rows.chunks(333).map(process).rev().collect());
+    assert_eq!(forwards.id(), backwards.id());
+}
+
+#[test]
+fn nothing_to_learn_is_an_error() {
+    let empty = learn(&builtin::all(), testing::key(), &Memory(vec![process(&[])]), &|_, _| {});
+    assert!(matches!(empty, Err(LearnError::Empty)));
+}
+
+#[test]
+fn units_do_not_depend_on_the_order_of_batches_and_close() {
+    let baseline = baseline(&ordinary(100..104, 1000, 9));
+    let (first, second) = (ordinary(104..105, 500, 10), ordinary(104..105, 500, 11));
+    let (a, b) = (score(&baseline, &first), score(&baseline, &second));
+    let at = |file: &'static str| move |row: usize| RowRef { file: file.into(), ..locate(row) };
+    let add = |order: [(&(EncodedBatch, Scores), &'static str); 2]| {
+        let mut table = UnitTable::new(&baseline, 1.0);
+        order.into_iter().for_each(|((batch, scores), file)| table.add(&builtin::process(), batch, scores, &at(file)));
+        table
+    };
+    let mut table = add([(&a, "a"), (&b, "b")]);
+    assert_eq!(table.findings(), add([(&b, "b"), (&a, "a")]).findings());
+    let (all, noon) = (table.findings(), 104 * DAY + DAY / 2);
+    let closed = table.close_before(noon);
+    assert!(!closed.is_empty() && closed.iter().all(|u| u.window < noon));
+    assert_eq!(closed.len() + table.findings().len(), all.len());
+    assert!(all.iter().all(|u| u.rows.len() <= 5 && u.bits == u.rows.iter().map(|r| r.1).sum::<u32>()));
+}
+
+fn saved() -> (Baseline, Vec<u8>) {
+    let baseline = baseline(&ordinary(100..101, 60, 12));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.ebb");
+    baseline.save(&path).unwrap();
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["b.ebb"], "no temporary file stays behind");
+    let loaded = Baseline::load(&path).unwrap();
+    assert_eq!(loaded.id(), baseline.id());
+    assert_eq!(loaded.snapshot("process"), baseline.snapshot("process"));
+    assert_eq!(loaded.segments(), baseline.segments());
+    assert_eq!(loaded.unit_calibration("process_tree"), baseline.unit_calibration("process_tree"));
+    let hash = loaded.hash_key().value(Some("/usr/bin/cat"));
+    assert_eq!(loaded.value(hash), Some("/usr/bin/cat"));
+    (baseline, std::fs::read(&path).unwrap())
+}
+
+fn decode(bytes: &[u8]) -> Result<Baseline, BaselineError> {
+    Baseline::decode(bytes, std::path::Path::new("x"))
+}
+
+#[test]
+fn a_damaged_baseline_is_an_error_never_a_panic() {
+    let (_, bytes) = saved();
+    let mut rng = Rng(13);
+    let random = (0..2000).map(|_| rng.below(bytes.len() as u32) as usize).collect::<Vec<_>>();
+    for at in (0..200).chain(random) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << rng.below(8);
+        assert!(decode(&damaged).is_err(), "byte {at}");
+        assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+    }
+    let with_version = |v: u8| [&bytes[..8], &[v, 0, 0, 0], &bytes[12..]].concat();
+    assert!(matches!(decode(&with_version(9)), Err(BaselineError::Version { found: 9, .. })));
+    assert!(matches!(decode(&bytes[..70]), Err(BaselineError::Truncated { .. })));
+    assert!(matches!(decode(&[bytes.as_slice(), b"x"].concat()), Err(BaselineError::Malformed { .. })));
+    assert!(matches!(decode(&[7; 100]), Err(BaselineError::NotABaseline { .. })));
+    let missing = Baseline::load(std::path::Path::new("/nonexistent/b")).unwrap_err();
+    assert_eq!(missing.to_string(), "/nonexistent/b: there is no such file");
+}
+
+/// A file whose header vouches for its body.
+fn vouched(body: &[u8]) -> Vec<u8> {
+    use sha2::Digest;
+    let mut bytes = b"EBBLBASE\x01\0\0\0\0\0\0\0".to_vec();
+    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&sha2::Sha256::digest(body));
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+#[test]
+fn a_malformed_body_is_an_error_never_a_panic() {
+    let (baseline, bytes) = saved();
+    let body = &bytes[56..];
+    assert_eq!(decode(&vouched(body)).unwrap().id(), baseline.id());
+    let mut rng = Rng(14);
+    let mut accepted = 0;
+    for _ in 0..2000 {
+        let mut changed = body.to_vec();
+        let at = rng.below(body.len() as u32) as usize;
+        changed[at] = rng.bits() as u8;
+        // Counts may be any number; whatever is accepted must score without a panic.
+        if let Ok(other) = decode(&vouched(&changed)) {
+            accepted += 1;
+            score(&other, &ordinary(100..101, 5, 15));
+        }
+    }
+    assert!(accepted < 2000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn random_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(decode(&body).is_err());
+        prop_assert!(decode(&vouched(&body)).is_err());
+    }
+
+    #[test]
+    fn merging_does_not_depend_on_order_and_is_idempotent(seed: u64, swaps in proptest::collection::vec(any::<(u8, u8)>(), 0..20)) {
+        let plan = Plan { fields: 3, views: 3, ..Plan::default() };
+        let mut rng = Rng(seed);
+        let lens = testing::lens(&plan, &mut rng);
+        let mut batch = testing::batch(&plan, 300, 0, &mut rng);
+        batch.time = (0..300).map(|_| i64::from(rng.below(4)) * DAY).collect();
+        let mut segments = testing::segments(&lens, &testing::key(), &batch);
+        let want = compile(&testing::key(), &segments);
+        for (a, b) in swaps {
+            let n = segments.len();
+            segments.swap(usize::from(a) % n, usize::from(b) % n);
+        }
+        segments.push(segments[0].clone());
+        prop_assert_eq!(compile(&testing::key(), &segments), want);
+    }
+}
+
+#[test]
+fn compiled_tables_hold_the_counts_and_are_canonical() {
+    let plan = Plan::default();
+    let mut rng = Rng(16);
+    let lens = testing::lens(&plan, &mut rng);
+    let batch = testing::batch(&plan, 2000, 0, &mut rng);
+    let slots = compile(&testing::key(), &testing::segments(&lens, &testing::key(), &batch));
+    assert!(slots.len().is_power_of_two());
+    let used: Vec<_> = slots.iter().filter(|s| s[2] != 0).collect();
+    assert!(used.len() * 2 <= slots.len() && used.len() * 4 > slots.len());
+    let homes: HashMap<[u32; 2], usize> = slots.iter().enumerate().map(|(i, s)| ([s[0], s[1]], i)).collect();
+    let mask = slots.len() - 1;
+    for slot in used {
+        let at = homes[&[slot[0], slot[1]]];
+        let mut home = slot[0] as usize & mask;
+        while home != at {
+            assert_ne!(slots[home][2], 0, "a gap before an entry");
+            home = (home + 1) & mask;
+        }
+    }
+    assert_eq!(compile(&testing::key(), &[] as &[ebbline_model::Segment]), vec![[0; 4]; 64]);
+    let _ = Arc::new(slots);
+}

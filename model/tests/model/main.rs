@@ -1,0 +1,6 @@
+//! Tests of the whole crate, in one binary so that it links once.
+
+mod cpu;
+mod encode;
+mod learn;
+mod rows;

@@ -64,7 +64,7 @@ fn rank(info: &wgpu::AdapterInfo) -> u8 {
     }
 }
 
-fn describe(info: &wgpu::AdapterInfo) -> AdapterInfo {
+pub(crate) fn describe(info: &wgpu::AdapterInfo) -> AdapterInfo {
     AdapterInfo {
         name: info.name.clone(),
         kind: kind_of(info.device_type, &info.name),

@@ -12,10 +12,10 @@ use model::{Backend, BackendError, Codes, EncodedBatch, Scores, Snapshot, StageC
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// The most rows of one dispatch.
-const ROWS: usize = 262_144;
-/// Parts in flight.
-const SLOTS: usize = 2;
+/// The most rows of one dispatch: enough to fill a card, few enough that a batch is several parts.
+const ROWS: usize = 65_536;
+/// Parts in flight: one computes, one waits for it, one is being packed or read.
+const SLOTS: usize = 3;
 
 /// Scores on one adapter.
 pub struct GpuBackend {
@@ -183,5 +183,76 @@ impl Backend for GpuBackend {
 
     fn counters(&self) -> StageCounters {
         self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::{describe, enumerate};
+    use model::testing::{self, Case, Plan};
+
+    /// The noop adapter, which needs no driver, and every real one.
+    fn adapters() -> Vec<(AdapterInfo, wgpu::Adapter)> {
+        let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
+        instance.backends = wgpu::Backends::NOOP;
+        instance.backend_options.noop.enable = true;
+        let noop = wgpu::Instance::new(instance);
+        let noop = pollster::block_on(noop.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
+        let mut adapters = enumerate();
+        adapters.push((describe(&noop.get_info()), noop));
+        adapters
+    }
+
+    fn case() -> Case {
+        testing::case("failures", Plan { rows: 1000, ..Plan::default() }, 3)
+    }
+
+    #[test]
+    fn a_lost_device_is_an_error_for_good() {
+        let case = case();
+        for (info, adapter) in adapters() {
+            let mut gpu = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
+            gpu.score(&case.batch, &mut Scores::default()).unwrap();
+            gpu.gpu.device.destroy();
+            for _ in 0..2 {
+                let error = gpu.score(&case.batch, &mut Scores::default()).unwrap_err().to_string();
+                assert!(error.contains(&info.name) && !error.contains('\n'), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_driver_error_is_an_error_once() {
+        let case = case();
+        for (info, adapter) in adapters() {
+            let mut gpu = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
+            gpu.gpu.buffer("too large", 1 << 60, wgpu::BufferUsages::STORAGE);
+            let error = gpu.score(&case.batch, &mut Scores::default()).unwrap_err();
+            assert!(matches!(error, BackendError::Device { .. }), "{error}");
+            gpu.score(&case.batch, &mut Scores::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_exceeds_the_limits_is_refused_with_its_size() {
+        let case = case();
+        let (info, adapter) = adapters().pop().unwrap();
+        let mut gpu = Gpu::new(&info, &adapter).unwrap();
+        let kernels = Kernels::new(&gpu.device);
+        let bytes = case.snapshot.slots.len() as u64 * 16;
+        gpu.largest = bytes - 1;
+        let error = Resident::new(&gpu, &kernels, &case.snapshot).err().unwrap();
+        let text = format!("count table needs {bytes} bytes and the adapter takes at most {}", bytes - 1);
+        assert!(error.to_string().contains(&text), "{error}");
+
+        gpu.largest = bytes;
+        let resident = Resident::new(&gpu, &kernels, &case.snapshot).unwrap();
+        let rows = rows_that_fit(&gpu, &resident, usize::MAX >> 8);
+        assert!(rows > 0 && rows % 256 == 0 && rows as u64 * crate::slot::result_bytes(resident.views) <= bytes);
+        gpu.largest = 100;
+        assert_eq!(rows_that_fit(&gpu, &resident, ROWS), 0);
+        let mut dictionary = Dictionary::new(1);
+        assert!(dictionary.update(&gpu, &[&case.batch.fields[0].hashes]).is_err());
     }
 }

@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod lineage;
 pub mod load;
 pub mod proc;
+mod ready;
 pub mod rows;
 pub mod run;
 pub mod sink;

@@ -7,19 +7,16 @@ use crate::{
     error::AgentError,
     kernel,
     load::{Attached, Capture, Counters, HOOKS},
+    ready::readable,
     rows::Batch,
     writer::Writer,
 };
 use std::{
     io::IsTerminal,
-    os::fd::{AsRawFd, RawFd},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Rows wait at most this long for their batch to fill.
 const BATCH_AGE: Duration = Duration::from_secs(1);
@@ -72,15 +69,6 @@ struct Run {
     beat: Instant,
 }
 
-/// A descriptor that somebody else closes.
-struct Borrowed(RawFd);
-
-impl AsRawFd for Borrowed {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
-
 /// Captures until SIGINT, SIGTERM or the limit, then detaches, empties the rings and closes all files.
 ///
 /// # Errors
@@ -120,10 +108,9 @@ impl Run {
     async fn capture(&mut self) -> Result<(), AgentError> {
         let caught = |kind| signal(kind).map_err(|error| system("signals", &error));
         let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
-        let readable = |fd| AsyncFd::with_interest(Borrowed(fd), Interest::READABLE);
         let rings = self.drain.rings();
-        let sockets = readable(rings.sockets.as_raw_fd()).map_err(|error| system("socket ring", &error))?;
-        let lifecycle = readable(rings.lifecycle.as_raw_fd()).map_err(|error| system("lifecycle ring", &error))?;
+        let sockets = readable(&rings.sockets).map_err(|error| system("socket ring", &error))?;
+        let lifecycle = readable(&rings.lifecycle).map_err(|error| system("lifecycle ring", &error))?;
         let end = self.settings.limit.map(|limit| tokio::time::Instant::now() + limit);
         let limit = async move {
             match end {

@@ -1,0 +1,423 @@
+//! Live capture on the running kernel, in cgroups made for the tests. Needs root.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+#[path = "live/harness.rs"]
+mod harness;
+#[path = "live/roles.rs"]
+mod roles;
+
+use harness::{AGENT, Live, ROLE, SmallDisk, Stored, one, possible};
+use roles::{FLOOD, REPLY, REQUEST};
+use rustix::process::Signal;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+/// Not a test: what copies of this program run.
+#[test]
+fn role() {
+    if let Ok(role) = std::env::var(ROLE) {
+        roles::play(&role);
+    }
+}
+
+fn run(line: &[&str]) -> Stored {
+    let live = Live::start(&[]);
+    live.inside(line);
+    let stored = live.stop();
+    assert_eq!(stored.code, Some(0));
+    stored.assert_exact();
+    stored
+}
+
+#[test]
+fn arguments_come_whole() {
+    if !possible() {
+        return;
+    }
+    let stored = run(&["/bin/echo", "", "a b", "", "ünï", ""]);
+    let exec = stored.one(|row| row.is(&[("activity", "exec")]));
+    assert_eq!(exec.args.as_deref().unwrap(), ["/bin/echo", "", "a b", "", "ünï", ""]);
+    let bytes = "/bin/echo\0\0a b\0\0ünï\0\0".len().to_string();
+    assert!(exec.is(&[("args_bytes", &bytes), ("args_truncated", "false"), ("exe", "/bin/echo"), ("script", "")]));
+    assert!(exec.is(&[("comm", "echo"), ("uid", "0"), ("gid", "0"), ("exe_unlinked", "false"), ("host", "test")]));
+    assert!(exec.is(&[("cgroup", &stored.cgroup), ("parent_pid", &std::process::id().to_string())]));
+    // The parent predates the agent: its key is exact all the same, its image comes from /proc.
+    assert_eq!(exec.get("parent_exe"), std::env::current_exe().unwrap().to_str().unwrap());
+    assert_eq!(exec.get("parent_key").len(), 32);
+}
+
+#[test]
+fn long_arguments_are_cut_and_say_so() {
+    if !possible() {
+        return;
+    }
+    let long = "x".repeat(5000);
+    let stored = run(&["/bin/true", &long]);
+    let exec = stored.one(|row| row.is(&[("activity", "exec")]));
+    let bytes = (long.len() + "/bin/true\0\0".len()).to_string();
+    assert!(exec.is(&[("args_bytes", &bytes), ("args_truncated", "true")]));
+    let args = exec.args.as_deref().unwrap();
+    assert_eq!((args[0].as_str(), args.len(), args[1].len()), ("/bin/true", 2, 4095 - "/bin/true\0".len()));
+}
+
+#[test]
+fn a_script_names_its_interpreter_and_itself() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.sh");
+    fs::write(&script, "#!/bin/sh -e\nexit 4\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = script.to_str().unwrap();
+    let stored = run(&[script, "one"]);
+    let exec = stored.one(|row| row.is(&[("activity", "exec")]));
+    assert!(exec.is(&[("exe", "/bin/sh"), ("script", script)]));
+    assert_eq!(exec.args.as_deref().unwrap(), ["/bin/sh", "-e", script, "one"]);
+    let exit = stored.one(|row| row.is(&[("activity", "exit")]));
+    assert!(exit.is(&[("exit_code", "4"), ("exit_signal", "0"), ("exe", "/bin/sh")]));
+    assert_eq!(exit.get("process_key"), exec.get("process_key"));
+}
+
+#[test]
+fn a_memory_file_is_named_as_such() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.role("memfd");
+    let stored = live.stop();
+    stored.assert_exact();
+    let exec = stored.one(|row| row.is(&[("activity", "exec")]));
+    assert!(exec.is(&[("exe", "memfd:ebb"), ("exe_unlinked", "true"), ("script", "")]), "{exec:?}");
+}
+
+#[test]
+fn ends_by_code_and_by_signal() {
+    if !possible() {
+        return;
+    }
+    let stored = run(&["/bin/sh", "-c", "/bin/sh -c 'exit 7'; /bin/sh -c 'kill -9 $$'; true"]);
+    let ends: Vec<_> = stored.process.iter().filter(|row| row.get("activity") == "exit").collect();
+    let of = |code, signal| ends.iter().filter(|row| row.is(&[("exit_code", code), ("exit_signal", signal)])).count();
+    assert_eq!((of("7", "0"), of("0", "9"), of("0", "0"), ends.len()), (1, 1, 1, 3));
+}
+
+#[test]
+fn keys_link_children_to_parents_and_sessions_to_roots() {
+    if !possible() {
+        return;
+    }
+    let stored = run(&["/bin/sh", "-c", "setsid /bin/sh -c '/bin/true; /bin/true'; true"]);
+    let outer = stored.one(|row| {
+        row.get("activity") == "exec"
+            && row.args.as_ref().is_some_and(|args| args.len() == 3 && args[2].starts_with("setsid"))
+    });
+    let key = outer.get("process_key");
+    // The session's leader runs setsid, then sh, in one process: one fork, two execs, one exit.
+    let leader = stored.one(|row| row.is(&[("activity", "fork"), ("parent_key", key)]));
+    let session = leader.get("process_key");
+    assert!(leader.is(&[("exe", "/bin/sh"), ("parent_exe", "/bin/sh")]));
+    let execs = stored.process.iter().filter(|row| row.is(&[("activity", "exec"), ("process_key", session)]));
+    assert_eq!(execs.map(|row| row.get("exe")).collect::<Vec<_>>().len(), 2);
+    let children: Vec<_> =
+        stored.process.iter().filter(|row| row.is(&[("activity", "exec"), ("parent_key", session)])).collect();
+    assert_eq!(children.len(), 2, "{:#?}", stored.process);
+    for child in children {
+        assert!(child.is(&[("root_key", session), ("root_exe", "/bin/sh"), ("exe", "/bin/true")]), "{child:?}");
+        assert_eq!(child.get("session"), leader.get("pid"));
+    }
+    // Keys hold start and number, so that they can be read back.
+    let parsed: events::ProcessKey = session.parse().unwrap();
+    assert_eq!(parsed.tgid().to_string(), leader.get("pid"));
+}
+
+fn tcp(role: &str, ip: &str) {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    let said = live.role(role);
+    let (server, client, port) = (said[0].as_str(), said[1].as_str(), said[2].as_str());
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!(stored.connection.len(), 4, "{:#?}", stored.connection);
+    let connect = one(&stored.connection, |row| row.get("activity") == "connect");
+    let remote = [("remote_ip", ip), ("remote_port", port), ("protocol", "tcp"), ("direction", "outbound")];
+    assert!(connect.is(&remote) && connect.is(&[("pid", client), ("outcome", ""), ("bytes_out", "")]), "{connect:?}");
+    let accept = one(&stored.connection, |row| row.get("activity") == "accept");
+    let local = [("local_ip", ip), ("local_port", port), ("remote_ip", ip), ("direction", "inbound")];
+    assert!(accept.is(&local) && accept.is(&[("pid", server), ("uid", "0")]), "{accept:?}");
+    let sizes = |out: usize, into: usize| (out.to_string(), into.to_string());
+    for (of, (out, into)) in [(connect, sizes(REQUEST, REPLY)), (accept, sizes(REPLY, REQUEST))] {
+        let wanted = [("activity", "close"), ("cookie", of.get("cookie")), ("process_key", of.get("process_key"))];
+        let close = one(&stored.connection, |row| row.is(&wanted));
+        assert!(close.is(&[("bytes_out", &out), ("bytes_in", &into), ("outcome", "closed")]), "{close:?}");
+        assert!(close.is(&[("direction", of.get("direction")), ("exe", of.get("exe"))]));
+        assert!(close.number("duration_ns") > 0 && close.number("local_port") > 0);
+        assert_eq!(close.get("remote_ip"), ip);
+    }
+    let exe = std::env::current_exe().unwrap();
+    assert!(connect.is(&[("exe", exe.to_str().unwrap()), ("parent_exe", exe.to_str().unwrap())]), "{connect:?}");
+}
+
+#[test]
+fn tcp_over_ipv4() {
+    tcp("tcp4", "127.0.0.1");
+}
+
+#[test]
+fn tcp_over_ipv6() {
+    tcp("tcp6", "::1");
+}
+
+#[test]
+fn a_mapped_peer_is_written_as_ipv4_and_asking_for_its_name_is_no_accept() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.role("mapped");
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!(stored.connection.len(), 4, "{:#?}", stored.connection);
+    let accept = one(&stored.connection, |row| row.get("activity") == "accept");
+    assert!(accept.is(&[("remote_ip", "127.0.0.1"), ("local_ip", "127.0.0.1")]), "{accept:?}");
+    let closes =
+        |wanted: &[(&str, &str)]| one(&stored.connection, |row| row.get("activity") == "close" && row.is(wanted));
+    let request = REQUEST.to_string();
+    // The client's side ended before the server's FIN came: none of these counts holds a FIN that was not there.
+    closes(&[("direction", "outbound"), ("bytes_out", &request), ("bytes_in", "0"), ("outcome", "closed")]);
+    closes(&[("direction", "inbound"), ("bytes_out", "0"), ("bytes_in", &request), ("outcome", "closed")]);
+}
+
+#[test]
+fn a_reset_is_an_abort_on_both_sides() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.role("reset");
+    let stored = live.stop();
+    stored.assert_exact();
+    let request = REQUEST.to_string();
+    let aborted = |wanted: &[(&str, &str)]| {
+        one(&stored.connection, |row| row.is(&[("activity", "close"), ("outcome", "aborted")]) && row.is(wanted));
+    };
+    aborted(&[("direction", "outbound"), ("bytes_out", &request), ("bytes_in", "0")]);
+    aborted(&[("direction", "inbound"), ("bytes_out", "0"), ("bytes_in", &request)]);
+}
+
+#[test]
+fn a_refused_connection_is_an_attempt_and_its_end() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    let port = &live.role("refused")[0];
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!(stored.connection.len(), 2);
+    for (activity, outcome) in [("connect", ""), ("close", "refused")] {
+        let wanted = [("activity", activity), ("outcome", outcome), ("remote_port", port), ("remote_ip", "127.0.0.1")];
+        one(&stored.connection, |row| row.is(&wanted));
+    }
+}
+
+fn udp(role: &str, ip: &str) {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    let said = live.role(role);
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!(stored.connection.len(), 3, "{:#?}", stored.connection);
+    for (activity, port) in [("send", &said[2]), ("send", &said[3]), ("connect", &said[4])] {
+        let wanted = [("activity", activity), ("remote_port", port), ("remote_ip", ip), ("protocol", "udp")];
+        let row = one(&stored.connection, |row| row.is(&wanted));
+        assert!(row.is(&[("pid", &said[0]), ("direction", "outbound"), ("local_ip", ip)]), "{row:?}");
+        assert!(activity == "connect" || row.get("local_port") == said[1]);
+    }
+}
+
+#[test]
+fn udp_over_ipv4() {
+    udp("udp4", "127.0.0.1");
+}
+
+#[test]
+fn udp_over_ipv6() {
+    udp("udp6", "::1");
+}
+
+#[test]
+fn other_processes_never_show() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    // The same work outside and in a sibling cgroup.
+    for _ in 0..20 {
+        assert!(Command::new("/bin/true").arg("outside").status().unwrap().success());
+    }
+    let sibling = Live::start(&[]);
+    sibling.role("tcp4");
+    sibling.inside(&["/bin/true", "sibling"]);
+    live.inside(&["/bin/true", "inside"]);
+    let (stored, other) = (live.stop(), sibling.stop());
+    let own: Vec<_> = stored.process.iter().chain(&stored.connection).collect();
+    assert_eq!(own.len(), 2, "one exec, one exit: {own:#?}");
+    assert_eq!(stored.one(|row| row.get("activity") == "exec").args.as_ref().unwrap()[1], "inside");
+    assert!(stored.process.iter().all(|row| row.get("cgroup") == stored.cgroup));
+    assert!(other.process.iter().all(|row| row.get("cgroup") == other.cgroup));
+}
+
+#[test]
+fn a_child_cgroup_is_in_scope() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    let child = live.cgroup.0.join("child");
+    fs::create_dir(&child).unwrap();
+    let join = r#"echo $$ > "$0/cgroup.procs" && exec /bin/true below"#;
+    assert!(Command::new("/bin/sh").args(["-c", join]).arg(&child).status().unwrap().success());
+    fs::remove_dir(&child).unwrap();
+    let stored = live.stop();
+    assert_eq!(stored.one(|row| row.get("activity") == "exec").args.as_ref().unwrap()[1], "below");
+}
+
+#[test]
+fn every_event_is_stored_or_counted_as_dropped() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&["--ring-size", "4096", "--lifecycle-ring-size", "4096"]);
+    // While the agent stands still, tiny rings must overflow.
+    live.signal(Signal::STOP);
+    live.role("flood");
+    live.signal(Signal::CONT);
+    let stored = live.stop();
+    assert_eq!(stored.code, Some(0));
+    // The generator's own count: what it made, no more and no less. The role itself only ends in the cgroup.
+    for (kind, made) in [("exec", FLOOD), ("fork", FLOOD), ("exit", FLOOD + 1), ("connect", FLOOD), ("accept", FLOOD)] {
+        assert_eq!(stored.count(kind, "produced"), made, "{kind}: {}", stored.status);
+    }
+    assert_eq!(stored.count("close", "produced"), 2 * FLOOD, "{}", stored.status);
+    stored.assert_exact();
+    for kind in ["exec", "fork", "exit", "connect", "accept", "close"] {
+        assert!(stored.dropped(kind) > 0 && stored.status["events"][kind]["dropped"]["ring_full"].is_u64(), "{kind}");
+    }
+    // The last heartbeat says the same.
+    let last = |stage: &str, event: &str, outcome: &str| {
+        let wanted = [("stage", stage), ("event", event), ("outcome", outcome)];
+        stored.heartbeat.iter().rfind(|row| row.is(&wanted)).map(|row| row.number("count"))
+    };
+    assert_eq!(last("kernel", "exec", "produced"), Some(FLOOD));
+    assert_eq!(last("kernel", "exec", "dropped"), Some(stored.dropped("exec")));
+    assert_eq!(last("writer", "exec", "written"), Some(stored.count("exec", "written")));
+}
+
+#[test]
+fn nothing_is_lost_in_rings_of_ordinary_size() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.role("flood");
+    // At once: what is still in the rings must come out.
+    let stored = live.stop();
+    assert_eq!(stored.code, Some(0));
+    stored.assert_exact();
+    for (kind, made) in [("exec", FLOOD), ("fork", FLOOD), ("exit", FLOOD + 1), ("connect", FLOOD), ("accept", FLOOD)] {
+        assert_eq!(stored.count(kind, "written"), made, "{kind}: {}", stored.status);
+    }
+    let unowned = stored.connection.iter().filter(|row| row.get("process_key").is_empty()).count();
+    assert_eq!(unowned, 0);
+    let mut times: Vec<&str> = stored.process.iter().map(|row| row.get("time")).collect();
+    let sorted = times.is_sorted();
+    times.sort_unstable();
+    assert!(sorted, "rows are in the kernel's order");
+}
+
+#[test]
+fn a_full_disk_is_said_and_every_row_is_counted() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mount = folder.path().to_owned();
+    let Some(_disk) = SmallDisk::mount(&mount) else {
+        eprintln!("SKIPPED: cannot mount a small file system");
+        return;
+    };
+    let live = Live::start_in(folder, &[]);
+    fs::write(mount.join("filler"), [0; 40 << 10]).unwrap();
+    live.role("flood");
+    let stored = live.stop();
+    assert_eq!(stored.code, Some(1));
+    for kind in ["exec", "fork", "exit", "connect", "accept", "close"] {
+        assert_eq!(stored.count(kind, "produced"), stored.count(kind, "written") + stored.dropped(kind), "{kind}");
+    }
+    assert!(stored.status.to_string().contains("write_failed"), "{}", stored.status);
+}
+
+/// Runs the agent where it must fail; returns its one line.
+fn fails(arguments: &[&str]) -> String {
+    let output = Command::new(AGENT).arg("run").args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("error: ") && text.trim_end().lines().count() == 1, "{text}");
+    text
+}
+
+#[test]
+fn errors_are_one_line_that_says_what_to_do() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive");
+    let archive = archive.to_str().unwrap();
+    assert!(fails(&["--archive", archive, "--btf", "/nonexistent"]).contains("type information: /nonexistent"));
+    assert!(fails(&["--archive", archive, "--cgroup", "/tmp"]).contains("not a cgroup v2 folder: /tmp"));
+    assert!(fails(&["--archive", archive, "--cgroup", "/nonexistent"]).contains("/nonexistent"));
+    assert!(fails(&["--archive", "/nonexistent/archive"]).contains("cannot write archive: /nonexistent/archive"));
+    assert!(fails(&["--archive", archive, "--ring-size", "5000"]).contains("bad ring size: 5000"));
+}
+
+#[test]
+fn without_rights_it_says_which() {
+    if !possible() {
+        return;
+    }
+    use std::os::unix::process::CommandExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let agent = folder.path().join("agent");
+    fs::copy(AGENT, &agent).unwrap();
+    let nobody = |arguments: &[&str]| Command::new(&agent).args(arguments).uid(65534).gid(65534).output().unwrap();
+    let output = nobody(&["run", "--archive", "/tmp/none"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text.starts_with("error: no rights: process: CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF missing; run as root"),
+        "{text}"
+    );
+    assert_eq!(text.trim_end().lines().count(), 1);
+    assert_eq!(nobody(&["doctor"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_doctor_agrees_with_run() {
+    if !possible() {
+        return;
+    }
+    let cgroup = harness::Cgroup::new();
+    let output = Command::new(AGENT).args(["doctor", "--json", "--cgroup"]).arg(&cgroup.0).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ok"], true);
+    assert!(report["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{report}");
+}

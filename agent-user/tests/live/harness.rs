@@ -1,0 +1,273 @@
+//! An agent that watches one cgroup made for one test, and what it stored.
+
+use arrow_array::{Array, ListArray, cast::AsArray, types::TimestampNanosecondType};
+use arrow_cast::display::array_value_to_string;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_ebbline-agent");
+/// Set for a copy of this test program that makes traffic: what to do.
+pub(crate) const ROLE: &str = "EBBLINE_LIVE_ROLE";
+
+/// Says whether live tests can run; with `CI=true` they must.
+pub(crate) fn possible() -> bool {
+    let why = match ebbline_agent_user::kernel::missing_rights().as_slice() {
+        [] if !Path::new(ebbline_agent_user::kernel::BTF_PATH).exists() => "no kernel type information".to_owned(),
+        [] => match ebbline_agent_user::kernel::cgroup2_mount() {
+            Ok(_) => return true,
+            Err(error) => error.to_string(),
+        },
+        missing => format!("{} missing", missing.join(", ")),
+    };
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "live tests cannot run: {why}");
+    eprintln!("SKIPPED: live tests cannot run: {why}");
+    false
+}
+
+/// A cgroup that goes when the test ends.
+pub(crate) struct Cgroup(pub(crate) PathBuf);
+
+impl Cgroup {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("ebbline-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = ebbline_agent_user::kernel::cgroup2_mount().unwrap().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn id(&self) -> String {
+        fs::metadata(&self.0).unwrap().ino().to_string()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("left behind: {}", self.0.display());
+    }
+}
+
+/// A small file system that goes when the test ends.
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Mounts one, if this machine lets us.
+    pub(crate) fn mount(at: &Path) -> Option<Self> {
+        let mut command = Command::new("mount");
+        let status = command.args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(at).status();
+        status.is_ok_and(|status| status.success()).then(|| Self(at.into()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A running agent.
+pub(crate) struct Live {
+    pub(crate) cgroup: Cgroup,
+    pub(crate) folder: tempfile::TempDir,
+    child: Child,
+    output: BufReader<ChildStdout>,
+    stopped: bool,
+}
+
+impl Live {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// Starts an agent that writes to `archive` below the folder.
+    pub(crate) fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
+        let cgroup = Cgroup::new();
+        let mut command = Command::new(AGENT);
+        command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.path().join("archive"));
+        command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let live = Self { cgroup, folder, child, output, stopped: false };
+        assert_eq!(line.trim(), r#"{"ready":true}"#);
+        live
+    }
+
+    /// Runs a command in the cgroup. Its first process comes in from outside, so that only its exec is seen.
+    pub(crate) fn inside(&self, line: &[&str]) -> Output {
+        let join = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", join]).arg(&self.cgroup.0).args(line);
+        command.output().unwrap()
+    }
+
+    /// Runs a role of this test program in the cgroup, which it joins by itself: its own exec is not seen. Returns the
+    /// words it said, one a line.
+    pub(crate) fn role(&self, role: &str) -> Vec<String> {
+        let output = role_command(role).env("EBBLINE_LIVE_CGROUP", &self.cgroup.0).output().unwrap();
+        assert!(output.status.success(), "{role}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| line.strip_prefix('@')).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Asks the agent to end and reads what it stored.
+    pub(crate) fn stop(mut self) -> Stored {
+        self.signal(Signal::TERM);
+        let mut last = String::new();
+        for line in (&mut self.output).lines() {
+            last = line.unwrap();
+        }
+        let status = self.child.wait().unwrap();
+        self.stopped = true;
+        let archive = self.folder.path().join("archive");
+        let read = |table| read_table(&archive.join(table));
+        Stored {
+            code: status.code(),
+            status: serde_json::from_str(&last).unwrap(),
+            process: read("process"),
+            connection: read("connection"),
+            heartbeat: read("heartbeat"),
+            cgroup: self.cgroup.id(),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if !self.stopped {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A copy of this test program in a role.
+pub(crate) fn role_command(role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "role", "--nocapture", "--test-threads", "1"]).env(ROLE, role);
+    command
+}
+
+/// What an agent stored.
+pub(crate) struct Stored {
+    pub(crate) code: Option<i32>,
+    pub(crate) status: Value,
+    pub(crate) process: Vec<Row>,
+    pub(crate) connection: Vec<Row>,
+    pub(crate) heartbeat: Vec<Row>,
+    pub(crate) cgroup: String,
+}
+
+impl Stored {
+    pub(crate) fn count(&self, kind: &str, what: &str) -> u64 {
+        self.status["events"][kind][what].as_u64().unwrap()
+    }
+
+    pub(crate) fn dropped(&self, kind: &str) -> u64 {
+        self.status["events"][kind]["dropped"].as_object().unwrap().values().filter_map(Value::as_u64).sum()
+    }
+
+    /// Every event type's books are closed, and the files hold what the books say.
+    pub(crate) fn assert_exact(&self) {
+        for kind in events::EventType::ALL {
+            let name = kind.name();
+            let (produced, written) = (self.count(name, "produced"), self.count(name, "written"));
+            assert_eq!(produced, written + self.dropped(name), "{name}: {}", self.status);
+            let rows = self.process.iter().chain(&self.connection).filter(|row| row.get("activity") == name).count();
+            assert_eq!(written, rows as u64, "{name}");
+        }
+    }
+
+    /// The only process row that fits.
+    pub(crate) fn one(&self, fits: impl Fn(&Row) -> bool) -> &Row {
+        one(&self.process, fits)
+    }
+}
+
+pub(crate) fn one(rows: &[Row], fits: impl Fn(&Row) -> bool) -> &Row {
+    let found: Vec<&Row> = rows.iter().filter(|row| fits(row)).collect();
+    assert_eq!(found.len(), 1, "{found:#?}\nof {rows:#?}");
+    found[0]
+}
+
+/// A row as text by column; nulls are left out.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    columns: HashMap<String, String>,
+    pub(crate) args: Option<Vec<String>>,
+}
+
+impl Row {
+    pub(crate) fn get(&self, column: &str) -> &str {
+        self.columns.get(column).map_or("", String::as_str)
+    }
+
+    pub(crate) fn is(&self, wanted: &[(&str, &str)]) -> bool {
+        wanted.iter().all(|(column, value)| self.get(column) == *value)
+    }
+
+    pub(crate) fn number(&self, column: &str) -> u64 {
+        self.get(column).parse().unwrap_or_else(|_| panic!("{column} in {self:?}"))
+    }
+}
+
+fn read_table(folder: &Path) -> Vec<Row> {
+    if !folder.exists() {
+        return Vec::new();
+    }
+    let sources = match store::discover(&[folder]) {
+        Err(store::StoreError::NothingFound(_)) => Vec::new(),
+        found => found.unwrap(),
+    };
+    let mut rows = Vec::new();
+    for source in sources {
+        let file = store::ArchiveFile::open(&source.path).unwrap();
+        let names: Vec<String> = file.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for batch in file.batches(&names, 1024).unwrap() {
+            let batch = batch.unwrap();
+            rows.extend((0..batch.num_rows()).map(|at| read_row(&batch, at)));
+        }
+    }
+    rows
+}
+
+fn read_row(batch: &arrow_array::RecordBatch, at: usize) -> Row {
+    let mut row = Row::default();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if column.is_null(at) || column.as_any_dictionary_opt().is_some_and(|d| d.keys().is_null(at)) {
+            continue;
+        }
+        if let Some(times) = column.as_primitive_opt::<TimestampNanosecondType>() {
+            row.columns.insert(field.name().clone(), times.value(at).to_string());
+        } else if let Some(list) = column.as_any().downcast_ref::<ListArray>() {
+            let values = list.value(at);
+            row.args = Some(values.as_string::<i32>().iter().flatten().map(str::to_owned).collect());
+        } else {
+            row.columns.insert(field.name().clone(), array_value_to_string(column, at).unwrap());
+        }
+    }
+    row
+}

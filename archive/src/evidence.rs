@@ -14,10 +14,8 @@ use crate::error::ArchiveError;
 use crate::file::engine_of;
 use crate::words::{TITLE_COLUMNS, printable, title};
 
-/// Reasons of one row that go into a finding, as many as a sidecar has.
-const ROW_REASONS: usize = 3;
-/// Reasons of a finding.
-const FINDING_REASONS: usize = 8;
+/// Reasons of a finding; what the others contribute is the rest up to its bits.
+const FINDING_REASONS: usize = 12;
 /// A child or context longer than this is cut.
 const LONGEST: usize = 160;
 
@@ -75,7 +73,7 @@ pub(crate) fn read_for_titles(
     Ok(file.read_rows(&columns, rows)?)
 }
 
-/// Title and strongest reasons of one row.
+/// Title and reasons of one row, most bits first.
 pub(crate) fn of_row(
     snapshot: &Snapshot,
     table: &str,
@@ -86,7 +84,6 @@ pub(crate) fn of_row(
     let mut views = explain(snapshot, encoded, row);
     views.retain(|view| view.applies && view.bits > 0);
     views.sort_by_key(|view| (std::cmp::Reverse(view.bits), view.view));
-    views.truncate(ROW_REASONS);
     let in_words = || views.first().map(|view| printable(&view.to_string(), LONGEST)).unwrap_or_default();
     RowEvidence {
         title: title(table, batch, row).unwrap_or_else(in_words),

@@ -1,6 +1,7 @@
 //! Rows in words, safe to print: what was captured can hold anything, terminal commands included.
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 
 /// Columns that titles are made of, beside those of the lens.
@@ -29,10 +30,7 @@ pub(crate) fn title(table: &str, batch: &RecordBatch, row: usize) -> Option<Stri
     let by = get("parent_exe").map(|parent| format!(" under {parent}")).unwrap_or_default();
     let activity = get("activity")?;
     let text = match (table, activity.as_str()) {
-        (events::PROCESS, "exec") => {
-            let args = get("args").map(|args| format!(" {args}")).unwrap_or_default();
-            format!("{exe}{args} started{by}{below}")
-        }
+        (events::PROCESS, "exec") => format!("{} started{by}{below}", command(batch, row, &exe)),
         (events::PROCESS, "fork") => format!("{exe} forked{by}{below}"),
         (events::PROCESS, "exit") => {
             let code = get("exit_code").unwrap_or_else(|| "?".into());
@@ -54,6 +52,22 @@ pub(crate) fn title(table: &str, batch: &RecordBatch, row: usize) -> Option<Stri
         _ => return None,
     };
     Some(printable(&text, LONGEST))
+}
+
+/// The command line as typed, with the image in place of the name it was called by; where the two differ, both.
+fn command(batch: &RecordBatch, row: usize, exe: &str) -> String {
+    let list = batch.column_by_name("args").and_then(|column| column.as_list_opt::<i32>());
+    let Some(list) = list.filter(|list| list.is_valid(row)) else { return exe.to_owned() };
+    let args = list.value(row);
+    let Some(args) = args.as_string_opt::<i32>() else { return exe.to_owned() };
+    let mut words: Vec<&str> = args.iter().map(Option::unwrap_or_default).collect();
+    let leaf = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    match words.first_mut() {
+        Some(first) if leaf(first) == leaf(exe) => *first = exe,
+        Some(_) => return format!("{exe} ({})", words.join(" ")),
+        None => return exe.to_owned(),
+    }
+    words.join(" ")
 }
 
 /// A cell as text; nothing if it is null or the column is not there.

@@ -49,11 +49,11 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
 fn what_and_why(finding: &Finding) -> String {
     let mut text = finding.title.clone();
     for reason in finding.reasons.iter().take(REASONS) {
-        text += &format!("\n  {:.1} bits: {}", reason.bits, in_words(reason));
+        text += &format!("\n· {:.1} bits: {}", reason.bits, in_words(reason));
     }
     let rest = finding.bits - finding.reasons.iter().take(REASONS).map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {
-        text += &format!("\n  {rest:.1} bits: other");
+        text += &format!("\n· {rest:.1} bits: other");
     }
     text
 }

@@ -1,0 +1,175 @@
+//! Learn and score a generated archive with the real binary: what must hold end to end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use ebbline_tests::{Ended, ebbline, files_below, write_archive};
+use store::{ArchiveFile, discover, read_sidecar, sidecar_path};
+use workload::columns::{FIRST_DAY, archive, archive_from, intrusion};
+
+const HOUR: i64 = 3_600_000_000_000;
+const DAY: i64 = 24 * HOUR;
+const TODAY: i64 = FIRST_DAY + 4 * DAY;
+
+/// Four ordinary days that were learned, and one with an intrusion that was scored.
+struct Fixture {
+    folder: tempfile::TempDir,
+    id: String,
+}
+
+impl Fixture {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn score(&self, out: &str, more: &[&str]) -> Ended {
+        let (today, baseline, out) = (self.path("today"), self.path("normal.baseline"), self.path(out));
+        let args = ["score", text(&today), "--baseline", text(&baseline), "--out", text(&out)];
+        let cpu = if more.contains(&"--backend") { &[][..] } else { &["--backend", "cpu"] };
+        ebbline(args.iter().chain(cpu).chain(more))
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
+fn fixture() -> &'static Fixture {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let at = |name: &str| folder.path().join(name);
+        write_archive(&at("past"), archive(1, 60_000, 2, 4));
+        let ordinary = archive_from(2, 12_000, 2, TODAY, 1);
+        write_archive(&at("today"), ordinary.chain(intrusion("host1", TODAY + 15 * HOUR)));
+        let learned = ebbline(["learn", text(&at("past")), "--out", text(&at("normal.baseline")), "--json"]);
+        let id = learned.json()["id"].as_str().expect("an id").to_owned();
+        let fixture = Fixture { folder, id };
+        assert_eq!(fixture.score("scores", &["--threads", "1"]).code, 0);
+        fixture
+    })
+}
+
+#[test]
+fn every_row_has_a_score() {
+    let fixture = fixture();
+    let sources = discover(&[fixture.path("today")]).expect("there are files");
+    assert!(sources.len() > 48);
+    for source in &sources {
+        let file = ArchiveFile::open(&source.path).expect("it was just written");
+        let sidecar = sidecar_path(&fixture.path("scores"), &fixture.id, &source.relative);
+        let rows = read_sidecar(&sidecar).expect("each file has a sidecar");
+        assert_eq!(rows.len() as u64, file.rows());
+        for (at, row) in rows.iter().enumerate() {
+            assert_eq!(row.row, at as u64);
+            let reasons: f32 = row.reasons.iter().map(|reason| reason.1).sum();
+            assert!(reasons <= row.bits, "{row:?}");
+            assert!(row.reasons.is_sorted_by(|a, b| a.1 >= b.1), "{row:?}");
+            assert_eq!((row.bits * 1024.0).fract(), 0.0, "exact multiples of 1/1024");
+        }
+        let digest = ArchiveFile::open(&sidecar).expect("a sidecar").footer(store::META_SOURCE_DIGEST);
+        assert_eq!(digest, store::file_sha256(&source.path).ok());
+    }
+    let count = files_below(&fixture.path("scores").join("scores")).len();
+    assert_eq!(count, sources.len(), "and nothing else is there");
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    let fixture = fixture();
+    let more = fixture.score("scores-4", &["--threads", "4"]);
+    assert_eq!(more.code, 0, "{more:?}");
+    for kind in ["scores", "findings"] {
+        let one = files_below(&fixture.path("scores").join(kind));
+        let four = files_below(&fixture.path("scores-4").join(kind));
+        assert_eq!(one.len(), four.len());
+        for (a, b) in one.iter().zip(&four) {
+            assert_eq!(a.0, b.0);
+            assert!(a.1 == b.1, "{} differs", a.0.display());
+        }
+    }
+}
+
+#[test]
+fn the_intrusion_is_on_top() {
+    let fixture = fixture();
+    let findings = ebbline(["show", text(&fixture.path("scores")), "--json"]).json();
+    let top = &findings[0];
+    assert_eq!(top["host"], "host1", "{top}");
+    assert_eq!(top["unit_kind"], "process_tree");
+    let all = top.to_string();
+    assert!(all.contains("/dev/shm/.k"), "{top}");
+    assert!(top["one_in"].as_f64().is_some_and(|n| n >= 1000.0), "{top}");
+    let people = ebbline(["show", text(&fixture.path("scores"))]);
+    assert_eq!(people.code, 0);
+    assert!(people.stdout.contains("1 in ") && people.stdout.contains("/dev/shm"), "{}", people.stdout);
+}
+
+#[test]
+fn explanations_add_up_to_the_bits() {
+    let fixture = fixture();
+    let findings = ebbline(["show", text(&fixture.path("scores")), "--json", "--all"]).json();
+    let mut sidecars = BTreeMap::new();
+    for finding in findings.as_array().expect("a list").iter().take(3) {
+        let rows = finding["rows"].as_array().expect("a list");
+        let sum: f64 = rows.iter().filter_map(|row| row["bits"].as_f64()).sum();
+        assert_eq!(Some(sum), finding["bits"].as_f64(), "a unit's bits are those of its rows");
+        let reasons: f64 =
+            finding["reasons"].as_array().expect("a list").iter().filter_map(|r| r["bits"].as_f64()).sum();
+        assert!(reasons <= sum, "reasons and other make up the bits");
+        for row in rows {
+            let (file, number) = (row["file"].as_str().expect("a path"), row["row"].as_u64().expect("a number"));
+            let path = fixture.path("today").join(file);
+            let baseline = fixture.path("normal.baseline");
+            let args = ["explain", text(&path), &number.to_string(), "--baseline", text(&baseline), "--json"];
+            let explained = ebbline(args).json();
+            let views = explained["views"].as_array().expect("a list");
+            let bits: f64 = views.iter().filter_map(|view| view["bits"].as_f64()).sum();
+            assert_eq!(Some(bits), row["bits"].as_f64(), "views add up to the row: {explained}");
+            let sidecar = sidecars.entry(file.to_owned()).or_insert_with(|| {
+                read_sidecar(&sidecar_path(&fixture.path("scores"), &fixture.id, file)).expect("a sidecar")
+            });
+            let scored = &sidecar[number as usize];
+            assert_eq!(f64::from(scored.bits), bits);
+            for (reason, view) in scored.reasons.iter().zip(views) {
+                assert_eq!(Some(reason.0.as_str()), view["view"].as_str());
+                assert_eq!(Some(f64::from(reason.1)), view["bits"].as_f64());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_manifest_tells_the_run() {
+    let fixture = fixture();
+    let manifest = store::Manifest::load(&fixture.path("scores")).expect("a manifest");
+    let run = &manifest.runs[0];
+    assert_eq!((run.command.as_str(), run.backend.as_str()), ("score", "cpu"));
+    assert_eq!(run.baseline, fixture.id);
+    assert_eq!(run.rows, run.inputs_done.iter().map(|input| input.rows).sum::<u64>());
+    assert_eq!(run.work["sums"], run.rows, "every row was combined once");
+    assert!(run.wall_seconds > 0.0);
+}
+
+#[test]
+fn a_part_of_an_archive_scores_as_in_the_whole() {
+    let fixture = fixture();
+    let part = fixture.path("today").join("process");
+    let (baseline, out) = (fixture.path("normal.baseline"), fixture.path("scores-part"));
+    let args = ["score", text(&part), "--baseline", text(&baseline), "--out", text(&out), "--backend", "cpu"];
+    assert_eq!(ebbline(args).code, 0);
+    let below = Path::new("scores").join(&fixture.id).join("process");
+    let (whole, part) = (files_below(&fixture.path("scores").join(&below)), files_below(&out.join(&below)));
+    assert!(whole == part, "sidecars depend on file and baseline alone");
+}
+
+#[test]
+fn usage_errors_are_code_2() {
+    for args in [&["score"][..], &["conquer"], &["learn", "x"], &["score", "x", "--backend", "quantum"]] {
+        assert_eq!(ebbline(args).code, 2, "{args:?}");
+    }
+    let help = ebbline(["--help"]);
+    assert_eq!(help.code, 0);
+    assert!(help.stdout.contains("Examples:"));
+}

@@ -249,7 +249,9 @@ mod tests {
         gpu.largest = bytes;
         let resident = Resident::new(&gpu, &kernels, &case.snapshot).unwrap();
         let rows = rows_that_fit(&gpu, &resident, usize::MAX >> 8);
-        assert!(rows > 0 && rows % 256 == 0 && rows as u64 * crate::slot::result_bytes(resident.views) <= bytes);
+        assert!(
+            rows > 0 && rows.is_multiple_of(256) && rows as u64 * crate::slot::result_bytes(resident.views) <= bytes
+        );
         gpu.largest = 100;
         assert_eq!(rows_that_fit(&gpu, &resident, ROWS), 0);
         let mut dictionary = Dictionary::new(1);

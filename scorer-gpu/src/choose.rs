@@ -158,4 +158,24 @@ mod tests {
             assert!(!text.contains('\n') && text.contains("--"), "{text}");
         }
     }
+
+    #[test]
+    fn what_was_opened_says_why() {
+        let snapshot = model::testing::case("open", model::testing::Plan::default(), 1).snapshot;
+        let hardware = crate::adapters().iter().any(|adapter| adapter.kind == AdapterKind::Hardware);
+        let auto = open(Choice::Auto, None, Arc::clone(&snapshot)).unwrap();
+        assert_eq!(auto.backend.name(), if hardware { "gpu" } else { "cpu" });
+        assert!(
+            auto.reason.starts_with(if hardware { "gpu: " } else { "cpu: no hardware GPU found" }),
+            "{}",
+            auto.reason
+        );
+        assert_eq!(open(Choice::Gpu, None, Arc::clone(&snapshot)).is_ok(), hardware);
+        let cpu = open(Choice::Cpu, Some("ignored"), Arc::clone(&snapshot)).unwrap();
+        assert_eq!((cpu.backend.name(), cpu.reason.as_str()), ("cpu", "cpu: asked for"));
+        for adapter in crate::adapters() {
+            let named = open(Choice::Gpu, Some(&adapter.name), Arc::clone(&snapshot)).unwrap();
+            assert_eq!((named.backend.name(), named.reason), ("gpu", format!("gpu: {adapter}")));
+        }
+    }
 }

@@ -28,6 +28,13 @@ impl Histogram {
         self.0.iter().sum()
     }
 
+    /// The table of a view: how rare, but never more than the surprisal itself. Under the model a value of surprisal s has
+    /// probability 2^-s, so surprisals of s or more have at least that; rarer than so is the data's accident.
+    pub(crate) fn view_table(&self) -> Vec<u16> {
+        let surprisal = identity_table(self.0.len());
+        self.table().into_iter().zip(surprisal).map(|(rare, surprisal)| rare.min(surprisal)).collect()
+    }
+
     /// log2 of how rare each bin and all above it are, in 1/1024 bit; the bins' own lower edges if nothing was counted.
     pub(crate) fn table(&self) -> Vec<u16> {
         let total = self.total();
@@ -136,6 +143,14 @@ mod tests {
             let capped = want.min((100.0 * 200_000.0f64).log2());
             assert!((got - capped).abs() < 0.06 * capped + 0.02, "bin {bin}: {got} bits, expected {capped}");
         }
+    }
+
+    #[test]
+    fn a_view_never_claims_more_than_its_surprisal() {
+        // One row in a thousand has 1 bit, the others none: rare, but the value itself was to be expected every other time.
+        let counted = histogram((0..1000).map(|i| if i == 0 { 1024 } else { 0 }));
+        assert!(counted.table()[16] > 9 * 1024);
+        assert_eq!(counted.view_table()[16], 1024);
     }
 
     #[test]

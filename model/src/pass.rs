@@ -216,7 +216,7 @@ impl Scored {
         for (column, view) in columns() {
             let mut counted = Histogram::new(VIEW_BINS);
             (0..batch.rows).filter(|row| applying(view, *row)).for_each(|row| counted.add(u32::from(column[row])));
-            let table = counted.table();
+            let table = counted.view_table();
             for row in (0..batch.rows).filter(|row| applying(view, *row)) {
                 bits[row] += u32::from(table[usize::from(column[row] >> 6)]);
             }

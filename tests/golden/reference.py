@@ -258,6 +258,11 @@ def rarity_table(observed, bins):
     return table
 
 
+def view_table(observed):
+    """As rarity_table, but never more than the bin's own surprisal."""
+    return [min(bits, i << 6) for i, bits in enumerate(rarity_table(observed, VIEW_BINS))]
+
+
 def tail(excesses):
     """ξ and σ by probability-weighted moments, with plotting positions (j − 0.35)/n."""
     x = sorted(excesses + [1.0])
@@ -300,7 +305,7 @@ def calibrate(rows):
             seen.append(((number, row["host"]), s))
             for v, x in s.items():
                 per_view[v].append(x)
-    tables = [rarity_table(x, VIEW_BINS) for x in per_view]
+    tables = [view_table(x) for x in per_view]
     units, bits = defaultdict(list), []
     for unit, s in seen:
         bits.append(sum(tables[v][x >> 6] for v, x in s.items()))

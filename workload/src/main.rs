@@ -23,6 +23,9 @@ enum Command {
         /// Folder for programs, scripts and scratch files (made if absent).
         #[arg(long)]
         dir: PathBuf,
+        /// Cgroup v2 folder that services and jobs run in [default: this program's own].
+        #[arg(long)]
+        cgroup: Option<PathBuf>,
         /// How long to work, in seconds.
         #[arg(long, default_value_t = 30)]
         seconds: u64,
@@ -43,8 +46,12 @@ fn main() -> anyhow::Result<()> {
         return role(&args.collect::<Vec<_>>());
     }
     match Cli::parse().command {
-        Command::Run { dir, seconds, oddities, plan } => {
-            live::run(&dir, std::time::Duration::from_secs(seconds), oddities, plan.as_deref())
-        }
+        Command::Run { dir, cgroup, seconds, oddities, plan } => live::run(&live::Order {
+            dir: &dir,
+            cgroup: cgroup.as_deref(),
+            time: std::time::Duration::from_secs(seconds),
+            oddities,
+            plan: plan.as_deref(),
+        }),
     }
 }

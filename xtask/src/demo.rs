@@ -101,8 +101,14 @@ fn live(args: &DemoArgs, folders: &Folders) -> Result<PathBuf> {
     let agent = Agent::start(
         &cgroup,
         &[
-            "--archive", text(&folders.live)?, "--baseline", text(&folders.baseline)?,
-            "--out", text(&folders.scores)?, "--rarer-than", RARER_THAN,
+            "--archive",
+            text(&folders.live)?,
+            "--baseline",
+            text(&folders.baseline)?,
+            "--out",
+            text(&folders.scores)?,
+            "--rarer-than",
+            RARER_THAN,
         ],
     )?;
     work(&cgroup, folders, args.live, &["--oddities", "--plan", text(&plan)?])?;
@@ -117,9 +123,12 @@ fn replay(folders: &Folders) -> Result<PathBuf> {
     let live = recording.join("live");
     finish(
         Command::new(program("ebbline"))
-            .arg("score").arg(&live)
-            .arg("--baseline").arg(&folders.baseline)
-            .arg("--out").arg(&folders.scores)
+            .arg("score")
+            .arg(&live)
+            .arg("--baseline")
+            .arg(&folders.baseline)
+            .arg("--out")
+            .arg(&folders.scores)
             .args(["--rarer-than", RARER_THAN]),
     )?;
     Ok(recording.join("plan.json"))
@@ -129,14 +138,14 @@ fn learn(archive: &Path, folders: &Folders) -> Result<()> {
     finish(Command::new(program("ebbline")).arg("learn").arg(archive).arg("--out").arg(&folders.baseline))
 }
 
-/// Runs the workload inside the cgroup: a shell moves itself there, then becomes the workload.
+/// Runs the workload: its services and jobs enter the cgroup, itself it stays outside.
 fn work(cgroup: &Cgroup, folders: &Folders, seconds: u64, extra: &[&str]) -> Result<()> {
     finish(
-        Command::new("sh")
-            .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+        Command::new(program("ebbline-workload"))
+            .args(["run", "--dir"])
+            .arg(folders.dir.join("work"))
+            .arg("--cgroup")
             .arg(&cgroup.path)
-            .arg(program("ebbline-workload"))
-            .args(["run", "--dir"]).arg(folders.dir.join("work"))
             .args(["--seconds", &seconds.to_string()])
             .args(extra),
     )

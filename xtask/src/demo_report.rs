@@ -23,7 +23,8 @@ pub(crate) fn print(folders: &Folders, plan: &Path) -> Result<()> {
     println!("\nFindings\n");
     let status = Command::new(program("ebbline")).arg("show").arg(&folders.scores).args(["--limit", "10"]).status()?;
     ensure!(status.success(), "`ebbline show` ended with {status}");
-    let output = Command::new(program("ebbline")).arg("show").arg(&folders.scores).args(["--json", "--all"]).output()?;
+    let output =
+        Command::new(program("ebbline")).arg("show").arg(&folders.scores).args(["--json", "--all"]).output()?;
     let findings: Vec<Value> = serde_json::from_slice(&output.stdout).context("`ebbline show --json`")?;
     let plan: Vec<Value> = serde_json::from_slice(&std::fs::read(plan)?).context("plan")?;
     let ranked: Vec<(usize, &Value)> = plan
@@ -39,7 +40,11 @@ pub(crate) fn print(folders: &Folders, plan: &Path) -> Result<()> {
     let planned = |kind: &str| plan.iter().filter(|act| act["kind"] == kind).count();
     let (unusual, first) = (ranks("unusual"), ranks("first-ever"));
     println!("\n{} unusual things were done, in findings ranked {unusual:?}.", planned("unusual"));
-    println!("{} ordinary first-evers were done; {} came over the line, ranked {first:?}.", planned("first-ever"), first.len());
+    println!(
+        "{} ordinary first-evers were done; {} came over the line, ranked {first:?}.",
+        planned("first-ever"),
+        first.len()
+    );
     for act in plan.iter().filter(|act| act["kind"] == "unusual") {
         let found = ranked.iter().any(|(_, other)| other["label"] == act["label"]);
         ensure!(found, "not found: {}", act["label"]);

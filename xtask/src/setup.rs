@@ -48,7 +48,16 @@ pub(crate) fn python() -> Result<PathBuf> {
         return Ok(python);
     }
     run(&["python3", "-m", "venv", "--clear", &folder.to_string_lossy()])?;
-    run(&[&text, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pyarrow==26.0.1", "duckdb==2.0.0"])?;
+    run(&[
+        &text,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "pyarrow==26.0.1",
+        "duckdb==2.0.0",
+    ])?;
     if !works(&[&text, "-c", "import pyarrow, duckdb"]) {
         bail!("pyarrow and duckdb do not import in {}", folder.display());
     }

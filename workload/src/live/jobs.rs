@@ -2,8 +2,7 @@
 
 use super::stage::{SCRIPTS, Stage};
 use anyhow::{Context, Result};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 /// Where the services listen, all on loopback.
@@ -23,9 +22,9 @@ pub(crate) struct Services {
 impl Services {
     pub(super) fn start(stage: &Stage) -> Result<Self> {
         let service = |name: &str, port: u16, user: u32| -> Result<Child> {
-            session_leader(stage.program(name).as_os_str(), user).arg(port.to_string()).spawn().context("service")
+            stage.leader(name, user)?.arg(port.to_string()).spawn().context("service")
         };
-        let mut httpd = session_leader(stage.program("httpd").as_os_str(), WEB_USER);
+        let mut httpd = stage.leader("httpd", WEB_USER)?;
         httpd.arg(WEB_PORT.to_string()).arg(stage.program("thumbnail"));
         let children = vec![
             httpd.spawn().context("httpd")?,
@@ -47,16 +46,6 @@ impl Services {
             let _ = child.wait();
         }
     }
-}
-
-/// A command that starts `program` as the leader of a new session, as cron and service managers do.
-pub(super) fn session_leader(program: &std::ffi::OsStr, user: u32) -> Command {
-    let mut command = Command::new("setsid");
-    command.arg(program).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if user != 0 {
-        command.uid(user).gid(user);
-    }
-    command
 }
 
 /// One round of jobs; which ones depends on the round alone.
@@ -86,18 +75,18 @@ pub(super) fn cron(stage: &Stage, script: &str, user: u32) -> Result<Child> {
 }
 
 pub(super) fn cron_path(stage: &Stage, script: &std::path::Path, user: u32) -> Result<Child> {
-    session_leader(stage.program("crond").as_os_str(), user).arg(script).spawn().context("cron job")
+    stage.leader("crond", user)?.arg(script).spawn().context("cron job")
 }
 
 /// A client that asks one of the services.
 pub(super) fn client(stage: &Stage, port: u16, path: &str, user: u32) -> Result<Child> {
-    let mut command = session_leader(stage.program("fetch").as_os_str(), user);
+    let mut command = stage.leader("fetch", user)?;
     command.arg("--url").arg(format!("http://127.0.0.1:{port}{path}")).spawn().context("client")
 }
 
 /// An application worker: asks the database and sends a statistics datagram.
 fn worker(stage: &Stage) -> Result<Child> {
-    let mut command = session_leader(stage.program("worker").as_os_str(), 1001);
+    let mut command = stage.leader("worker", 1001)?;
     command.arg(DATABASE_PORT.to_string()).arg(METRICS_PORT.to_string()).spawn().context("worker")
 }
 
@@ -107,7 +96,7 @@ fn package(stage: &Stage, round: u64) -> Result<Child> {
     let names = ["zlib", "curl", "perl", "tzdata", "nano", "less", "vim", "jq", "rsync", "git", "bc"];
     let name = names[(round / 7) as usize % names.len()];
     let folder = stage.scratch(&format!("pkg-{round:06x}-{name}"));
-    let mut command = session_leader(stage.program("pkg").as_os_str(), 0);
+    let mut command = stage.leader("pkg", 0)?;
     command.arg("install").arg(format!("{name}-1.{round}")).arg(folder).arg(stage.program("unpack"));
     command.spawn().context("package")
 }

@@ -3,6 +3,7 @@
 mod jobs;
 mod oddities;
 pub(crate) mod roles;
+mod spawn;
 mod stage;
 
 use anyhow::Context;
@@ -10,9 +11,24 @@ use stage::Stage;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Runs services and jobs for `time`; with `oddities`, mixes in first-evers and unusual things and writes `plan`.
-pub(crate) fn run(dir: &Path, time: Duration, oddities: bool, plan: Option<&Path>) -> anyhow::Result<()> {
-    let stage = Stage::set(dir)?;
+/// What `run` was asked for.
+pub(crate) struct Order<'a> {
+    /// Folder for programs, scripts and scratch files.
+    pub(crate) dir: &'a Path,
+    /// Cgroup that the jobs enter.
+    pub(crate) cgroup: Option<&'a Path>,
+    /// How long to work.
+    pub(crate) time: Duration,
+    /// Mix in new first-evers and unusual things.
+    pub(crate) oddities: bool,
+    /// Where to write what was done.
+    pub(crate) plan: Option<&'a Path>,
+}
+
+/// Runs services and jobs.
+pub(crate) fn run(order: &Order<'_>) -> anyhow::Result<()> {
+    let Order { time, oddities, plan, .. } = *order;
+    let stage = Stage::set(order.dir, order.cgroup)?;
     let mut services = jobs::Services::start(&stage)?;
     let end = Instant::now() + time;
     let mut acts: Box<dyn Iterator<Item = oddities::Act>> =

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 
 /// One thing to do, once.
 pub(super) enum Act {
@@ -156,7 +156,7 @@ fn through_web_server(stage: &Stage, port: u16, command: &str) -> Result<()> {
 }
 
 /// Copies a tool into an anonymous memory file and has a session of its own execute it.
-fn memory_job(_stage: &Stage) -> Result<u32> {
+fn memory_job(stage: &Stage) -> Result<u32> {
     use rustix::fs::{MemfdFlags, memfd_create};
     let program = std::fs::read(if Path::new("/usr/bin/true").exists() { "/usr/bin/true" } else { "/bin/true" })?;
     // Not close-on-exec: the child opens it through its own descriptor table.
@@ -164,6 +164,5 @@ fn memory_job(_stage: &Stage) -> Result<u32> {
     let mut file = std::fs::File::from(file);
     file.write_all(&program)?;
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-    let child: Result<Child> = Command::new("setsid").arg(path).spawn().context("memory file");
-    finish(child?)
+    finish(stage.leader_at(Path::new(&path), 0)?.spawn().context("memory file")?)
 }

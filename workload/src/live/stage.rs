@@ -1,9 +1,11 @@
 //! The folder the workload plays in: programs under their names, scripts, scratch space.
 
+use super::spawn::Spawner;
 use anyhow::{Context, Result};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Names this program takes; each is a copy, so that each has an image path of its own.
 const PROGRAMS: &[&str] = &["httpd", "thumbnail", "fetch", "metricsd", "crond", "pkg", "unpack", "dbd", "worker"];
@@ -21,11 +23,12 @@ pub(super) const SCRIPTS: &[(&str, &str)] = &[
 /// Paths and ports of one run.
 pub(crate) struct Stage {
     dir: PathBuf,
+    spawner: Spawner,
 }
 
 impl Stage {
     /// Copies the programs and writes the scripts under `dir`.
-    pub(super) fn set(dir: &Path) -> Result<Self> {
+    pub(super) fn set(dir: &Path, cgroup: Option<&Path>) -> Result<Self> {
         for sub in ["bin", "cron", "scratch"] {
             let path = dir.join(sub);
             fs::create_dir_all(&path).with_context(|| format!("cannot make folder {}", path.display()))?;
@@ -34,7 +37,7 @@ impl Stage {
         fs::set_permissions(dir.join("scratch"), fs::Permissions::from_mode(0o1777))?;
         let dir = dir.canonicalize()?;
         let me = std::env::current_exe()?;
-        let stage = Self { dir };
+        let stage = Self { dir, spawner: Spawner::new(cgroup)? };
         for name in PROGRAMS {
             install(&me, &stage.program(name))?;
         }
@@ -42,6 +45,15 @@ impl Stage {
             stage.write_script(&stage.script(name), body)?;
         }
         Ok(stage)
+    }
+
+    /// A command for one of the programs, as the leader of a session of its own.
+    pub(super) fn leader(&self, name: &str, user: u32) -> Result<Command> {
+        self.leader_at(&self.program(name), user)
+    }
+
+    pub(super) fn leader_at(&self, program: &Path, user: u32) -> Result<Command> {
+        self.spawner.session_leader(program, user)
     }
 
     pub(super) fn program(&self, name: &str) -> PathBuf {

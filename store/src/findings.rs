@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::error::StoreError;
 use crate::properties::{ROW_GROUP_ROWS, properties};
 use crate::read::ArchiveFile;
-use crate::whole::{WholeFile, hex, make_folders};
+use crate::whole::{WholeFile, complete, hex, make_folders};
 use crate::{META_BASELINE, META_SCHEMA_VERSION};
 
 mod columns;
@@ -135,13 +134,12 @@ pub fn write_findings(out: &Path, baseline: &str, name: &str, findings: &[Findin
     let meta = [(META_SCHEMA_VERSION, version.as_str()), (META_BASELINE, baseline)];
     let properties = properties(&schema, ROW_GROUP_ROWS, &meta);
     let whole = WholeFile::replace(&path).map_err(|e| StoreError::write(&path, &e))?;
-    let write = |batch: &RecordBatch| {
+    let write = |whole| {
         let mut parquet = ArrowWriter::try_new(whole, schema.clone(), Some(properties))?;
-        parquet.write(batch)?;
-        parquet.into_inner()
+        parquet.write(&batch)?;
+        Ok(parquet)
     };
-    let whole = write(&batch).map_err(|e| StoreError::write_parquet(&path, &e))?;
-    whole.commit().map_err(|e| StoreError::write(&path, &e))?;
+    complete(write(whole).map_err(|e| StoreError::write_parquet(&path, &e))?)?;
     Ok(path)
 }
 

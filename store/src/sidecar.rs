@@ -13,7 +13,7 @@ use parquet::file::metadata::KeyValue;
 use crate::error::StoreError;
 use crate::properties::{ROW_GROUP_ROWS, properties};
 use crate::read::{ArchiveFile, DEFAULT_BATCH_ROWS};
-use crate::whole::{WholeFile, make_folders};
+use crate::whole::{WholeFile, complete, make_folders};
 use crate::{META_BASELINE, META_SCHEMA_VERSION, META_SOURCE_DIGEST, bits_f32};
 
 const REASON_VIEWS: [&str; 3] = ["reason1_view", "reason2_view", "reason3_view"];
@@ -117,8 +117,7 @@ impl SidecarWriter {
     pub fn finish(mut self, source_digest: &str) -> Result<PathBuf, StoreError> {
         let digest = KeyValue::new(META_SOURCE_DIGEST.to_owned(), Some(source_digest.to_owned()));
         self.parquet.append_key_value_metadata(digest);
-        let whole = self.parquet.into_inner().map_err(|e| StoreError::write_parquet(&self.path, &e))?;
-        whole.commit().map_err(|e| StoreError::write(&self.path, &e))?;
+        complete(self.parquet)?;
         Ok(self.path)
     }
 }

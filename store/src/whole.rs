@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
@@ -46,7 +47,7 @@ impl WholeFile {
     }
 
     /// Durable, renamed, and the folder durable too. Returns size and SHA-256 in hex.
-    pub(crate) fn commit(mut self) -> io::Result<(u64, String)> {
+    pub(crate) fn commit(&mut self) -> io::Result<(u64, String)> {
         self.file.sync_all()?;
         fs::rename(&self.tmp, &self.path)?;
         self.done = true;
@@ -122,6 +123,14 @@ pub(crate) fn make_folders(root: &Path, relative: &Path) -> Result<PathBuf, Stor
         }
     }
     Ok(folder)
+}
+
+/// Completes a Parquet file: footer, commit. Returns size and SHA-256 in hex.
+pub(crate) fn complete(mut parquet: ArrowWriter<WholeFile>) -> Result<(u64, String), StoreError> {
+    let finished = parquet.finish().map(|_| ());
+    let whole = parquet.inner_mut();
+    finished.map_err(|e| StoreError::write_parquet(&whole.path, &e))?;
+    whole.commit().map_err(|e| StoreError::write(&whole.path, &e))
 }
 
 /// SHA-256 of a file, in hex.

@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use crate::error::{Lost, StoreError, WriteError};
 use crate::layout::{file_name, hour_of, table_folder};
 use crate::properties::{ROW_GROUP_ROWS, properties};
-use crate::whole::{WholeFile, make_folders};
+use crate::whole::{WholeFile, complete, make_folders};
 use crate::{META_BOOT_ID, META_HOST, META_SCHEMA_VERSION, META_TABLE};
 
 /// Late rows around a full hour are normal, so two hours may be open at once.
@@ -196,11 +196,7 @@ impl TableWriter {
 
     fn close(&mut self, at: usize, outcome: &mut Outcome) {
         let OpenFile { relative, path, parquet, rows, .. } = self.open.swap_remove(at);
-        let committed = parquet
-            .into_inner()
-            .map_err(|e| StoreError::write_parquet(&path, &e))
-            .and_then(|file| file.commit().map_err(|e| StoreError::write(&path, &e)));
-        match committed {
+        match complete(parquet) {
             Ok((bytes, sha256)) => self.finished.push(Finished { relative, path, rows, bytes, sha256 }),
             Err(error) => outcome.lose_rows(relative, rows, error),
         }

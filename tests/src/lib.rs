@@ -45,7 +45,6 @@ impl Ended {
     ///
     /// # Panics
     /// When it ended in any other way.
-    #[must_use]
     pub fn error(&self) -> &str {
         assert_eq!(self.code, 1, "{self:?}");
         assert!(!self.stderr.contains("panicked"), "{self:?}");

@@ -337,9 +337,14 @@ fn classes(lens: &Lens, column: &Codes) -> Vec<u8> {
 /// Joins key columns: rows with equal keys get equal codes, rows with a null in any key none.
 fn unit_column(parts: Vec<Codes>, rows: usize) -> UnitColumn {
     let mut unit = UnitColumn { codes: Vec::with_capacity(rows), keys: Vec::new() };
-    let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
+    let mut known: HashMap<Vec<u32>, u32, ahash::RandomState> = HashMap::default();
     let mut tuple = Vec::with_capacity(parts.len());
     for row in 0..rows {
+        let same = row > 0 && parts.iter().all(|p| p.codes[row] == p.codes[row - 1]);
+        if same {
+            unit.codes.push(unit.codes[row - 1]);
+            continue;
+        }
         tuple.clear();
         tuple.extend(parts.iter().map(|p| p.codes[row]));
         let code = known.get(&tuple).copied().unwrap_or_else(|| {

@@ -1,6 +1,5 @@
 //! Reading Arrow columns as codes into their distinct raw values.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::Hash;
@@ -10,7 +9,7 @@ use arrow_array::types::{
     ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayAccessor, ArrayRef, GenericListArray, OffsetSizeTrait};
+use arrow_array::{Array, ArrayAccessor, GenericListArray, OffsetSizeTrait};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 
@@ -114,21 +113,28 @@ pub(crate) struct RawColumn {
 
 /// Gives each distinct key the next number.
 struct Interner<K> {
-    numbers: HashMap<K, u32>,
+    numbers: HashMap<K, u32, ahash::RandomState>,
+    /// The last key and its number: columns have runs.
+    last: Option<(K, u32)>,
     out: RawColumn,
 }
 
-impl<K: Hash + Eq> Interner<K> {
+impl<K: Hash + Eq + Copy> Interner<K> {
     fn new(rows: usize) -> Self {
-        Self { numbers: HashMap::new(), out: RawColumn { codes: Vec::with_capacity(rows), values: Vec::new() } }
+        let out = RawColumn { codes: Vec::with_capacity(rows), values: Vec::new() };
+        Self { numbers: HashMap::default(), last: None, out }
     }
 
+    #[inline]
     fn push(&mut self, key: K, raw: impl FnOnce() -> Raw) {
-        let next = self.out.values.len() as u32;
-        let code = *self.numbers.entry(key).or_insert_with(|| {
-            self.out.values.push(raw());
-            next
-        });
+        let code = match self.last {
+            Some((last, code)) if last == key => code,
+            _ => *self.numbers.entry(key).or_insert_with(|| {
+                self.out.values.push(raw());
+                (self.out.values.len() - 1) as u32
+            }),
+        };
+        self.last = Some((key, code));
         self.out.codes.push(code);
     }
 }
@@ -194,12 +200,11 @@ fn texts<'a>(array: impl ArrayAccessor<Item = &'a str>) -> RawColumn {
 
 fn ints<T: ArrowPrimitiveType>(array: &dyn Array) -> RawColumn
 where
-    T::Native: Into<i128> + Copy,
+    T::Native: Into<i128> + Hash + Eq,
 {
     let mut interner = Interner::new(array.len());
     for number in array.as_primitive::<T>() {
-        let number: Option<i128> = number.map(Into::into);
-        interner.push(number, || number.map_or(Raw::Null, Raw::Int));
+        interner.push(number, || number.map_or(Raw::Null, |n| Raw::Int(n.into())));
     }
     interner.out
 }
@@ -229,33 +234,41 @@ fn hours(array: &dyn Array) -> RawColumn {
 }
 
 fn lists<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> RawColumn {
-    let items: ArrayRef = match cast(array.values(), &DataType::LargeUtf8) {
-        Ok(items) => items,
-        Err(_) => return RawColumn { codes: vec![0; array.len()], values: vec![Raw::Null] },
-    };
-    let items = items.as_string::<i64>();
+    if let Some(items) = array.values().as_string_opt::<i32>() {
+        return lists_of(array, items);
+    }
+    match cast(array.values(), &DataType::LargeUtf8) {
+        Ok(items) => lists_of(array, items.as_string::<i64>()),
+        Err(_) => RawColumn { codes: vec![0; array.len()], values: vec![Raw::Null] },
+    }
+}
+
+fn lists_of<'a, O: OffsetSizeTrait>(
+    array: &GenericListArray<O>,
+    items: impl ArrayAccessor<Item = &'a str>,
+) -> RawColumn {
     let item = |i: usize| if items.is_valid(i) { items.value(i) } else { "" };
-    let mut interner: Interner<Option<Cow<'_, [u8]>>> = Interner::new(array.len());
-    let mut scratch = Vec::new();
+    let mut out = RawColumn { codes: Vec::with_capacity(array.len()), values: vec![Raw::Null] };
+    let mut numbers: HashMap<Vec<u8>, u32, ahash::RandomState> = HashMap::default();
+    let mut bytes = Vec::new();
     for row in 0..array.len() {
         if array.is_null(row) {
-            interner.push(None, || Raw::Null);
+            out.codes.push(0);
             continue;
         }
         let range = array.value_offsets()[row].as_usize()..array.value_offsets()[row + 1].as_usize();
-        scratch.clear();
+        bytes.clear();
         for i in range.clone() {
-            scratch.extend_from_slice(&(item(i).len() as u64).to_le_bytes());
-            scratch.extend_from_slice(item(i).as_bytes());
+            bytes.extend_from_slice(&(item(i).len() as u64).to_le_bytes());
+            bytes.extend_from_slice(item(i).as_bytes());
         }
-        let known = interner.numbers.get(&Some(Cow::Borrowed(scratch.as_slice()))).copied();
-        match known {
-            Some(code) => interner.out.codes.push(code),
-            None => {
-                let key = Some(Cow::Owned(scratch.clone()));
-                interner.push(key, || Raw::List(range.map(|i| item(i).to_owned()).collect()));
-            }
-        }
+        let code = numbers.get(&bytes).copied().unwrap_or_else(|| {
+            out.values.push(Raw::List(range.map(|i| item(i).to_owned()).collect()));
+            let code = (out.values.len() - 1) as u32;
+            numbers.insert(bytes.clone(), code);
+            code
+        });
+        out.codes.push(code);
     }
-    interner.out
+    out
 }

@@ -37,6 +37,28 @@ pub enum BackendArg {
     Gpu,
 }
 
+impl From<BackendArg> for archive::Choice {
+    fn from(wish: BackendArg) -> Self {
+        match wish {
+            BackendArg::Auto => Self::Auto,
+            BackendArg::Cpu => Self::Cpu,
+            BackendArg::Gpu => Self::Gpu,
+        }
+    }
+}
+
+fn rarer_than(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n >= 1.0 && n.is_finite() => Ok(n),
+        _ => Err("use a number from 1 up, for example 1000".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "use a number of seconds, for example 60".to_owned())
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -46,10 +68,13 @@ pub struct RunArgs {
     /// Watch only this cgroup and those below it [default: the whole machine]
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<PathBuf>,
-    /// Score every row against this baseline while it is captured; scores and findings go to the archive
+    /// Score every row against this baseline while it is captured
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// On a clean stop, learn what was captured into this baseline file
+    /// Folder for scores and findings [default: the archive]
+    #[arg(long, value_name = "DIR", requires = "baseline")]
+    pub out: Option<PathBuf>,
+    /// On a clean stop, learn the archive into this baseline file
     #[arg(long, value_name = "FILE")]
     pub learn: Option<PathBuf>,
     /// Where to score
@@ -58,8 +83,8 @@ pub struct RunArgs {
     /// Take this adapter, hardware or not (with --backend gpu)
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
-    /// Report units expected less than once in N
-    #[arg(long, value_name = "N", default_value_t = 1000.0)]
+    /// A unit, for example a process tree in one hour, is a finding if only one in N is as odd
+    #[arg(long, value_name = "N", default_value_t = 1000.0, value_parser = rarer_than)]
     pub rarer_than: f64,
     /// Close files that are this old, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
@@ -74,8 +99,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     pub lifecycle_ring_size: u32,
     /// Stop after this many seconds
-    #[arg(long = "for", value_name = "SECONDS")]
-    pub limit: Option<f64>,
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    pub limit: Option<std::time::Duration>,
     /// Status as one JSON object a line on standard output
     #[arg(long)]
     pub json: bool,

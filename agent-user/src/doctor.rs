@@ -28,6 +28,8 @@ pub struct Check {
 pub struct Report {
     /// `run` would work.
     pub ok: bool,
+    /// The answer in words.
+    pub verdict: String,
     /// Release of the kernel.
     pub kernel: String,
     /// The checks, in the order in which `run` needs them.
@@ -43,7 +45,8 @@ impl Check {
     }
 }
 
-/// Looks at everything. Programs are loaded and attached to the cgroup for a moment, and nothing is read from them.
+/// Looks at everything. Programs are loaded and attached for a moment to an empty cgroup made for it, so that they see
+/// nothing.
 #[must_use]
 pub fn examine(btf: &Path, cgroup: Option<&Path>) -> Report {
     let rights = rights();
@@ -57,10 +60,17 @@ pub fn examine(btf: &Path, cgroup: Option<&Path>) -> Report {
         Check::new("cgroup v2", place, "mount -t cgroup2 none /sys/fs/cgroup, or name a folder below its mount"),
     ];
     if let (Ok(layout), Ok(group)) = (&layout, &group) {
-        checks.extend(hooks(layout, group));
+        match EmptyCgroup::below(group) {
+            Ok(empty) => checks.extend(hooks(layout, &empty.0)),
+            Err(error) => checks.push(Check::new("empty cgroup", Err(error), "let the agent write to cgroup v2")),
+        }
     }
-    let ok = layout.is_ok() && group.is_ok() && checks.iter().all(|check| check.ok || !check.required);
-    Report { ok, kernel: kernel::release(), checks }
+    let failed = checks.iter().find(|check| check.required && !check.ok);
+    let verdict = match failed {
+        None => "ebbline-agent run works here".to_owned(),
+        Some(check) => format!("ebbline-agent run does not work here: {}: {}", check.what, check.found),
+    };
+    Report { ok: failed.is_none(), verdict, kernel: kernel::release(), checks }
 }
 
 fn why(error: &AgentError) -> String {
@@ -77,6 +87,29 @@ fn rights() -> Result<String, String> {
 fn types(layout: &Layout) -> String {
     let last = if layout.exit_says_last { ", exit says if it is the last thread" } else { "" };
     format!("all {} members found{last}", events::Offsets::MEMBERS.len())
+}
+
+/// A cgroup without processes, gone when dropped.
+struct EmptyCgroup(Cgroup);
+
+impl EmptyCgroup {
+    fn below(group: &Cgroup) -> Result<Self, String> {
+        let path = group.path.join(format!("ebbline-doctor-{}", std::process::id()));
+        std::fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        match kernel::cgroup(Some(&path)) {
+            Ok(cgroup) => Ok(Self(cgroup)),
+            Err(error) => {
+                let _ = std::fs::remove_dir(&path);
+                Err(why(&error))
+            }
+        }
+    }
+}
+
+impl Drop for EmptyCgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0.path);
+    }
 }
 
 fn hooks(layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {

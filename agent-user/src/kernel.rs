@@ -142,6 +142,18 @@ pub fn utc_offset() -> i64 {
     utc as i64 - boot_time() as i64
 }
 
+/// The time now, in nanoseconds UTC.
+#[must_use]
+pub fn utc_now() -> i64 {
+    nanoseconds(rustix::time::clock_gettime(rustix::time::ClockId::Realtime)) as i64
+}
+
+/// A time in nanoseconds UTC as RFC 3339.
+#[must_use]
+pub fn utc_text(time: i64) -> String {
+    store::time_text(time).replacen(' ', "T", 1) + "Z"
+}
+
 fn nanoseconds(time: rustix::time::Timespec) -> u64 {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32).as_nanos() as u64
 }

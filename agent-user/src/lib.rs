@@ -20,5 +20,6 @@ pub mod proc;
 mod ready;
 pub mod rows;
 pub mod run;
+pub mod scoring;
 pub mod sink;
 pub mod writer;

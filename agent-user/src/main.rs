@@ -3,15 +3,16 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ebbline_agent_user::{
-    books::WriterBooks,
+    books::{Snapshot, WriterBooks},
     cli::{Cli, Command, DoctorArgs, RunArgs},
     doctor, kernel,
     load::{self, RingSizes},
     run::{self, Settings},
-    sink::{Alone, Archive},
+    scoring::Scoring,
+    sink::Archive,
     writer::Writer,
 };
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -45,26 +46,41 @@ fn capture(args: &RunArgs) -> Result<()> {
     let host: Arc<str> = args.host.clone().unwrap_or_else(kernel::host_name).into();
     let boot_id = kernel::boot_id()?;
     let books = Arc::new(WriterBooks::default());
-    let rotate = Duration::from_secs(args.rotate);
-    let archive = Archive::open(&args.archive, &host, &boot_id, rotate, books.clone(), Alone)?;
-    let sizes = RingSizes { lifecycle: args.lifecycle_ring_size, sockets: args.ring_size };
-    let loaded = load::load(&layout, &cgroup, sizes)?;
-    let writer = Writer::start(archive).context("writer: cannot start its thread")?;
-    let attached = loaded.attach_all(&cgroup)?;
-    for (hook, why) in &attached.refused {
-        eprintln!("warning: {hook}: {why}; its events will be missing");
-    }
+    let scoring = Scoring::open(args, books.clone())?;
     let settings = Settings {
         host,
         boot: kernel::boot_prefix(&boot_id),
-        limit: args.limit.map(Duration::try_from_secs_f64).transpose().context("--for: not a time")?,
+        limit: args.limit,
         json: args.json,
-        backend: None,
-        baseline: None,
+        backend: scoring.as_ref().map(|scoring| scoring.backend().0.to_owned()),
+        baseline: scoring.as_ref().map(|scoring| scoring.baseline().to_owned()),
     };
-    let summary = run::run(settings, attached, writer, books)?;
-    match summary.trouble {
-        Some(trouble) => bail!("{trouble}"),
-        None => Ok(()),
+    if let Some((_, device, reason)) = scoring.as_ref().map(Scoring::backend) {
+        eprintln!("scoring on {device} ({reason})");
     }
+    let rotate = Duration::from_secs(args.rotate);
+    let archive = Archive::open(&args.archive, &settings.host, &boot_id, rotate, books.clone(), scoring)?;
+    let sizes = RingSizes { lifecycle: args.lifecycle_ring_size, sockets: args.ring_size };
+    let loaded = load::load(&layout, &cgroup, sizes)?;
+    let writer = Writer::start(archive).context("writer: cannot start its thread")?;
+    let capture = loaded.attach_all(&cgroup)?;
+    for (hook, why) in &capture.refused {
+        eprintln!("warning: {hook}: {why}; its events will be missing");
+    }
+    let summary = run::run(settings, capture, writer, books)?;
+    if let Some(trouble) = summary.trouble {
+        bail!("{trouble}");
+    }
+    args.learn.as_deref().map_or(Ok(()), |baseline| learn(&args.archive, baseline, &summary.books))
+}
+
+/// Learns the archive.
+fn learn(archive: &Path, out: &Path, books: &Snapshot) -> Result<()> {
+    if books.lost() > 0 {
+        eprintln!("warning: {} events were lost; the baseline has not seen them", books.lost());
+    }
+    let learned = archive::learn(&[archive], &archive::LearnOptions::default(), &archive::Silent)?;
+    learned.baseline.save(out)?;
+    eprintln!("learned {} rows into {} (baseline {})", learned.rows, out.display(), learned.baseline.id());
+    Ok(())
 }

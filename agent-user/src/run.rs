@@ -192,29 +192,17 @@ impl Run {
     }
 
     fn heartbeat(&self) -> Result<Batch, AgentError> {
-        let now = kernel::boot_time().saturating_add_signed(kernel::utc_offset()) as i64;
-        self.snapshot()?.heartbeat(&self.settings.host, now).map_err(defect)
+        self.snapshot()?.heartbeat(&self.settings.host, kernel::utc_now()).map_err(defect)
     }
 
     fn status(&self) -> Result<(), AgentError> {
         let snapshot = self.snapshot()?;
         if self.settings.json {
-            println!("{}", self.json(&snapshot));
+            println!("{}", json(&self.settings, self.started, &snapshot));
         } else if std::io::stderr().is_terminal() {
             eprint!("\r\x1b[2K{}", snapshot.line());
         }
         Ok(())
-    }
-
-    fn json(&self, snapshot: &Snapshot) -> String {
-        let now = kernel::boot_time().saturating_add_signed(kernel::utc_offset()) as i64;
-        let status = snapshot.status(&RunFacts {
-            time: &store::time_text(now),
-            uptime_s: self.started.elapsed().as_secs_f64(),
-            backend: self.settings.backend.as_deref(),
-            baseline: self.settings.baseline.as_deref(),
-        });
-        serde_json::to_string(&status).unwrap_or_default()
     }
 
     /// Takes the programs out, then everything that they left.
@@ -266,21 +254,22 @@ impl Run {
     }
 }
 
-fn say_last(settings: &Settings, started: Instant, summary: &Summary) {
-    let now = kernel::boot_time().saturating_add_signed(kernel::utc_offset()) as i64;
-    let facts = RunFacts {
-        time: &store::time_text(now),
+fn json(settings: &Settings, started: Instant, snapshot: &Snapshot) -> String {
+    let status = snapshot.status(&RunFacts {
+        time: &kernel::utc_text(kernel::utc_now()),
         uptime_s: started.elapsed().as_secs_f64(),
         backend: settings.backend.as_deref(),
         baseline: settings.baseline.as_deref(),
-    };
+    });
+    serde_json::to_string(&status).unwrap_or_default()
+}
+
+fn say_last(settings: &Settings, started: Instant, summary: &Summary) {
     if settings.json {
-        println!("{}", serde_json::to_string(&summary.books.status(&facts)).unwrap_or_default());
+        println!("{}", json(settings, started, &summary.books));
     } else {
-        if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[2K");
-        }
-        eprintln!("{}", summary.books.line());
+        let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+        eprintln!("{clear}{}", summary.books.line());
     }
 }
 

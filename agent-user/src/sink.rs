@@ -32,19 +32,40 @@ pub trait Follower {
     fn finished(&mut self, file: &Finished);
     /// A file was given up.
     fn lost(&mut self, relative: &str);
+    /// Some time has passed.
+    fn tick(&mut self);
     /// Nothing more comes. Returns the last thing that went wrong, if anything did.
     fn finish(&mut self) -> Option<String>;
 }
 
-/// Nobody follows.
-pub struct Alone;
+/// None: nobody follows.
+impl<F: Follower> Follower for Option<F> {
+    fn placed(&mut self, batch: &Batch, placed: &[Placed]) {
+        if let Some(follower) = self {
+            follower.placed(batch, placed);
+        }
+    }
 
-impl Follower for Alone {
-    fn placed(&mut self, _: &Batch, _: &[Placed]) {}
-    fn finished(&mut self, _: &Finished) {}
-    fn lost(&mut self, _: &str) {}
+    fn finished(&mut self, file: &Finished) {
+        if let Some(follower) = self {
+            follower.finished(file);
+        }
+    }
+
+    fn lost(&mut self, relative: &str) {
+        if let Some(follower) = self {
+            follower.lost(relative);
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(follower) = self {
+            follower.tick();
+        }
+    }
+
     fn finish(&mut self) -> Option<String> {
-        None
+        self.as_mut().and_then(F::finish)
     }
 }
 
@@ -159,6 +180,7 @@ impl<F: Follower> Sink for Archive<F> {
 
     fn rotate(&mut self, now: Instant) {
         self.each(|writer| writer.rotate_if_due(now));
+        self.follower.tick();
     }
 
     fn finish(&mut self) -> Option<String> {
@@ -183,7 +205,7 @@ fn probe(root: &Path) -> Result<(), AgentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{books::Snapshot, enrich::Enricher};
+    use crate::{books::Snapshot, enrich::Enricher, scoring::Scoring};
     use bytemuck::{Zeroable, bytes_of};
     use events::TaskHead;
 
@@ -196,8 +218,8 @@ mod tests {
         enricher.take().unwrap().remove(0)
     }
 
-    fn open(root: &Path, books: &Arc<WriterBooks>) -> Result<Archive<Alone>, AgentError> {
-        Archive::open(root, "h", "boot", Duration::from_secs(60), books.clone(), Alone)
+    fn open(root: &Path, books: &Arc<WriterBooks>) -> Result<Archive<Option<Scoring>>, AgentError> {
+        Archive::open(root, "h", "boot", Duration::from_secs(60), books.clone(), None)
     }
 
     #[test]

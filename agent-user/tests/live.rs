@@ -363,6 +363,39 @@ fn a_full_disk_is_said_and_every_row_is_counted() {
     assert!(stored.status.to_string().contains("write_failed"), "{}", stored.status);
 }
 
+#[test]
+fn what_is_learned_on_stopping_scores_the_next_run_live() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let baseline = folder.path().join("normal.baseline");
+    let baseline = baseline.to_str().unwrap();
+    let live = Live::start(&["--learn", baseline]);
+    live.role("flood");
+    assert_eq!(live.stop().code, Some(0));
+    let out = folder.path().join("scores");
+    let live = Live::start(&["--baseline", baseline, "--backend", "cpu", "--out", out.to_str().unwrap()]);
+    live.role("flood");
+    live.inside(&["/bin/sh", "-c", "/bin/sh -c 'exit 3'; /bin/ls -la /proc/self/fd"]);
+    let stored = live.stop();
+    assert_eq!(stored.code, Some(0));
+    stored.assert_exact();
+    assert_eq!(stored.status["backend"], "cpu");
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(out.join("manifest.json")).unwrap()).unwrap();
+    let run = &manifest["runs"][0];
+    let rows = (stored.process.len() + stored.connection.len()) as u64;
+    assert_eq!((run["rows"].as_u64(), run["command"].as_str()), (Some(rows), Some("run")));
+    let id = stored.status["baseline"].as_str().unwrap();
+    let done = run["inputs_done"].as_array().unwrap();
+    assert_eq!(done.len(), 2);
+    for input in done {
+        let sidecar = store::sidecar_path(&out, id, input["path"].as_str().unwrap());
+        assert_eq!(store::read_sidecar(&sidecar).unwrap().len() as u64, input["rows"].as_u64().unwrap());
+    }
+    assert!(store::read_all_findings(&out).is_ok());
+}
+
 /// Runs the agent where it must fail; returns its one line.
 fn fails(arguments: &[&str]) -> String {
     let output = Command::new(AGENT).arg("run").args(arguments).output().unwrap();
@@ -384,6 +417,7 @@ fn errors_are_one_line_that_says_what_to_do() {
     assert!(fails(&["--archive", archive, "--cgroup", "/tmp"]).contains("not a cgroup v2 folder: /tmp"));
     assert!(fails(&["--archive", archive, "--cgroup", "/nonexistent"]).contains("/nonexistent"));
     assert!(fails(&["--archive", "/nonexistent/archive"]).contains("cannot write archive: /nonexistent/archive"));
+    assert!(fails(&["--archive", archive, "--baseline", "/nonexistent"]).contains("/nonexistent"));
     assert!(fails(&["--archive", archive, "--ring-size", "5000"]).contains("bad ring size: 5000"));
 }
 

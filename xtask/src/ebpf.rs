@@ -43,7 +43,10 @@ pub(crate) fn run(args: EbpfArgs) -> Result<()> {
     if args.check {
         let differences = differences(&read(&committed)?, &read(&built)?)?;
         if !differences.is_empty() {
-            bail!("kernel object: {OBJECT}: differs from its sources in {}; run cargo xtask ebpf", differences.join(", "));
+            bail!(
+                "kernel object: {OBJECT}: differs from its sources in {}; run cargo xtask ebpf",
+                differences.join(", ")
+            );
         }
         eprintln!("{OBJECT} is what its sources give");
         return Ok(());

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Child;
 
@@ -23,8 +25,8 @@ pub(super) enum Act {
     NewUser(u32),
     /// The web server starts a shell, and the shell connects out.
     WebShell(u16),
-    /// A job runs a program that exists in memory only.
-    MemoryFile,
+    /// A program that exists in memory only runs, and reports to somebody.
+    MemoryFile(u16),
     /// The web server starts a shell that downloads something.
     WebDownload(u16),
 }
@@ -44,7 +46,7 @@ pub(super) fn first_ever(n: u32) -> Act {
 pub(super) fn all() -> Vec<Act> {
     let mut acts: Vec<Act> = (1000..1024).map(first_ever).collect();
     acts.insert(7, Act::WebShell(14_444));
-    acts.insert(14, Act::MemoryFile);
+    acts.insert(14, Act::MemoryFile(14_446));
     acts.insert(21, Act::WebDownload(14_445));
     acts
 }
@@ -101,7 +103,10 @@ impl Act {
                 through_web_server(stage, port, &talk)?;
                 ("shell under the web server connects out".into(), "unusual", services.web_server())
             }
-            Self::MemoryFile => ("job runs a memory file".into(), "unusual", memory_job(stage)?),
+            Self::MemoryFile(port) => {
+                let pid = with_listener(port, || memory_file(stage, port))?;
+                ("executed memory file connects out".into(), "unusual", pid)
+            }
             Self::WebDownload(port) => {
                 let fetch = stage.program("fetch");
                 let run = format!("{} --url http://127.0.0.1:{port}/stage2", fetch.display());
@@ -155,14 +160,14 @@ fn through_web_server(stage: &Stage, port: u16, command: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies a tool into an anonymous memory file and has a session of its own execute it.
-fn memory_job(stage: &Stage) -> Result<u32> {
+/// Copies the client into an anonymous memory file and runs it from there.
+fn memory_file(stage: &Stage, port: u16) -> Result<u32> {
     use rustix::fs::{MemfdFlags, memfd_create};
-    let program = std::fs::read(if Path::new("/usr/bin/true").exists() { "/usr/bin/true" } else { "/bin/true" })?;
     // Not close-on-exec: the child opens it through its own descriptor table.
-    let file = memfd_create("kworker", MemfdFlags::empty())?;
-    let mut file = std::fs::File::from(file);
-    file.write_all(&program)?;
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-    finish(stage.leader_at(Path::new(&path), 0)?.spawn().context("memory file")?)
+    let mut file = std::fs::File::from(memfd_create("kworker", MemfdFlags::empty())?);
+    file.write_all(&std::fs::read(stage.program("fetch"))?)?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut command = stage.leader_at(Path::new(&path), 0)?;
+    command.arg0("fetch").arg("--url").arg(format!("http://127.0.0.1:{port}/report"));
+    finish(command.spawn().context("memory file")?)
 }

@@ -47,6 +47,16 @@ pub struct SidecarWriter {
     schema: SchemaRef,
     views: ArrayRef,
     rows: u64,
+    flushed: u64,
+    waiting: Waiting,
+}
+
+/// Rows that wait for a full row group, so that a file's bytes do not depend on how its rows came in.
+#[derive(Default)]
+struct Waiting {
+    bits: Vec<u32>,
+    log2_n: Vec<u16>,
+    reasons: Vec<[Option<(u16, u16)>; 3]>,
 }
 
 impl SidecarWriter {
@@ -65,7 +75,7 @@ impl SidecarWriter {
         let parquet = ArrowWriter::try_new(whole, schema.clone(), Some(properties(&schema, ROW_GROUP_ROWS, &meta)))
             .map_err(|e| StoreError::write_parquet(&path, &e))?;
         let views: ArrayRef = Arc::new(StringArray::from_iter_values(views.iter().map(AsRef::as_ref)));
-        Ok(Self { path, parquet, schema, views, rows: 0 })
+        Ok(Self { path, parquet, schema, views, rows: 0, flushed: 0, waiting: Waiting::default() })
     }
 
     /// Appends scores of the next rows: `bits` and `log2_n` in 1/1024 bit, one each per row. `reason(row, rank)` with
@@ -83,25 +93,40 @@ impl SidecarWriter {
         reason: impl Fn(usize, usize) -> Option<(u16, u16)>,
     ) -> Result<(), StoreError> {
         assert_eq!(bits.len(), log2_n.len(), "one log2_n per row");
-        let rows = bits.len();
-        let first = self.rows;
+        let mut done = 0;
+        while done < bits.len() {
+            let room = ROW_GROUP_ROWS - self.waiting.bits.len();
+            let next = (done + room).min(bits.len());
+            self.waiting.bits.extend_from_slice(&bits[done..next]);
+            self.waiting.log2_n.extend_from_slice(&log2_n[done..next]);
+            self.waiting.reasons.extend((done..next).map(|row| std::array::from_fn(|rank| reason(row, rank))));
+            done = next;
+            if self.waiting.bits.len() == ROW_GROUP_ROWS {
+                self.flush()?;
+            }
+        }
+        self.rows += bits.len() as u64;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let Waiting { bits, log2_n, reasons } = std::mem::take(&mut self.waiting);
+        let first = self.flushed;
+        self.flushed += bits.len() as u64;
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(first..first + rows as u64)),
+            Arc::new(UInt64Array::from_iter_values(first..first + bits.len() as u64)),
             Arc::new(Float32Array::from_iter_values(bits.iter().map(|b| bits_f32(*b)))),
             Arc::new(Float32Array::from_iter_values(log2_n.iter().map(|l| bits_f32(u32::from(*l))))),
         ];
         for rank in 0..REASON_VIEWS.len() {
-            let of = |row| reason(row, rank);
-            let keys: Int32Array = (0..rows).map(|row| of(row).map(|(view, _)| i32::from(view))).collect();
+            let keys: Int32Array = reasons.iter().map(|of| of[rank].map(|(view, _)| i32::from(view))).collect();
             columns.push(Arc::new(DictionaryArray::new(keys, self.views.clone())));
-            let bits: Float32Array = (0..rows).map(|row| of(row).map(|(_, bits)| bits_f32(u32::from(bits)))).collect();
-            columns.push(Arc::new(bits));
+            let bits = reasons.iter().map(|of| of[rank].map(|(_, bits)| bits_f32(u32::from(bits))));
+            columns.push(Arc::new(bits.collect::<Float32Array>()));
         }
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|e| StoreError::Write { path: self.path.clone(), why: e.to_string() })?;
-        self.parquet.write(&batch).map_err(|e| StoreError::write_parquet(&self.path, &e))?;
-        self.rows += rows as u64;
-        Ok(())
+        self.parquet.write(&batch).map_err(|e| StoreError::write_parquet(&self.path, &e))
     }
 
     /// Rows appended so far.
@@ -115,6 +140,9 @@ impl SidecarWriter {
     /// # Errors
     /// [`StoreError::Write`] naming the path.
     pub fn finish(mut self, source_digest: &str) -> Result<PathBuf, StoreError> {
+        if !self.waiting.bits.is_empty() {
+            self.flush()?;
+        }
         let digest = KeyValue::new(META_SOURCE_DIGEST.to_owned(), Some(source_digest.to_owned()));
         self.parquet.append_key_value_metadata(digest);
         complete(self.parquet)?;

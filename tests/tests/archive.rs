@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use ::archive::{Choice, LiveScorer};
 use ebbline_tests::{Ended, ebbline, files_below, write_archive};
-use store::{ArchiveFile, discover, read_sidecar, sidecar_path};
-use workload::columns::{FIRST_DAY, archive, archive_from, intrusion};
+use store::{ArchiveFile, TableWriter, WriterOptions, discover, read_sidecar, sidecar_path};
+use workload::columns::{FIRST_DAY, Part, archive, archive_from, intrusion};
 
 const HOUR: i64 = 3_600_000_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -35,14 +36,17 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
 }
 
+fn today() -> impl Iterator<Item = Part> {
+    archive_from(2, 12_000, 2, TODAY, 1).chain(intrusion("host1", TODAY + 15 * HOUR))
+}
+
 fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let at = |name: &str| folder.path().join(name);
         write_archive(&at("past"), archive(1, 60_000, 2, 4));
-        let ordinary = archive_from(2, 12_000, 2, TODAY, 1);
-        write_archive(&at("today"), ordinary.chain(intrusion("host1", TODAY + 15 * HOUR)));
+        write_archive(&at("today"), today());
         let learned = ebbline(["learn", text(&at("past")), "--out", text(&at("normal.baseline")), "--json"]);
         let id = learned.json()["id"].as_str().expect("an id").to_owned();
         let fixture = Fixture { folder, id };
@@ -162,6 +166,53 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
     let below = Path::new("scores").join(&fixture.id).join("process");
     let (whole, part) = (files_below(&fixture.path("scores").join(&below)), files_below(&out.join(&below)));
     assert!(whole == part, "sidecars depend on file and baseline alone");
+}
+
+/// Scores the rows of today as the agent does: batch by batch, while the files are being written.
+fn score_live(fixture: &Fixture, root: &Path, out: &Path) -> Vec<store::Finding> {
+    let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
+    let opened = LiveScorer::new(baseline, Choice::Cpu, None, 1000.0, out.to_path_buf(), TODAY);
+    let mut scorer = opened.expect("the CPU is there");
+    let mut writers = BTreeMap::new();
+    let complete = |writer: &mut TableWriter, scorer: &mut LiveScorer| {
+        for file in writer.take_finished() {
+            assert!(scorer.file_finished(&file).expect("written"), "it has a sidecar");
+        }
+    };
+    for part in today() {
+        let schema = part.batch.schema();
+        let new = || TableWriter::new(root, part.table, &part.host, schema, WriterOptions::default());
+        let writer = writers.entry((part.table, part.host.clone())).or_insert_with(new);
+        for offset in (0..part.batch.num_rows()).step_by(37) {
+            let batch = part.batch.slice(offset, 37.min(part.batch.num_rows() - offset));
+            let placed = writer.write(&batch).expect("written");
+            assert_eq!(scorer.score(part.table, &batch, &placed).expect("scored"), batch.num_rows() as u64);
+        }
+        complete(writer, &mut scorer);
+    }
+    for writer in writers.values_mut() {
+        writer.finish().expect("written");
+        complete(writer, &mut scorer);
+    }
+    scorer.write_findings(TODAY + 2 * DAY).expect("written")
+}
+
+#[test]
+fn live_and_later_give_the_same() {
+    let fixture = fixture();
+    let at = tempfile::tempdir().expect("a folder for the test");
+    let (root, out, again) = (at.path().join("archive"), at.path().join("live"), at.path().join("again"));
+    std::fs::create_dir(&out).expect("made");
+    let live = score_live(fixture, &root, &out);
+    let baseline = fixture.path("normal.baseline");
+    let args = ["score", text(&root), "--baseline", text(&baseline), "--out", text(&again), "--backend", "cpu"];
+    assert_eq!(ebbline(args).code, 0);
+    assert!(files_below(&out.join("scores")) == files_below(&again.join("scores")), "sidecars are equal files");
+    let later = store::read_all_findings(&again).expect("readable");
+    assert!(!later.is_empty());
+    assert_eq!(live, store::read_all_findings(&out).expect("readable"));
+    let facts = |f: &store::Finding| (f.id.clone(), f.bits, f.log2_n, f.rows.clone(), f.title.clone());
+    assert_eq!(live.iter().map(facts).collect::<Vec<_>>(), later.iter().map(facts).collect::<Vec<_>>());
 }
 
 #[test]

@@ -15,6 +15,8 @@ use ebbline_agent_user::{
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 fn main() -> ExitCode {
+    // SAFETY: nothing has started a thread.
+    unsafe { archive::quiet_drivers() };
     let result = match Cli::parse().command {
         Command::Run(args) => capture(&args).map(|()| true),
         Command::Doctor(args) => examine(&args),

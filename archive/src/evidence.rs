@@ -117,7 +117,8 @@ pub(crate) fn finding<'a>(
             (&known.view, &known.child, &known.context) == (&reason.view, &reason.child, &reason.context)
         };
         match reasons.iter_mut().find(same) {
-            Some(known) => known.bits += reason.bits, // exact: sums of 1/1024 far below 2^24
+            // Once: the tenth row of a new user is no news. Repeats are part of what is shown as "other".
+            Some(known) => known.bits = known.bits.max(reason.bits),
             None => reasons.push(reason.clone()),
         }
     }

@@ -19,6 +19,8 @@ use clap::Parser;
 const SKIPPED: u8 = 3;
 
 fn main() -> ExitCode {
+    // SAFETY: nothing has started a thread.
+    unsafe { archive::quiet_drivers() };
     let done = match Cli::parse().command {
         Command::Learn(args) => learn::run(&args),
         Command::Score(args) => score::run(&args),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::{Finding, FindingReason};
 
 use crate::args::ShowArgs;
-use crate::output::{print, print_json, table};
+use crate::output::{print, print_json};
 use crate::words::{counts, one_in, plural};
 
 /// Reasons shown in the table; JSON has all.
@@ -24,18 +24,9 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
         print(&format!("no findings in {}: nothing was rarer than the line", args.dir.display()))?;
         return Ok(false);
     }
-    let mut table = table(["#", "rarity", "bits", "when (UTC)", "host", "what and why"]);
     for (at, finding) in shown.iter().enumerate() {
-        table.add_row([
-            (at + 1).to_string(),
-            one_in(finding.log2_n),
-            format!("{:.1}", finding.bits),
-            store::time_text(finding.time),
-            finding.host.clone(),
-            what_and_why(finding),
-        ]);
+        print(&block(at + 1, finding))?;
     }
-    print(&table.to_string())?;
     if shown.len() < findings.len() {
         print(&format!(
             "{} of {}; --all shows the rest",
@@ -46,16 +37,32 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     Ok(false)
 }
 
-fn what_and_why(finding: &Finding) -> String {
-    let mut text = finding.title.clone();
+/// One finding: how rare, when and where; what; and why, the strongest reason first.
+fn block(number: usize, finding: &Finding) -> String {
+    let head = format!("{number:>3}  {}   {:.1} bits", one_in(finding.log2_n), finding.bits);
+    let mut text = format!("{head}   {} UTC   {}\n", store::time_text(finding.time), finding.host);
+    text += &format!("     {}\n", shorten(&finding.title));
     for reason in finding.reasons.iter().take(REASONS) {
-        text += &format!("\n· {:.1} bits: {}", reason.bits, in_words(reason));
+        text += &format!("     {:>6.1}  {}\n", reason.bits, shorten(&in_words(reason)));
     }
     let rest = finding.bits - finding.reasons.iter().take(REASONS).map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {
-        text += &format!("\n· {rest:.1} bits: other");
+        text += &format!("     {rest:>6.1}  other\n");
     }
     text
+}
+
+/// Long paths without their middle: `/srv/…/bin/httpd`. JSON has them whole.
+fn shorten(text: &str) -> String {
+    text.split_inclusive([' ', '=', ','])
+        .map(|word| {
+            let parts: Vec<&str> = word.split('/').collect();
+            match parts.as_slice() {
+                ["", first, .., parent, leaf] if parts.len() > 4 => format!("/{first}/…/{parent}/{leaf}"),
+                _ => word.to_owned(),
+            }
+        })
+        .collect()
 }
 
 /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
@@ -86,4 +93,15 @@ fn to_json(finding: &Finding) -> Value {
         "bits": finding.bits, "log2_n": finding.log2_n, "one_in": f64::from(finding.log2_n).exp2(),
         "reasons": reasons, "rows": rows, "action": finding.action,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shorten;
+
+    #[test]
+    fn long_paths_lose_their_middle() {
+        assert_eq!(shorten("exe=/a/b/c/d/e given x=/usr/bin/cut"), "exe=/a/…/d/e given x=/usr/bin/cut");
+        assert_eq!(shorten("/a/b/c /"), "/a/b/c /");
+    }
 }

@@ -84,6 +84,15 @@ fn kind_of(device: wgpu::DeviceType, name: &str) -> AdapterKind {
     }
 }
 
+/// Keeps Mesa's device selection layer, which prints to standard error wherever there is no desktop, out of this process.
+///
+/// # Safety
+/// Changes the environment: call it first in `main`, while there is one thread.
+pub unsafe fn quiet_drivers() {
+    // SAFETY: the caller's promise.
+    unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

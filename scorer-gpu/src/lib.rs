@@ -15,7 +15,7 @@ mod kernels;
 mod resident;
 mod slot;
 
-pub use adapter::{AdapterInfo, AdapterKind, adapters};
+pub use adapter::{AdapterInfo, AdapterKind, adapters, quiet_drivers};
 pub use backend::GpuBackend;
 pub use choose::{Choice, Opened, open, open_adapter};
 pub use error::OpenError;

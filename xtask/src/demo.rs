@@ -27,7 +27,7 @@ pub(crate) struct DemoArgs {
 }
 
 /// Units rarer than 1 in this many are shown: low, so that ordinary first-evers show up beside the unusual.
-const RARER_THAN: &str = "8";
+const RARER_THAN: &str = "32";
 
 pub(crate) fn run(args: DemoArgs) -> Result<()> {
     run_loudly(&["cargo", "build", "--quiet", "--locked", "--bins", "--workspace"])?;
@@ -140,8 +140,11 @@ fn learn(archive: &Path, folders: &Folders) -> Result<()> {
 
 /// Runs the workload: its services and jobs enter the cgroup, itself it stays outside.
 fn work(cgroup: &Cgroup, folders: &Folders, seconds: u64, extra: &[&str]) -> Result<()> {
+    // From the demo's own folder, which every user may enter and whose name is the same everywhere.
+    let workload = folders.dir.join("ebbline-workload");
+    std::fs::copy(program("ebbline-workload"), &workload).context("cannot copy the workload")?;
     finish(
-        Command::new(program("ebbline-workload"))
+        Command::new(workload)
             .args(["run", "--dir"])
             .arg(folders.dir.join("work"))
             .arg("--cgroup")

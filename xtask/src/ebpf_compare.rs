@@ -56,3 +56,29 @@ fn place(file: &object::File<'_>, symbol: &object::Symbol<'_, '_>) -> Result<Str
     };
     Ok(format!("{section}+{}", symbol.address()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed() -> Vec<u8> {
+        std::fs::read(crate::shell::root().join("agent-ebpf/prebuilt/ebbline.bpf.o")).unwrap()
+    }
+
+    #[test]
+    fn an_object_is_like_itself() {
+        assert_eq!(differences(&committed(), &committed()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_changed_byte_is_named_by_its_section() {
+        let committed = committed();
+        for name in ["tp_btf/sched_process_exec", ".rodata", "maps", "license"] {
+            let file = object::File::parse(&*committed).unwrap();
+            let (start, len) = file.section_by_name(name).unwrap().file_range().unwrap();
+            let mut changed = committed.clone();
+            changed[(start + len / 2) as usize] ^= 1;
+            assert_eq!(differences(&committed, &changed).unwrap(), [name]);
+        }
+    }
+}

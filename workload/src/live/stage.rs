@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names this program takes; each is a copy, so that each has an image path of its own.
+/// Names this program takes, so that each role has an image path of its own.
 const PROGRAMS: &[&str] = &["httpd", "thumbnail", "fetch", "metricsd", "crond", "pkg", "unpack", "dbd", "worker"];
 
 /// What cron-like jobs run. Plain tools of any Debian-like system, nothing that leaves the folder.
@@ -27,7 +27,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Copies the programs and writes the scripts under `dir`.
+    /// Names the programs and writes the scripts under `dir`.
     pub(super) fn set(dir: &Path, cgroup: Option<&Path>) -> Result<Self> {
         for sub in ["bin", "cron", "scratch"] {
             let path = dir.join(sub);
@@ -76,9 +76,9 @@ impl Stage {
     }
 }
 
-/// Copies an executable unless it is there already (it may be running).
+/// Gives an executable another name, unless that is taken (it may be running).
 pub(super) fn install(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() {
+    if to.exists() || fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
     fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;

@@ -1,5 +1,5 @@
 //! Times each stage on this machine and shows the findings among which an intrusion was planted:
-//! `cargo run --release -p ebbline-model --example rate -- [ROWS] [HOSTS] [DAYS]`.
+//! `cargo run -p ebbline-model --example rate -- [ROWS] [HOSTS] [DAYS]`.
 
 use std::collections::HashMap;
 use std::time::Instant;

@@ -22,8 +22,11 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_os_t = std::env::temp_dir().join("ebbline-demo"))]
     dir: PathBuf,
     /// Do not capture: learn and score the recording in tests/data.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "must_capture")]
     replay: bool,
+    /// Fail where live capture is not possible, instead of replaying.
+    #[arg(long)]
+    must_capture: bool,
 }
 
 /// Units rarer than 1 in this many are shown: low, so that ordinary first-evers show up beside the unusual.
@@ -35,6 +38,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let folders = Folders::make(&args.dir)?;
     let missing = if args.replay { Some("asked to replay".to_owned()) } else { cannot_capture() };
     let plan = match missing {
+        Some(why) if args.must_capture => bail!("no live capture: {why}"),
         Some(why) => {
             println!("No live capture ({why}): replaying the recording in tests/data/recording.");
             replay(&folders)?

@@ -23,6 +23,8 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
         shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
     })?;
     step("tests", || tests(python.as_deref()))?;
+    step("demo", || demo(&[]))?;
+    step("demo, replayed", || demo(&["--replay"]))?;
     eprintln!("all checks passed in {} s", start.elapsed().as_secs());
     Ok(())
 }
@@ -52,6 +54,18 @@ fn tests(python: Option<&std::path::Path>) -> Result<()> {
     let status = command.status().context("cannot start cargo test")?;
     anyhow::ensure!(status.success(), "tests failed ({status})");
     Ok(())
+}
+
+/// The demo is a promise too. Where it cannot capture it replays, which in CI is not enough.
+fn demo(extra: &[&str]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("demo");
+    let mut line = vec!["cargo", "xtask", "demo", "--dir", path.to_str().context("temporary folder is not UTF-8")?];
+    line.extend(extra);
+    if std::env::var_os("CI").is_some() && extra.is_empty() {
+        line.push("--must-capture");
+    }
+    shell::run(&line)
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -58,14 +58,15 @@ fn tests(python: Option<&std::path::Path>) -> Result<()> {
 
 /// The demo is a promise too. Where it cannot capture it replays, which in CI is not enough.
 fn demo(extra: &[&str]) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("demo");
+    // Not a private temporary folder: the demo's jobs run under several users.
+    let path = std::env::temp_dir().join(format!("ebbline-demo-{}", std::process::id()));
     let mut line = vec!["cargo", "xtask", "demo", "--dir", path.to_str().context("temporary folder is not UTF-8")?];
     line.extend(extra);
     if std::env::var_os("CI").is_some() && extra.is_empty() {
         line.push("--must-capture");
     }
-    shell::run(&line)
+    shell::run(&line)?;
+    std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

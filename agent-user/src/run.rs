@@ -12,7 +12,7 @@ use crate::{
     writer::Writer,
 };
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -139,11 +139,7 @@ impl Run {
 
     /// Says that hooks are in place.
     fn ready(&self) {
-        if self.settings.json {
-            println!("{{\"ready\":true}}");
-        } else {
-            eprintln!("ready");
-        }
+        if self.settings.json { out("{\"ready\":true}") } else { err("ready\n") }
     }
 
     fn round(&mut self) -> Result<usize, AgentError> {
@@ -198,9 +194,9 @@ impl Run {
     fn status(&self) -> Result<(), AgentError> {
         let snapshot = self.snapshot()?;
         if self.settings.json {
-            println!("{}", json(&self.settings, self.started, &snapshot));
+            out(&json(&self.settings, self.started, &snapshot));
         } else if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[2K{}", snapshot.line());
+            err(&format!("\r\x1b[2K{}", snapshot.line()));
         }
         Ok(())
     }
@@ -266,11 +262,21 @@ fn json(settings: &Settings, started: Instant, snapshot: &Snapshot) -> String {
 
 fn say_last(settings: &Settings, started: Instant, summary: &Summary) {
     if settings.json {
-        println!("{}", json(settings, started, &summary.books));
+        out(&json(settings, started, &summary.books));
     } else {
         let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        eprintln!("{clear}{}", summary.books.line());
+        err(&format!("{clear}{}\n", summary.books.line()));
     }
+}
+
+/// A line for scripts. Whoever reads it may go away; capture goes on.
+fn out(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Text for people, as [`out`].
+fn err(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn hand_over(enricher: &mut Enricher, writer: &Writer) -> Result<(), AgentError> {

@@ -104,6 +104,34 @@ fn ends_by_code_and_by_signal() {
 }
 
 #[test]
+fn threads_are_not_processes() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.role("threads");
+    let stored = live.stop();
+    stored.assert_exact();
+    // No fork, and one end: that of the process, although its first thread went when another took its place.
+    assert_eq!(stored.process.len(), 2, "{:#?}", stored.process);
+    let exec = stored.one(|row| row.is(&[("activity", "exec"), ("exe", "/bin/true")]));
+    stored.one(|row| row.is(&[("activity", "exit"), ("process_key", exec.get("process_key")), ("exit_code", "0")]));
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_end_capture() {
+    if !possible() {
+        return;
+    }
+    let mut live = Live::start(&[]);
+    live.close_output();
+    live.role("memfd");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    live.inside(&["/bin/true"]);
+    assert_eq!(live.stop_unread().len(), 6);
+}
+
+#[test]
 fn keys_link_children_to_parents_and_sessions_to_roots() {
     if !possible() {
         return;

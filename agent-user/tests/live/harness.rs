@@ -87,7 +87,7 @@ pub(crate) struct Live {
     pub(crate) cgroup: Cgroup,
     pub(crate) folder: tempfile::TempDir,
     child: Child,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
     stopped: bool,
 }
 
@@ -106,7 +106,7 @@ impl Live {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        let live = Self { cgroup, folder, child, output, stopped: false };
+        let live = Self { cgroup, folder, child, output: Some(output), stopped: false };
         assert_eq!(line.trim(), r#"{"ready":true}"#);
         live
     }
@@ -132,11 +132,24 @@ impl Live {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Closes the pipe that the agent speaks into.
+    pub(crate) fn close_output(&mut self) {
+        self.output = None;
+    }
+
+    /// As [`Live::stop`] for an agent that cannot say its books: the process rows.
+    pub(crate) fn stop_unread(mut self) -> Vec<Row> {
+        self.signal(Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        self.stopped = true;
+        read_table(&self.folder.path().join("archive/process"))
+    }
+
     /// Asks the agent to end and reads what it stored.
     pub(crate) fn stop(mut self) -> Stored {
         self.signal(Signal::TERM);
         let mut last = String::new();
-        for line in (&mut self.output).lines() {
+        for line in self.output.take().into_iter().flat_map(BufRead::lines) {
             last = line.unwrap();
         }
         let status = self.child.wait().unwrap();

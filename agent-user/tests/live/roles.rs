@@ -4,7 +4,7 @@ use super::harness::role_command;
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     process::Command,
     time::Duration,
 };
@@ -29,6 +29,7 @@ pub(crate) fn play(role: &str) {
         "udp4" => udp(Ipv4Addr::LOCALHOST.into()),
         "udp6" => udp(Ipv6Addr::LOCALHOST.into()),
         "memfd" => memfd(),
+        "threads" => threads(),
         "flood" => flood(),
         other => panic!("no role {other}"),
     }
@@ -128,6 +129,13 @@ fn memfd() {
     let mut file = std::fs::File::from(file);
     file.write_all(&std::fs::read("/bin/true").unwrap()).unwrap();
     assert!(Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())).status().unwrap().success());
+}
+
+/// Threads come and go, then one that is not the first runs another program.
+fn threads() {
+    (0..8).map(|_| std::thread::spawn(|| ())).for_each(|thread| thread.join().unwrap());
+    let error = std::thread::spawn(|| Command::new("/bin/true").exec()).join().unwrap();
+    panic!("{error}");
 }
 
 fn flood() {

@@ -1,6 +1,6 @@
 //! The wire record shared with the kernel side, the process key, and the Arrow schemas made from them.
 //!
-//! The kernel programs build this crate without its default feature `std`; everything but [`schema`] is `no_std`.
+//! The kernel programs build this crate without its default feature `std`; everything but the schemas is `no_std`.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -23,6 +23,7 @@ pub use live::LiveScorer;
 pub use score::{ScoreOptions, Scored, score};
 pub use scorer_gpu::Choice;
 pub use scorer_gpu::quiet_drivers;
+pub use words::is_hidden;
 
 /// Rows handed to a backend at a time. Archive files have row groups of this size, so a batch meets one dictionary.
 pub const SCORE_ROWS: usize = 65_536;

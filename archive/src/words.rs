@@ -81,18 +81,24 @@ fn cell(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The text with control characters made visible, and cut to `longest` characters.
+/// Whether a character could change what a terminal shows of the others: control characters, and those that are
+/// invisible or turn the direction of writing.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    let invisible =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    c.is_control() || invisible
+}
+
+/// The text with hidden characters made visible, and cut to `longest` characters.
 pub(crate) fn printable(text: &str, longest: usize) -> String {
-    let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut out = String::with_capacity(text.len().min(longest * 4));
     for (at, c) in text.chars().enumerate() {
         if at == longest {
             out.push('…');
             break;
         }
-        if hidden(c) {
+        if is_hidden(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);

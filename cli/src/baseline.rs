@@ -24,7 +24,7 @@ pub(crate) fn run(args: &BaselineShowArgs) -> Result<bool> {
         print_json(&to_json(&baseline))?;
         return Ok(false);
     }
-    let mut rows = table(["table", "rows", "hosts", "days", "counts", "calibration"]);
+    let mut rows = table(["table", "rows", "hosts", "days", "counts", "calibration"], &[1, 2, 3, 4]);
     for snapshot in baseline.snapshots() {
         let [learned, hosts, days] = learned(&baseline, snapshot).map(thousands);
         let calibration = &snapshot.calibration;

@@ -23,22 +23,21 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool> {
 }
 
 fn in_words(row: &ExplainedRow) -> String {
-    let mut table = table(["bits", "view", "context", "scope", "n", "N", "T"]);
+    let mut table =
+        table(["bits", "what, and how often before in which context", "scope", "n", "N", "T"], &[0, 3, 4, 5]);
     for view in &row.views {
-        let bits = format!("{:.2}", bits_f32(u32::from(view.bits)));
-        table.add_row([bits, format!("{}\n{}", view.name, view.child)]);
+        table.add_row([format!("{:.2}", bits_f32(u32::from(view.bits))), format!("{}: {}", view.name, view.child)]);
         for (at, level) in visited(view).iter().enumerate() {
-            let mark = if view.decided == Some(at) { "▸ " } else { "  " };
+            let mark = if view.decided == Some(at) { "▸" } else { "·" };
             let context = if level.context.is_empty() { "(anything)" } else { &level.context };
-            let counts = [level.seen, level.total, level.kinds].map(|n| thousands(u64::from(n)));
-            let [n, total, kinds] = counts;
+            let [n, total, kinds] = [level.seen, level.total, level.kinds].map(|n| thousands(u64::from(n)));
             let scope = level.scope.name().to_owned();
-            table.add_row([String::new(), String::new(), format!("{mark}{context}"), scope, n, total, kinds]);
+            table.add_row([String::new(), format!("{mark} {context}"), scope, n, total, kinds]);
         }
     }
     let what = row.title.clone().unwrap_or_else(|| format!("a row of table {}", row.table));
     format!(
-        "{what}\n{} UTC, host {}\n{table}\ntotal {:.2} bits: {} rows looks as odd as this",
+        "{what}\n{} UTC, host {}\n{table}\n{:.2} bits in all; rows as odd as this: {}",
         store::time_text(row.time),
         if row.host.is_empty() { "unknown" } else { &row.host },
         bits_f32(row.bits),

@@ -5,6 +5,8 @@ use std::time::Duration;
 use archive::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::words::visible;
+
 /// A bar with rows per second; nothing is drawn where standard error is not a terminal.
 pub(crate) struct Bar(ProgressBar);
 
@@ -24,7 +26,7 @@ impl Bar {
     }
 
     fn line(&self, text: &str) {
-        self.0.suspend(|| eprintln!("{text}"));
+        self.0.suspend(|| eprintln!("{}", visible(text)));
     }
 }
 

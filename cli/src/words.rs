@@ -38,6 +38,19 @@ pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Text for a terminal: what was captured, file names included, can hold anything. Line ends stay.
+pub(crate) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && archive::is_hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// How often something was seen: `0 of 41,220 (312 kinds), this host`.
 pub(crate) fn counts(n: u32, total: u32, kinds: u32, scope: &str) -> String {
     let [n, total] = [n, total].map(|n| thousands(u64::from(n)));
@@ -61,6 +74,7 @@ mod tests {
         assert_eq!(one_in(22.0), "1 in 4.2 million");
         assert_eq!(one_in(25.0), "1 in 34 million");
         assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(visible("a\nb\x1b[2J"), "a\nb\\u{1b}[2J");
         assert_eq!(plural(1, "row", "rows"), "1 row");
     }
 }

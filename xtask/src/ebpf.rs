@@ -106,6 +106,11 @@ fn apt_command() -> Vec<&'static str> {
     line
 }
 
+/// Whether compiler and linker are there.
+pub(crate) fn ready() -> bool {
+    compiler_ready() && linker_ready().unwrap_or(false)
+}
+
 /// Installs what is missing where that is allowed.
 fn install() -> Result<()> {
     if !compiler_ready() {

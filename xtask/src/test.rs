@@ -18,7 +18,7 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     let python = prepare(args.no_install)?;
     step("format", || shell::run(&["cargo", "fmt", "--all", "--check"]))?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
-    step("kernel object", || ebpf::run(ebpf::EbpfArgs { check: true, install: !args.no_install }))?;
+    step("kernel object", || kernel_object(!args.no_install))?;
     step("clippy", || {
         shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
     })?;
@@ -41,6 +41,17 @@ fn prepare(no_install: bool) -> Result<Option<std::path::PathBuf>> {
             eprintln!("no Python with pyarrow and duckdb ({error:#}); the tests that use it will say so");
             Ok(None)
         }
+    }
+}
+
+/// The committed object against its source. Without the BPF tools that cannot be told: CI must have them.
+fn kernel_object(install: bool) -> Result<()> {
+    match ebpf::run(ebpf::EbpfArgs { check: true, install }) {
+        Err(error) if std::env::var_os("CI").is_none() && !ebpf::ready() => {
+            eprintln!("NOT CHECKED: {error:#}");
+            Ok(())
+        }
+        result => result,
     }
 }
 

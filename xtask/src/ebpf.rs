@@ -143,16 +143,28 @@ fn require_tools() -> Result<()> {
     )
 }
 
+/// Where cargo unpacks packages: one folder per registry, named after its host, which has no place in the object.
+fn registries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut fetch = command(&["cargo", "fetch", "--locked", "--quiet"]);
+    let status = fetch.current_dir(folder).status().context("cannot start cargo")?;
+    if !status.success() {
+        bail!("kernel object: cargo fetch in agent-ebpf ended with {status}");
+    }
+    let sources = cargo_home()?.join("registry/src");
+    let entries = std::fs::read_dir(&sources).with_context(|| format!("kernel object: {}", sources.display()))?;
+    Ok(entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?)
+}
+
 /// Builds and strips; returns where the object lies.
 fn build() -> Result<PathBuf> {
     let folder = root().join("agent-ebpf");
-    let flags = [
+    let mut flags = vec![
         format!("-Clinker={}", linker()?.display()),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
         format!("--remap-path-prefix={}=.", root().display()),
-        format!("--remap-path-prefix={}=cargo", cargo_home()?.display()),
     ];
+    flags.extend(registries(&folder)?.iter().map(|path| format!("--remap-path-prefix={}=crates", path.display())));
     let mut cargo = command(&["cargo", "build", "--release", "--locked", "--target", TARGET]);
     cargo.current_dir(&folder).env("RUSTC", RUSTC);
     // aya-ebpf and one instruction of ours need features that are not stable for this target; no other crate gets them.

@@ -37,16 +37,21 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let start = Instant::now();
     let folders = Folders::make(&args.dir)?;
     let missing = if args.replay { Some("asked to replay".to_owned()) } else { cannot_capture() };
-    let plan = match missing {
+    let (archive, plan) = match missing {
         Some(why) if args.must_capture => bail!("no live capture: {why}"),
         Some(why) => {
             println!("No live capture ({why}): replaying the recording in tests/data/recording.");
             replay(&folders)?
         }
-        None => live(&args, &folders)?,
+        None => (folders.live.clone(), live(&args, &folders)?),
     };
     report::print(&folders, &plan)?;
-    println!("\nDone in {} s. Everything is in {}", start.elapsed().as_secs(), folders.dir.display());
+    println!(
+        "\nDone in {} s. All of it is Parquet: rows in {}, scores and findings in {}.",
+        start.elapsed().as_secs(),
+        archive.display(),
+        folders.scores.display()
+    );
     Ok(())
 }
 
@@ -121,7 +126,8 @@ fn live(args: &DemoArgs, folders: &Folders) -> Result<PathBuf> {
     Ok(plan)
 }
 
-fn replay(folders: &Folders) -> Result<PathBuf> {
+/// Learns and scores the recording; returns its archive and its plan.
+fn replay(folders: &Folders) -> Result<(PathBuf, PathBuf)> {
     let recording = root().join("tests/data/recording");
     learn(&recording.join("learn"), folders)?;
     let live = recording.join("live");
@@ -135,7 +141,7 @@ fn replay(folders: &Folders) -> Result<PathBuf> {
             .arg(&folders.scores)
             .args(["--rarer-than", RARER_THAN]),
     )?;
-    Ok(recording.join("plan.json"))
+    Ok((live, recording.join("plan.json")))
 }
 
 fn learn(archive: &Path, folders: &Folders) -> Result<()> {
@@ -199,7 +205,7 @@ impl Agent {
 
     fn wait_ready(&self) -> Result<()> {
         loop {
-            match self.lines.recv_timeout(Duration::from_secs(20)) {
+            match self.lines.recv_timeout(Duration::from_secs(120)) {
                 Ok(line) if line["ready"] == true => return Ok(()),
                 Ok(_) => {}
                 Err(_) => bail!("the agent did not get ready; its message is above"),

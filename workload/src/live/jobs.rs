@@ -1,7 +1,9 @@
 //! Ordinary work: long-running services, and the jobs that come and go.
 
 use super::stage::{SCRIPTS, Stage};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -21,26 +23,45 @@ pub(crate) struct Services {
 
 impl Services {
     pub(super) fn start(stage: &Stage) -> Result<Self> {
-        let service = |name: &str, port: u16, user: u32| -> Result<Child> {
-            stage.leader(name, user)?.arg(port.to_string()).spawn().context("service")
-        };
-        let mut httpd = stage.leader("httpd", WEB_USER)?;
-        httpd.arg(WEB_PORT.to_string()).arg(stage.program("thumbnail"));
-        let children = vec![
-            httpd.spawn().context("httpd")?,
-            service("metricsd", METRICS_PORT, 65534)?,
-            service("dbd", DATABASE_PORT, 999)?,
+        let mut services = Self { children: Vec::new() };
+        let thumbnail = stage.program("thumbnail");
+        let list: [(&str, u16, u32, Option<&Path>); 3] = [
+            ("httpd", WEB_PORT, WEB_USER, Some(&thumbnail)),
+            ("metricsd", METRICS_PORT, 65534, None),
+            ("dbd", DATABASE_PORT, 999, None),
         ];
-        std::thread::sleep(Duration::from_millis(300));
-        Ok(Self { children })
+        for (name, port, user, helper) in list {
+            let mut command = stage.leader(name, user)?;
+            command.arg(port.to_string()).args(helper);
+            services.children.push(command.spawn().with_context(|| format!("cannot start {name}"))?);
+            services.wait_for(name, port)?;
+        }
+        Ok(services)
+    }
+
+    /// Until the newest service answers on its port, so that no client is refused.
+    fn wait_for(&mut self, name: &str, port: u16) -> Result<()> {
+        for _ in 0..200 {
+            std::thread::sleep(Duration::from_millis(50));
+            let ended = self.children.last_mut().map(Child::try_wait).transpose()?.flatten();
+            if let Some(status) = ended {
+                bail!("{name} ended with {status}; is 127.0.0.1:{port} taken?");
+            }
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Ok(());
+            }
+        }
+        bail!("{name} does not answer on 127.0.0.1:{port}")
     }
 
     /// Pid of the web server, the root of whatever it starts.
     pub(super) fn web_server(&self) -> u32 {
         self.children[0].id()
     }
+}
 
-    pub(super) fn stop(&mut self) {
+impl Drop for Services {
+    fn drop(&mut self) {
         for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
@@ -74,7 +95,7 @@ pub(super) fn cron(stage: &Stage, script: &str, user: u32) -> Result<Child> {
     cron_path(stage, &stage.script(script), user)
 }
 
-pub(super) fn cron_path(stage: &Stage, script: &std::path::Path, user: u32) -> Result<Child> {
+pub(super) fn cron_path(stage: &Stage, script: &Path, user: u32) -> Result<Child> {
     stage.leader("crond", user)?.arg(script).spawn().context("cron job")
 }
 

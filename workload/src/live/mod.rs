@@ -11,6 +11,10 @@ use stage::Stage;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The fewest rounds of jobs, and acts beside them, that make a baseline worth learning.
+const ROUNDS: u64 = 150;
+const ACTS: usize = 20;
+
 /// What `run` was asked for.
 pub(crate) struct Order<'a> {
     /// Folder for programs, scripts and scratch files.
@@ -29,15 +33,18 @@ pub(crate) struct Order<'a> {
 pub(crate) fn run(order: &Order<'_>) -> anyhow::Result<()> {
     let Order { time, oddities, plan, .. } = *order;
     let stage = Stage::set(order.dir, order.cgroup)?;
-    let mut services = jobs::Services::start(&stage)?;
-    let end = Instant::now() + time;
+    let services = jobs::Services::start(&stage)?;
+    // A slow machine gets longer, so that there is as much to learn as on a fast one.
+    let (end, patience) = (Instant::now() + time, Instant::now() + time * 4);
+    let enough = |rounds: u64, acts: usize| rounds >= ROUNDS && acts >= ACTS;
     let mut acts: Box<dyn Iterator<Item = oddities::Act>> =
         if oddities { Box::new(oddities::all().into_iter()) } else { Box::new((0..1000).map(oddities::first_ever)) };
     // About one a second; with oddities, done well before the end, so that ordinary work surrounds every one of them.
     let pause = if oddities { time.mul_f64(0.8 / 27.0) } else { Duration::from_millis(900) };
     let (mut done, mut next_act) = (Vec::new(), Instant::now() + pause);
     for round in 0.. {
-        if Instant::now() >= end {
+        let now = Instant::now();
+        if now >= patience || now >= end && enough(round, done.len()) {
             break;
         }
         jobs::round(&stage, round)?;
@@ -54,7 +61,7 @@ pub(crate) fn run(order: &Order<'_>) -> anyhow::Result<()> {
             done.push(act.perform(&stage, &services)?);
         }
     }
-    services.stop();
+    drop(services);
     if let Some(plan) = plan {
         let text = serde_json::to_string_pretty(&done)?;
         std::fs::write(plan, text).with_context(|| format!("cannot write {}", plan.display()))?;

@@ -2,6 +2,9 @@
 //!
 //! The process that uses a socket is known where it calls in (connect, accept, sendmsg) and kept by socket cookie for the
 //! callbacks that run in any context (state changes).
+//!
+//! The kernel runs these programs for sockets made in the cgroup. A socket can be handed to a process outside, which is
+//! none of ours: where a process calls in, it must be in scope too.
 
 use crate::{
     maps::{FLOWS, OWNERS, SOCKETS, emit, offset},
@@ -24,6 +27,8 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const BPF_ANY: u64 = 0;
 const BPF_NOEXIST: u64 = 1;
+/// What a map says to [`BPF_NOEXIST`] if the key is there.
+const EEXIST: i32 = 17;
 /// Bit of `sk_flags` that is set when the other side's FIN arrives.
 const SOCK_DONE: u64 = 1 << 1;
 
@@ -158,7 +163,7 @@ fn local(sk: *mut bpf_sock) -> (Ip, u16) {
 #[inline(always)]
 fn connect(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
     let protocol = field!(addr, protocol) as u8;
-    if protocol == TCP || protocol == UDP {
+    if (protocol == TCP || protocol == UDP) && task::in_scope() {
         let cookie = cookie(addr);
         let owner = claim(DIRECTION_OUTBOUND);
         if protocol == TCP {
@@ -175,8 +180,9 @@ fn send(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
     let cookie = cookie(addr);
     let ends = ends_to(addr, remote_ip);
     let flow = Flow { cookie, remote_ip, remote_port: ends.remote_port as u64 };
-    // Of many threads, the one that adds the flow reports it.
-    if field!(addr, protocol) as u8 == UDP && FLOWS.insert(&flow, &1, BPF_NOEXIST).is_ok() {
+    // Of many threads, the one that adds the flow reports it; so does one for which there is no room.
+    let new = || FLOWS.insert(&flow, &1, BPF_NOEXIST) != Err(-EEXIST);
+    if field!(addr, protocol) as u8 == UDP && task::in_scope() && new() {
         let owner = claim(DIRECTION_OUTBOUND);
         emit(&SOCKETS, EventType::Send, head(EventType::Send, UDP, cookie, &owner, ends));
     }
@@ -187,7 +193,7 @@ fn send(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
 #[inline(always)]
 fn accept(addr: *mut bpf_sock_addr) -> i32 {
     let sk = field!(addr, __bindgen_anon_1.sk);
-    if field!(addr, protocol) as u8 != TCP || sk.is_null() {
+    if field!(addr, protocol) as u8 != TCP || sk.is_null() || !task::in_scope() {
         return ALLOW;
     }
     let cookie = cookie(addr);

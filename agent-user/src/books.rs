@@ -6,7 +6,7 @@ use crate::{
 };
 use arrow_array::builder::UInt64Builder;
 use arrow_schema::ArrowError;
-use events::EventType;
+use events::{DropReason, EventType};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,7 @@ pub struct AgentBooks {
 /// Counts of the writer, shared with its thread.
 #[derive(Debug, Default)]
 pub struct WriterBooks {
+    open: [AtomicU64; EventType::ALL.len()],
     written: [AtomicU64; EventType::ALL.len()],
     failed: [AtomicU64; EventType::ALL.len()],
     /// Units of surprise found.
@@ -38,9 +39,15 @@ pub struct WriterBooks {
 }
 
 impl WriterBooks {
-    /// Rows that are in a file.
+    /// Rows that are in a file which is not complete.
+    pub fn placed(&self, kind: EventType, rows: u64) {
+        self.open[kind.index()].fetch_add(rows, Relaxed);
+    }
+
+    /// Rows of a file that is complete and has its name.
     pub fn wrote(&self, kind: EventType, rows: u64) {
         self.written[kind.index()].fetch_add(rows, Relaxed);
+        self.open[kind.index()].fetch_sub(rows, Relaxed);
     }
 
     /// Rows that could not be stored.
@@ -48,10 +55,10 @@ impl WriterBooks {
         self.failed[kind.index()].fetch_add(rows, Relaxed);
     }
 
-    /// Rows of a file that had to be given up after they were counted as written.
+    /// Rows of a file that had to be given up.
     pub fn lost(&self, kind: EventType, rows: u64) {
-        self.written[kind.index()].fetch_sub(rows, Relaxed);
         self.failed(kind, rows);
+        self.open[kind.index()].fetch_sub(rows, Relaxed);
     }
 }
 
@@ -83,7 +90,9 @@ pub struct Snapshot {
     pub kernel: [KernelCount; EventType::ALL.len()],
     /// What the agent counted.
     pub agent: AgentBooks,
-    /// Rows stored.
+    /// Rows in files that are not complete.
+    pub open: Counts,
+    /// Rows in files that are.
     pub written: Counts,
     /// Rows that could not be stored.
     pub write_failed: Counts,
@@ -105,6 +114,7 @@ impl Snapshot {
     /// Adds the writer's counts.
     #[must_use]
     pub fn with_writer(mut self, books: &WriterBooks) -> Self {
+        self.open = std::array::from_fn(|at| books.open[at].load(Relaxed));
         self.written = std::array::from_fn(|at| books.written[at].load(Relaxed));
         self.write_failed = std::array::from_fn(|at| books.failed[at].load(Relaxed));
         self.findings = books.findings.load(Relaxed);
@@ -127,13 +137,14 @@ impl Snapshot {
 
     fn dropped(&self, at: usize) -> BTreeMap<&'static str, u64> {
         [
-            ("ring_full", self.kernel[at].ring_full),
-            ("malformed", self.agent.malformed[at]),
-            ("duplicate", self.agent.duplicate[at]),
-            ("write_failed", self.write_failed[at]),
+            (DropReason::RingFull, self.kernel[at].ring_full),
+            (DropReason::Malformed, self.agent.malformed[at]),
+            (DropReason::Duplicate, self.agent.duplicate[at]),
+            (DropReason::WriteFailed, self.write_failed[at]),
         ]
         .into_iter()
         .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| (reason.name(), count))
         .collect()
     }
 
@@ -142,6 +153,7 @@ impl Snapshot {
     pub fn status(&self, run: &RunFacts<'_>) -> Status {
         let event = |kind: EventType| EventStatus {
             produced: self.kernel[kind.index()].produced,
+            open: self.open[kind.index()],
             written: self.written[kind.index()],
             dropped: self.dropped(kind.index()),
         };
@@ -162,7 +174,7 @@ impl Snapshot {
     pub fn line(&self) -> String {
         let mut words: Vec<String> = Vec::new();
         for kind in EventType::ALL {
-            words.push(format!("{} {}", kind.name(), self.written[kind.index()]));
+            words.push(format!("{} {}", kind.name(), self.open[kind.index()] + self.written[kind.index()]));
         }
         words.push(format!("lost {}", self.lost()));
         if self.scored > 0 {
@@ -182,14 +194,15 @@ impl Snapshot {
         for kind in EventType::ALL {
             let (at, name) = (kind.index(), kind.name());
             rows.push("kernel", name, "produced", None, self.kernel[at].produced);
-            rows.push("kernel", name, "dropped", Some("ring_full"), self.kernel[at].ring_full);
+            rows.push("kernel", name, "dropped", Some(DropReason::RingFull), self.kernel[at].ring_full);
             rows.push("agent", name, "received", None, self.agent.received[at]);
-            rows.push_some("agent", name, "malformed", self.agent.malformed[at]);
-            rows.push_some("agent", name, "duplicate", self.agent.duplicate[at]);
+            rows.push_some("agent", name, DropReason::Malformed, self.agent.malformed[at]);
+            rows.push_some("agent", name, DropReason::Duplicate, self.agent.duplicate[at]);
+            rows.push("writer", name, "open", None, self.open[at]);
             rows.push("writer", name, "written", None, self.written[at]);
-            rows.push_some("writer", name, "write_failed", self.write_failed[at]);
+            rows.push_some("writer", name, DropReason::WriteFailed, self.write_failed[at]);
         }
-        rows.push_some("agent", "unknown", "malformed", self.agent.unknown);
+        rows.push_some("agent", "unknown", DropReason::Malformed, self.agent.unknown);
         let cpu_ns = (self.usage.cpu_s * 1e9) as u64;
         for (resource, count) in [
             ("rss_bytes", self.usage.rss_bytes),
@@ -233,6 +246,7 @@ pub struct Status {
 #[derive(Debug, Clone, Serialize)]
 struct EventStatus {
     produced: u64,
+    open: u64,
     written: u64,
     dropped: BTreeMap<&'static str, u64>,
 }
@@ -248,17 +262,17 @@ struct HeartbeatRows {
 }
 
 impl HeartbeatRows {
-    fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<&str>, count: u64) {
+    fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<DropReason>, count: u64) {
         self.stage.append_value(stage);
         self.event.append_value(event);
         self.outcome.append_value(outcome);
-        self.reason.append_option(reason);
+        self.reason.append_option(reason.map(DropReason::name));
         self.count.append_value(count);
         self.rows += 1;
     }
 
     /// A reason to drop that has occurred.
-    fn push_some(&mut self, stage: &str, event: &str, reason: &str, count: u64) {
+    fn push_some(&mut self, stage: &str, event: &str, reason: DropReason, count: u64) {
         if count > 0 {
             self.push(stage, event, "dropped", Some(reason), count);
         }
@@ -291,12 +305,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_file_moves_its_rows_from_written_to_dropped() {
+    fn rows_of_open_files_are_written_or_dropped_in_the_end() {
         let writer = WriterBooks::default();
-        writer.wrote(EventType::Exec, 10);
+        writer.placed(EventType::Exec, 12);
+        writer.wrote(EventType::Exec, 6);
         writer.lost(EventType::Exec, 4);
         let snapshot = Snapshot::default().with_writer(&writer);
-        assert_eq!((snapshot.written[0], snapshot.write_failed[0], snapshot.lost()), (6, 4, 4));
+        assert_eq!((snapshot.open[0], snapshot.written[0]), (2, 6));
+        assert_eq!((snapshot.write_failed[0], snapshot.lost()), (4, 4));
         let status = snapshot.status(&RunFacts { time: "", uptime_s: 0.0, backend: None, baseline: None });
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["events"]["exec"]["dropped"]["write_failed"], 4);

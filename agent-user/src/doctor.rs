@@ -34,7 +34,16 @@ pub struct Report {
     pub kernel: String,
     /// The checks, in the order in which `run` needs them.
     pub checks: Vec<Check>,
+    /// What no kernel shows the hooks: neither reported nor counted.
+    pub notes: &'static [&'static str],
 }
+
+/// What the hooks do not see anywhere.
+const NOTES: &[&str] = &[
+    "accept() without an address: not seen; its connection's end is, without a process",
+    "a socket made in the watched cgroup and used outside: only its connection's end is seen, without a process",
+    "a socket made outside and used in the watched cgroup: not seen",
+];
 
 impl Check {
     fn new(what: &str, result: Result<String, String>, remedy: &str) -> Self {
@@ -61,7 +70,7 @@ pub fn examine(btf: &Path, cgroup: Option<&Path>) -> Report {
     ];
     if let (Ok(layout), Ok(group)) = (&layout, &group) {
         match EmptyCgroup::below(group) {
-            Ok(empty) => checks.extend(hooks(layout, &empty.0)),
+            Ok(empty) => checks.extend(hooks(btf, layout, &empty.0)),
             Err(error) => checks.push(Check::new("empty cgroup", Err(error), "let the agent write to cgroup v2")),
         }
     }
@@ -70,7 +79,7 @@ pub fn examine(btf: &Path, cgroup: Option<&Path>) -> Report {
         None => "ebbline-agent run works here".to_owned(),
         Some(check) => format!("ebbline-agent run does not work here: {}: {}", check.what, check.found),
     };
-    Report { ok: failed.is_none(), verdict, kernel: kernel::release(), checks }
+    Report { ok: failed.is_none(), verdict, kernel: kernel::release(), checks, notes: NOTES }
 }
 
 fn why(error: &AgentError) -> String {
@@ -112,9 +121,9 @@ impl Drop for EmptyCgroup {
     }
 }
 
-fn hooks(layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
+fn hooks(btf: &Path, layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
     let sizes = RingSizes { lifecycle: 1 << 16, sockets: 1 << 16 };
-    let loaded = load::load(layout, cgroup, sizes);
+    let loaded = load::load(btf, layout, cgroup, sizes);
     let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
     let mut checks = vec![Check::new("maps", maps, "needs Linux 5.8 or later, and rights")];
     if let Ok(mut loaded) = loaded {
@@ -151,6 +160,7 @@ impl Report {
             lines.push(format!("{mark}  {:width$}  {}", check.what, check.found));
             lines.extend(check.remedy.iter().map(|remedy| format!("      {:width$}  -> {remedy}", "")));
         }
+        lines.extend(self.notes.iter().map(|note| format!("note  {note}")));
         lines
             .push(if self.ok { "ebbline-agent run works here" } else { "ebbline-agent run does not work here" }.into());
         lines.join("\n")
@@ -168,5 +178,6 @@ mod tests {
         let check = report.checks.iter().find(|check| check.what == "type information").unwrap();
         assert!(!check.ok && check.remedy.is_some());
         assert!(report.text().contains("does not work here"));
+        assert!(report.text().contains("\nnote  accept() without an address: "));
     }
 }

@@ -33,23 +33,46 @@ impl Drain {
     }
 
     /// One round; returns how many records it gave.
-    pub fn round(&mut self, mut each: impl FnMut(&[u8])) -> usize {
-        let mut until = kernel::boot_time();
-        for ring in [&mut self.rings.sockets, &mut self.rings.lifecycle] {
-            until = until.min(self.held.fill(ring));
-        }
-        self.held.release(until, &mut each)
+    pub fn round(&mut self, each: &mut dyn FnMut(&[u8])) -> usize {
+        round(&mut self.held, &mut self.rings.sockets, &mut self.rings.lifecycle, each)
     }
 
     /// Rounds until both rings are empty, all records given. For when nothing is attached any more.
-    pub fn rest(&mut self, mut each: impl FnMut(&[u8])) -> usize {
-        let mut given = 0;
-        loop {
-            let round = self.round(&mut each) + self.held.release(u64::MAX, &mut each);
-            given += round;
-            if round == 0 {
-                return given;
-            }
+    pub fn rest(&mut self, each: &mut dyn FnMut(&[u8])) -> usize {
+        rest(&mut self.held, &mut self.rings.sockets, &mut self.rings.lifecycle, each)
+    }
+}
+
+/// Where records come from.
+trait Ring {
+    /// Takes one record, if there is one.
+    fn pull(&mut self, take: impl FnOnce(&[u8])) -> bool;
+}
+
+impl Ring for RingBuf<MapData> {
+    fn pull(&mut self, take: impl FnOnce(&[u8])) -> bool {
+        self.next().is_some_and(|record| {
+            take(&record);
+            true
+        })
+    }
+}
+
+fn round<R: Ring>(held: &mut Held, sockets: &mut R, lifecycle: &mut R, each: &mut dyn FnMut(&[u8])) -> usize {
+    let mut until = kernel::boot_time();
+    for ring in [sockets, lifecycle] {
+        until = until.min(held.fill(ring));
+    }
+    held.release(until, each)
+}
+
+fn rest<R: Ring>(held: &mut Held, sockets: &mut R, lifecycle: &mut R, each: &mut dyn FnMut(&[u8])) -> usize {
+    let mut given = 0;
+    loop {
+        match round(held, sockets, lifecycle, each) {
+            // Only now nothing older can come: a round takes a bounded number from each ring.
+            0 => return given + held.release(u64::MAX, each),
+            some => given += some,
         }
     }
 }
@@ -65,11 +88,10 @@ struct Held {
 
 impl Held {
     /// Empties a ring; returns until when its records are all here.
-    fn fill(&mut self, ring: &mut RingBuf<MapData>) -> u64 {
+    fn fill(&mut self, ring: &mut impl Ring) -> u64 {
         for _ in 0..ROUND {
-            match ring.next() {
-                Some(record) => self.push(&record),
-                None => return u64::MAX,
+            if !ring.pull(|record| self.push(record)) {
+                return u64::MAX;
             }
         }
         self.index.last().map_or(u64::MAX, |(time, ..)| *time)
@@ -84,7 +106,7 @@ impl Held {
     }
 
     /// Gives the records up to a time, oldest first, and keeps the others.
-    fn release(&mut self, until: u64, each: &mut impl FnMut(&[u8])) -> usize {
+    fn release(&mut self, until: u64, each: &mut dyn FnMut(&[u8])) -> usize {
         self.index.sort_by_key(|(time, ..)| *time);
         let given = self.index.partition_point(|(time, ..)| *time <= until);
         for (_, start, end) in self.index.drain(..given) {
@@ -152,6 +174,25 @@ mod tests {
         assert_eq!(held.release(u64::MAX, &mut |bytes: &[u8]| seen.push(bytes[0])), 3);
         assert_eq!(seen, b"saslt nz".iter().filter(|b| **b != b' ').copied().collect::<Vec<_>>());
         assert_eq!(held.release(u64::MAX, &mut |_: &[u8]| panic!("nothing is left")), 0);
+    }
+
+    impl Ring for std::vec::IntoIter<Vec<u8>> {
+        fn pull(&mut self, take: impl FnOnce(&[u8])) -> bool {
+            self.next().map(|record| take(&record)).is_some()
+        }
+    }
+
+    #[test]
+    fn the_rest_comes_in_order_even_if_it_is_more_than_a_round() {
+        let many = 3 * ROUND as u64;
+        let records = |times: std::ops::Range<u64>, mark| times.map(|time| record(time, mark)).collect::<Vec<_>>();
+        // One ring is much further in time than the other after a round.
+        let mut sockets = records(many - 10..many + 10, b's').into_iter();
+        let mut lifecycle = records(0..many, b'l').into_iter();
+        let mut times = Vec::new();
+        let mut each = |bytes: &[u8]| times.push(u64::from_le_bytes(bytes[8..].try_into().unwrap()));
+        assert_eq!(rest(&mut Held::default(), &mut sockets, &mut lifecycle, &mut each), 3 * ROUND + 20);
+        assert!(times.is_sorted());
     }
 
     #[test]

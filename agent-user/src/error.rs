@@ -67,6 +67,17 @@ pub enum AgentError {
     Backend(String),
 }
 
+/// Text as one line that no terminal acts on: paths can hold anything.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut out = String::with_capacity(joined.len());
+    for c in joined.chars() {
+        if archive::is_hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
 /// Long causes, as the verifier's, cut to their telling end.
 pub(crate) fn last_line(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -86,5 +97,13 @@ pub(crate) fn last_line(error: &(dyn std::error::Error + 'static)) -> String {
         [] => String::new(),
         [only] => (*only).to_owned(),
         [first, .., last] => format!("{} … {}", first.trim(), last.trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_error_stays_one_line_and_moves_no_cursor() {
+        assert_eq!(super::one_line("a\nb \u{1b}[2Jc"), "a b \\u{1b}[2Jc");
     }
 }

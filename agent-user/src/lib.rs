@@ -22,4 +22,5 @@ pub mod rows;
 pub mod run;
 pub mod scoring;
 pub mod sink;
+mod speaker;
 pub mod writer;

@@ -5,12 +5,12 @@ use crate::{
     kernel::{Cgroup, Layout},
 };
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, Endianness,
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{CgroupAttachMode, Program},
 };
 use events::EventType;
-use std::fs::File;
+use std::{fs::File, path::Path};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../agent-ebpf/prebuilt/ebbline.bpf.o");
 
@@ -70,11 +70,12 @@ pub struct Loaded {
     btf: aya::Btf,
 }
 
-/// Creates the maps and prepares the programs for the layout and the scope.
+/// Creates the maps and prepares the programs for the layout and the scope. Programs are attached by the type
+/// information at `btf`, as the layout was made from it.
 ///
 /// # Errors
 /// [`AgentError::RingSize`], or [`AgentError::Load`] if the kernel refuses a map.
-pub fn load(layout: &Layout, cgroup: &Cgroup, sizes: RingSizes) -> Result<Loaded, AgentError> {
+pub fn load(btf: &Path, layout: &Layout, cgroup: &Cgroup, sizes: RingSizes) -> Result<Loaded, AgentError> {
     sizes.check()?;
     let offsets: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&layout.offsets));
     let scope: &[u64] = bytemuck::cast_slice(std::slice::from_ref(&cgroup.scope));
@@ -89,7 +90,7 @@ pub fn load(layout: &Layout, cgroup: &Cgroup, sizes: RingSizes) -> Result<Loaded
         .map_max_entries("LIFECYCLE", sizes.lifecycle)
         .map_max_entries("SOCKETS", sizes.sockets);
     let ebpf = loader.load(OBJECT).map_err(|error| AgentError::Load(last_line(&error)))?;
-    let btf = aya::Btf::from_sys_fs().map_err(|error| AgentError::Load(last_line(&error)))?;
+    let btf = aya::Btf::parse_file(btf, Endianness::default()).map_err(|error| AgentError::Load(last_line(&error)))?;
     Ok(Loaded { ebpf, btf })
 }
 

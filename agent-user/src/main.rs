@@ -5,7 +5,9 @@ use clap::Parser;
 use ebbline_agent_user::{
     books::{Snapshot, WriterBooks},
     cli::{Cli, Command, DoctorArgs, RunArgs},
-    doctor, kernel,
+    doctor,
+    error::one_line,
+    kernel,
     load::{self, RingSizes},
     run::{self, Settings},
     scoring::Scoring,
@@ -14,34 +16,36 @@ use ebbline_agent_user::{
 };
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
+/// Done, but some inputs were skipped and named.
+const SKIPPED: u8 = 3;
+
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread.
     unsafe { archive::quiet_drivers() };
     let result = match Cli::parse().command {
-        Command::Run(args) => capture(&args).map(|()| true),
+        Command::Run(args) => capture(&args),
         Command::Doctor(args) => examine(&args),
     };
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
-fn examine(args: &DoctorArgs) -> Result<bool> {
+fn examine(args: &DoctorArgs) -> Result<ExitCode> {
     let report = doctor::examine(&args.btf, args.cgroup.as_deref());
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         println!("{}", report.text());
     }
-    Ok(report.ok)
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn capture(args: &RunArgs) -> Result<()> {
+fn capture(args: &RunArgs) -> Result<ExitCode> {
     kernel::require_rights()?;
     let layout = kernel::layout(&args.btf)?;
     let cgroup = kernel::cgroup(args.cgroup.as_deref())?;
@@ -63,26 +67,32 @@ fn capture(args: &RunArgs) -> Result<()> {
     let rotate = Duration::from_secs(args.rotate);
     let archive = Archive::open(&args.archive, &settings.host, &boot_id, rotate, books.clone(), scoring)?;
     let sizes = RingSizes { lifecycle: args.lifecycle_ring_size, sockets: args.ring_size };
-    let loaded = load::load(&layout, &cgroup, sizes)?;
+    let loaded = load::load(&args.btf, &layout, &cgroup, sizes)?;
     let writer = Writer::start(archive).context("writer: cannot start its thread")?;
     let capture = loaded.attach_all(&cgroup)?;
     for (hook, why) in &capture.refused {
-        eprintln!("warning: {hook}: {why}; its events will be missing");
+        eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
     }
     let summary = run::run(settings, capture, writer, books)?;
     if let Some(trouble) = summary.trouble {
         bail!("{trouble}");
     }
-    args.learn.as_deref().map_or(Ok(()), |baseline| learn(&args.archive, baseline, &summary.books))
+    args.learn.as_deref().map_or(Ok(ExitCode::SUCCESS), |baseline| learn(&args.archive, baseline, &summary.books))
 }
 
-/// Learns the archive.
-fn learn(archive: &Path, out: &Path, books: &Snapshot) -> Result<()> {
+/// Learns the archive. Inputs that could not be learned are named.
+fn learn(archive: &Path, out: &Path, books: &Snapshot) -> Result<ExitCode> {
     if books.lost() > 0 {
         eprintln!("warning: {} events were lost; the baseline has not seen them", books.lost());
     }
     let learned = archive::learn(&[archive], &archive::LearnOptions::default(), &archive::Silent)?;
+    for input in &learned.skipped {
+        let named = input.reason.contains(&input.path);
+        let text = if named { input.reason.clone() } else { format!("{}: {}", input.path, input.reason) };
+        eprintln!("skipped: {}", one_line(&text));
+    }
     learned.baseline.save(out)?;
-    eprintln!("learned {} rows into {} (baseline {})", learned.rows, out.display(), learned.baseline.id());
-    Ok(())
+    let place = one_line(&out.display().to_string());
+    eprintln!("learned {} rows into {place} (baseline {})", learned.rows, learned.baseline.id());
+    Ok(if learned.skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SKIPPED) })
 }

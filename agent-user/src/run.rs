@@ -9,10 +9,11 @@ use crate::{
     load::{Attached, Capture, Counters, HOOKS},
     ready::readable,
     rows::Batch,
+    speaker::Speaker,
     writer::Writer,
 };
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,6 +27,8 @@ const STATUS: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// After detaching, programs that already run get this long to end.
 const SETTLE: Duration = Duration::from_secs(2);
+/// A reader of the last line that stalls is waited for this long.
+const LAST_LINE: Duration = Duration::from_secs(10);
 /// Processes in the cache.
 const PROCESSES: usize = 65_536;
 
@@ -62,6 +65,7 @@ struct Run {
     hooks: u64,
     enricher: Enricher,
     writer: Writer,
+    speaker: Speaker,
     books: Arc<WriterBooks>,
     started: Instant,
     flushed: Instant,
@@ -81,6 +85,8 @@ pub fn run(
 ) -> Result<Summary, AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| system("event loop", &error))?;
+    let speaker = if settings.json { Speaker::start(std::io::stdout()) } else { Speaker::start(std::io::stderr()) };
+    let speaker = speaker.map_err(|error| system("speaker's thread", &error))?;
     let now = Instant::now();
     let mut run = Run {
         enricher: Enricher::new(settings.boot, &settings.host, PROCESSES),
@@ -90,6 +96,7 @@ pub fn run(
         counters: capture.counters,
         attached: capture.attached,
         writer,
+        speaker,
         books,
         started: now,
         flushed: now,
@@ -139,13 +146,18 @@ impl Run {
 
     /// Says that hooks are in place.
     fn ready(&self) {
-        if self.settings.json { out("{\"ready\":true}") } else { err("ready\n") }
+        self.speaker.say(if self.settings.json { "{\"ready\":true}\n" } else { "ready\n" }.into());
     }
 
     fn round(&mut self) -> Result<usize, AgentError> {
+        self.take(Drain::round)
+    }
+
+    /// Takes records in as the drain gives them; returns how many.
+    fn take(&mut self, give: impl FnOnce(&mut Drain, &mut dyn FnMut(&[u8])) -> usize) -> Result<usize, AgentError> {
         let (enricher, writer) = (&mut self.enricher, &self.writer);
         let mut failed = None;
-        let given = self.drain.round(|record| {
+        let given = give(&mut self.drain, &mut |record| {
             enricher.record(record);
             if enricher.is_full()
                 && let Err(error) = hand_over(enricher, writer)
@@ -194,9 +206,9 @@ impl Run {
     fn status(&self) -> Result<(), AgentError> {
         let snapshot = self.snapshot()?;
         if self.settings.json {
-            out(&json(&self.settings, self.started, &snapshot));
+            self.speaker.say(json(&self.settings, self.started, &snapshot));
         } else if std::io::stderr().is_terminal() {
-            err(&format!("\r\x1b[2K{}", snapshot.line()));
+            self.speaker.say(format!("\r\x1b[2K{}", snapshot.line()));
         }
         Ok(())
     }
@@ -205,48 +217,26 @@ impl Run {
     fn stop(mut self) -> Result<Summary, AgentError> {
         self.attached.detach();
         let detached = Instant::now();
-        loop {
-            let (enricher, writer) = (&mut self.enricher, &self.writer);
-            let mut failed = Ok(());
-            self.drain.rest(|record| {
-                enricher.record(record);
-                if enricher.is_full() && failed.is_ok() {
-                    failed = hand_over(enricher, writer);
-                }
-            });
-            failed?;
-            // A program that ran while it was detached may still be writing its record.
-            if self.snapshot()?.all_received() || detached.elapsed() > SETTLE {
-                break;
+        // A program that ran while it was detached may still be writing its record.
+        while !self.snapshot()?.all_received() && detached.elapsed() < SETTLE {
+            if self.round()? == 0 {
+                std::thread::sleep(Duration::from_millis(5));
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
+        self.take(Drain::rest)?;
         hand_over(&mut self.enricher, &self.writer)?;
         self.finish()
     }
 
-    /// The last heartbeat comes after the last event is written, so that its counts are final.
+    /// The last heartbeat comes after the files of events are closed, so that its counts are final.
     fn finish(self) -> Result<Summary, AgentError> {
-        let handed = self.enricher.books().clone();
-        let total: u64 = handed.received.iter().sum::<u64>()
-            - handed.malformed.iter().sum::<u64>()
-            - handed.duplicate.iter().sum::<u64>();
-        let waiting = Instant::now();
-        while waiting.elapsed() < Duration::from_secs(60) {
-            let now = self.snapshot()?;
-            if now.written.iter().chain(&now.write_failed).sum::<u64>() >= total {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.writer.close_events();
         send(&self.writer, self.heartbeat()?)?;
-        let mut books = self.snapshot()?;
-        let (settings, started) = (self.settings, self.started);
+        let books = self.snapshot()?;
         let trouble = self.writer.finish();
-        books = books.with_writer(&self.books);
-        let last = Summary { books, trouble };
-        say_last(&settings, started, &last);
-        Ok(last)
+        let summary = Summary { books: books.with_writer(&self.books), trouble };
+        self.speaker.last(last_line(&self.settings, self.started, &summary), LAST_LINE);
+        Ok(summary)
     }
 }
 
@@ -257,26 +247,15 @@ fn json(settings: &Settings, started: Instant, snapshot: &Snapshot) -> String {
         backend: settings.backend.as_deref(),
         baseline: settings.baseline.as_deref(),
     });
-    serde_json::to_string(&status).unwrap_or_default()
+    serde_json::to_string(&status).unwrap_or_default() + "\n"
 }
 
-fn say_last(settings: &Settings, started: Instant, summary: &Summary) {
+fn last_line(settings: &Settings, started: Instant, summary: &Summary) -> String {
     if settings.json {
-        out(&json(settings, started, &summary.books));
-    } else {
-        let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-        err(&format!("{clear}{}\n", summary.books.line()));
+        return json(settings, started, &summary.books);
     }
-}
-
-/// A line for scripts. Whoever reads it may go away; capture goes on.
-fn out(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// Text for people, as [`out`].
-fn err(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    format!("{clear}{}\n", summary.books.line())
 }
 
 fn hand_over(enricher: &mut Enricher, writer: &Writer) -> Result<(), AgentError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     books::WriterBooks,
-    error::AgentError,
+    error::{AgentError, one_line},
     rows::{Batch, Counts},
 };
 use events::{CONNECTION, EventType, HEARTBEAT, PROCESS};
@@ -20,6 +20,8 @@ pub trait Sink {
     fn write(&mut self, batch: &Batch);
     /// Closes files that are due.
     fn rotate(&mut self, now: Instant);
+    /// Closes the files of events, so that the counts of what is in them are final. Heartbeats may still come.
+    fn close_events(&mut self);
     /// Closes all files. Returns the last thing that went wrong, if anything did.
     fn finish(&mut self) -> Option<String>;
 }
@@ -87,7 +89,7 @@ impl Trouble {
     fn say(&mut self, error: &impl std::fmt::Display) {
         let text = error.to_string();
         if self.0.as_ref() != Some(&text) {
-            eprintln!("warning: {text}");
+            eprintln!("warning: {}", one_line(&text));
             self.0 = Some(text);
         }
     }
@@ -117,8 +119,8 @@ impl<F: Follower> Archive<F> {
         Ok(Self { writers, open: HashMap::new(), books, follower, trouble: Trouble::default() })
     }
 
-    /// Enters rows of a batch that are in a file.
-    fn wrote(&mut self, batch: &Batch, placed: &[Placed]) {
+    /// Enters rows of a batch that are in a file. They count as written when the file is complete.
+    fn place(&mut self, batch: &Batch, placed: &[Placed]) {
         let mut stored = vec![false; batch.kinds.len()];
         for run in placed {
             let counts = self.open.entry(run.relative.clone()).or_default();
@@ -126,7 +128,7 @@ impl<F: Follower> Archive<F> {
                 if let (Some(kind), Some(stored)) = (batch.kinds.get(at), stored.get_mut(at)) {
                     counts[kind.index()] += 1;
                     *stored = true;
-                    self.books.wrote(*kind, 1);
+                    self.books.placed(*kind, 1);
                 }
             }
         }
@@ -148,9 +150,11 @@ impl<F: Follower> Archive<F> {
         self.lost(&error.lost);
     }
 
-    fn each(&mut self, act: impl Fn(&mut TableWriter) -> Result<(), WriteError>) {
+    fn each(&mut self, which: impl Fn(&str) -> bool, act: impl Fn(&mut TableWriter) -> Result<(), WriteError>) {
         for at in 0..self.writers.len() {
-            if let Err(error) = act(&mut self.writers[at].1) {
+            if which(self.writers[at].0)
+                && let Err(error) = act(&mut self.writers[at].1)
+            {
                 self.failed(&error);
             }
             self.complete(at);
@@ -159,7 +163,8 @@ impl<F: Follower> Archive<F> {
 
     fn complete(&mut self, at: usize) {
         for file in self.writers[at].1.take_finished() {
-            self.open.remove(&file.relative);
+            let counts = self.open.remove(&file.relative).unwrap_or_default();
+            EventType::ALL.into_iter().for_each(|kind| self.books.wrote(kind, counts[kind.index()]));
             self.follower.finished(&file);
         }
     }
@@ -169,9 +174,9 @@ impl<F: Follower> Sink for Archive<F> {
     fn write(&mut self, batch: &Batch) {
         let Some(at) = self.writers.iter().position(|(table, _)| *table == batch.table) else { return };
         match self.writers[at].1.write(&batch.rows) {
-            Ok(placed) => self.wrote(batch, &placed),
+            Ok(placed) => self.place(batch, &placed),
             Err(error) => {
-                self.wrote(batch, &error.placed);
+                self.place(batch, &error.placed);
                 self.failed(&error);
             }
         }
@@ -179,12 +184,16 @@ impl<F: Follower> Sink for Archive<F> {
     }
 
     fn rotate(&mut self, now: Instant) {
-        self.each(|writer| writer.rotate_if_due(now));
+        self.each(|_| true, |writer| writer.rotate_if_due(now));
         self.follower.tick();
     }
 
+    fn close_events(&mut self) {
+        self.each(|table| table != HEARTBEAT, TableWriter::finish);
+    }
+
     fn finish(&mut self) -> Option<String> {
-        self.each(TableWriter::finish);
+        self.each(|_| true, TableWriter::finish);
         self.follower.finish().or(self.trouble.0.take())
     }
 }
@@ -228,9 +237,32 @@ mod tests {
         let books = Arc::new(WriterBooks::default());
         let mut archive = open(folder.path(), &books).unwrap();
         archive.write(&forks(100));
+        let counts = || {
+            let snapshot = Snapshot::default().with_writer(&books);
+            (snapshot.open[1], snapshot.written[1], snapshot.write_failed[1])
+        };
+        assert_eq!(counts(), (100, 0, 0));
+        archive.close_events();
+        assert_eq!(counts(), (0, 100, 0));
+        archive.write(&forks(50));
         assert_eq!(archive.finish(), None);
+        assert_eq!(counts(), (0, 150, 0));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_closed_was_never_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Arc::new(WriterBooks::default());
+        let mut archive = open(folder.path(), &books).unwrap();
+        archive.write(&forks(100));
+        std::fs::remove_dir_all(folder.path().join(PROCESS)).unwrap();
+        archive.close_events();
         let snapshot = Snapshot::default().with_writer(&books);
-        assert_eq!((snapshot.written[1], snapshot.write_failed[1]), (100, 0));
+        assert_eq!((snapshot.open[1], snapshot.written[1], snapshot.write_failed[1]), (0, 0, 100));
+        // Now the counts are final; a heartbeat can say them and still be stored.
+        archive.write(&snapshot.heartbeat("h", 0).unwrap());
+        assert!(archive.finish().is_some());
+        assert_eq!(store::discover(&[folder.path().join(HEARTBEAT)]).unwrap().len(), 1);
     }
 
     #[test]

@@ -14,9 +14,16 @@ const QUEUE: usize = 16;
 /// How often files are looked at for their age.
 const ROTATE: Duration = Duration::from_secs(1);
 
+/// What the thread is asked to do.
+enum Order {
+    Write(Batch),
+    /// Close the files of events, then drop the sender, which says so.
+    CloseEvents(Sender<()>),
+}
+
 /// A running writer.
 pub struct Writer {
-    queue: Option<Sender<Batch>>,
+    queue: Option<Sender<Order>>,
     thread: Option<JoinHandle<Option<String>>>,
 }
 
@@ -26,15 +33,26 @@ impl Writer {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(sink: impl Sink + Send + 'static) -> std::io::Result<Self> {
-        let (queue, batches) = bounded(QUEUE);
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work(sink, &batches))?;
+        let (queue, orders) = bounded(QUEUE);
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work(sink, &orders))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Hands a batch over; waits while the queue is full. Returns false if the writer is gone.
     #[must_use]
     pub fn send(&self, batch: Batch) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.send(batch).is_ok())
+        self.queue.as_ref().is_some_and(|queue| queue.send(Order::Write(batch)).is_ok())
+    }
+
+    /// Waits until the rows handed over are in files that are complete, or given up: their counts are final.
+    pub fn close_events(&self) {
+        let (done, wait) = bounded(0);
+        if let Some(queue) = &self.queue
+            && queue.send(Order::CloseEvents(done)).is_ok()
+        {
+            // Nothing is ever sent: this returns when the other end goes, whatever happens to the thread.
+            let _ = wait.recv();
+        }
     }
 
     /// Waits until everything is in files. Returns the last thing that went wrong, if anything did.
@@ -45,11 +63,15 @@ impl Writer {
     }
 }
 
-fn work(mut sink: impl Sink, batches: &Receiver<Batch>) -> Option<String> {
+fn work(mut sink: impl Sink, orders: &Receiver<Order>) -> Option<String> {
     let mut looked = Instant::now();
     loop {
-        match batches.recv_timeout(ROTATE) {
-            Ok(batch) => sink.write(&batch),
+        match orders.recv_timeout(ROTATE) {
+            Ok(Order::Write(batch)) => sink.write(&batch),
+            Ok(Order::CloseEvents(done)) => {
+                sink.close_events();
+                drop(done);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return sink.finish(),
         }

@@ -10,14 +10,22 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_ebbline-agent");
 /// Set for a copy of this test program that makes traffic: what to do.
 pub(crate) const ROLE: &str = "EBBLINE_LIVE_ROLE";
+/// The cgroup that it joins.
+pub(crate) const CGROUP: &str = "EBBLINE_LIVE_CGROUP";
+/// The last word of a role.
+pub(crate) const END: &str = "end";
 
 /// Says whether live tests can run; with `CI=true` they must.
 pub(crate) fn possible() -> bool {
@@ -32,6 +40,82 @@ pub(crate) fn possible() -> bool {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "live tests cannot run: {why}");
     eprintln!("SKIPPED: live tests cannot run: {why}");
     false
+}
+
+/// A loaded machine is slow; what takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// What a child says, line by line.
+struct Lines {
+    lines: Receiver<String>,
+    reader: JoinHandle<()>,
+}
+
+impl Lines {
+    fn of(output: ChildStdout) -> Self {
+        let (send, lines) = channel();
+        let reader = std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            // Ends when nobody listens any more, which closes the pipe.
+            let _ = lines.map(|line| send.send(line)).find(Result::is_err);
+        });
+        Self { lines, reader }
+    }
+
+    /// The next line; `None` at the end.
+    fn next(&self, of: &str) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("{of}: no line in {PATIENCE:?}"),
+        }
+    }
+
+    /// Closes the pipe, once another line has come.
+    fn close(self) {
+        drop(self.lines);
+        self.reader.join().unwrap();
+    }
+}
+
+fn wait(child: &mut Child, of: &str) -> ExitStatus {
+    let asked = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if asked.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("{of}: still there after {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A role that has played and stays until this is dropped.
+struct Actor {
+    child: Child,
+    stay: Option<ChildStdin>,
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        drop(self.stay.take());
+        let status = wait(&mut self.child, "role");
+        assert!(status.success() || std::thread::panicking(), "{status:?}");
+    }
+}
+
+/// Removes a cgroup, which is busy for a moment after its last process.
+pub(crate) fn remove(cgroup: &Path) {
+    let asked = Instant::now();
+    while let Err(error) = fs::remove_dir(cgroup) {
+        if asked.elapsed() > PATIENCE {
+            eprintln!("left behind: {}: {error}", cgroup.display());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A cgroup that goes when the test ends.
@@ -53,13 +137,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        for _ in 0..200 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        eprintln!("left behind: {}", self.0.display());
+        remove(&self.0);
     }
 }
 
@@ -84,10 +162,12 @@ impl Drop for SmallDisk {
 
 /// A running agent.
 pub(crate) struct Live {
+    // Dropped before the cgroup, which they are in.
+    actors: Vec<Actor>,
     pub(crate) cgroup: Cgroup,
     pub(crate) folder: tempfile::TempDir,
     child: Child,
-    output: Option<BufReader<ChildStdout>>,
+    output: Option<Lines>,
     stopped: bool,
 }
 
@@ -103,11 +183,10 @@ impl Live {
         command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.path().join("archive"));
         command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let live = Self { cgroup, folder, child, output: Some(output), stopped: false };
-        assert_eq!(line.trim(), r#"{"ready":true}"#);
+        let output = Lines::of(child.stdout.take().unwrap());
+        let line = output.next("agent");
+        let live = Self { actors: Vec::new(), cgroup, folder, child, output: Some(output), stopped: false };
+        assert_eq!(line.as_deref(), Some(r#"{"ready":true}"#));
         live
     }
 
@@ -122,25 +201,71 @@ impl Live {
     /// Runs a role of this test program in the cgroup, which it joins by itself: its own exec is not seen. Returns the
     /// words it said, one a line.
     pub(crate) fn role(&self, role: &str) -> Vec<String> {
-        let output = role_command(role).env("EBBLINE_LIVE_CGROUP", &self.cgroup.0).output().unwrap();
-        assert!(output.status.success(), "{role}: {output:?}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().filter_map(|line| line.strip_prefix('@')).map(str::to_owned).collect()
+        self.perform(role).0
+    }
+
+    /// As [`Live::role`], but it stays until the agent has stopped: whoever asks for it in `/proc` finds it.
+    pub(crate) fn stage(&mut self, role: &str) -> Vec<String> {
+        let (words, actor) = self.perform(role);
+        self.actors.push(actor);
+        words
+    }
+
+    fn perform(&self, role: &str) -> (Vec<String>, Actor) {
+        let mut command = role_command(role);
+        command.env(CGROUP, &self.cgroup.0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = Lines::of(child.stdout.take().unwrap());
+        let actor = Actor { stay: child.stdin.take(), child };
+        let mut words = Vec::new();
+        while let Some(line) = lines.next(role) {
+            match line.strip_prefix('@') {
+                Some(END) => return (words, actor),
+                Some(word) => words.push(word.to_owned()),
+                None => {}
+            }
+        }
+        // A role that became another program says no end.
+        (words, actor)
+    }
+
+    /// Waits until the kernel has reported this many events of a type. What happens in callbacks, as the end of a
+    /// connection, may come after the process that caused it is gone.
+    pub(crate) fn expect(&self, kind: &str, count: u64) {
+        self.watch(kind, "produced", count);
+    }
+
+    /// Waits until this many rows are in files that are not complete.
+    pub(crate) fn expect_open(&self, kind: &str, count: u64) {
+        self.watch(kind, "open", count);
+    }
+
+    fn watch(&self, kind: &str, what: &str, count: u64) {
+        let asked = Instant::now();
+        let mut last = String::new();
+        while asked.elapsed() < PATIENCE {
+            last = self.output.as_ref().and_then(|output| output.next("agent")).expect("the agent speaks");
+            let status: Value = serde_json::from_str(&last).unwrap();
+            if status["events"][kind][what].as_u64().unwrap() >= count {
+                return;
+            }
+        }
+        panic!("no {count} {kind} {what} in {PATIENCE:?}: {last}");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Closes the pipe that the agent speaks into.
+    /// Closes the pipe that the agent speaks into, after a status line.
     pub(crate) fn close_output(&mut self) {
-        self.output = None;
+        self.output.take().into_iter().for_each(Lines::close);
     }
 
     /// As [`Live::stop`] for an agent that cannot say its books: the process rows.
     pub(crate) fn stop_unread(mut self) -> Vec<Row> {
         self.signal(Signal::TERM);
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(wait(&mut self.child, "agent").code(), Some(0));
         self.stopped = true;
         read_table(&self.folder.path().join("archive/process"))
     }
@@ -149,10 +274,11 @@ impl Live {
     pub(crate) fn stop(mut self) -> Stored {
         self.signal(Signal::TERM);
         let mut last = String::new();
-        for line in self.output.take().into_iter().flat_map(BufRead::lines) {
-            last = line.unwrap();
+        let output = self.output.take().expect("the agent is heard");
+        while let Some(line) = output.next("agent") {
+            last = line;
         }
-        let status = self.child.wait().unwrap();
+        let status = wait(&mut self.child, "agent");
         self.stopped = true;
         let archive = self.folder.path().join("archive");
         let read = |table| read_table(&archive.join(table));
@@ -210,6 +336,25 @@ impl Stored {
             assert_eq!(produced, written + self.dropped(name), "{name}: {}", self.status);
             let rows = self.process.iter().chain(&self.connection).filter(|row| row.get("activity") == name).count();
             assert_eq!(written, rows as u64, "{name}");
+        }
+    }
+
+    /// What the last heartbeat says of a counter.
+    pub(crate) fn last_beat(&self, stage: &str, event: &str, outcome: &str) -> Option<u64> {
+        let wanted = [("stage", stage), ("event", event), ("outcome", outcome)];
+        let rows = self.heartbeat.iter().filter(|row| row.is(&wanted));
+        rows.max_by_key(|row| row.number("time")).map(|row| row.number("count"))
+    }
+
+    /// The last heartbeat and the last status line agree.
+    pub(crate) fn assert_last_beat(&self) {
+        for kind in events::EventType::ALL.map(events::EventType::name) {
+            let beat = |stage, outcome| self.last_beat(stage, kind, outcome).unwrap_or(0);
+            assert_eq!(beat("kernel", "produced"), self.count(kind, "produced"), "{kind}");
+            assert_eq!(beat("writer", "written"), self.count(kind, "written"), "{kind}");
+            assert_eq!((beat("writer", "open"), self.count(kind, "open")), (0, 0), "{kind}");
+            let dropped = beat("kernel", "dropped") + beat("agent", "dropped") + beat("writer", "dropped");
+            assert_eq!(dropped, self.dropped(kind), "{kind}: {}", self.status);
         }
     }
 

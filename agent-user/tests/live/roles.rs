@@ -1,12 +1,11 @@
 //! What the copies of this test program do in a cgroup.
 
-use super::harness::role_command;
+use super::harness::{CGROUP, END, role_command};
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{fd::AsRawFd, unix::process::CommandExt},
-    process::Command,
-    time::Duration,
+    process::{Command, Stdio},
 };
 
 /// Payload of the client and of the server.
@@ -16,7 +15,7 @@ pub(crate) const REPLY: usize = 5000;
 pub(crate) const FLOOD: u64 = 300;
 
 pub(crate) fn play(role: &str) {
-    if let Ok(cgroup) = std::env::var("EBBLINE_LIVE_CGROUP") {
+    if let Ok(cgroup) = std::env::var(CGROUP) {
         std::fs::write(format!("{cgroup}/cgroup.procs"), "0").unwrap();
     }
     match role {
@@ -31,8 +30,13 @@ pub(crate) fn play(role: &str) {
         "memfd" => memfd(),
         "threads" => threads(),
         "flood" => flood(),
+        "outside" => outside(),
         other => panic!("no role {other}"),
     }
+    say(END);
+    // Stays until it is let go. Nobody listens to what the test runner would still say.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    std::process::exit(0);
 }
 
 fn say(word: impl std::fmt::Display) {
@@ -44,7 +48,13 @@ fn say(word: impl std::fmt::Display) {
 fn tcp(ip: IpAddr) {
     let listener = TcpListener::bind((ip, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let mut child = role_command("client").env("EBBLINE_LIVE_PEER", address.to_string()).spawn().unwrap();
+    let mut child = role_command("client")
+        .env_remove(CGROUP)
+        .env("EBBLINE_LIVE_PEER", address.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     let (mut stream, _) = listener.accept().unwrap();
     let mut request = Vec::new();
     stream.read_to_end(&mut request).unwrap();
@@ -52,8 +62,6 @@ fn tcp(ip: IpAddr) {
     stream.write_all(&[b'y'; REPLY]).unwrap();
     drop(stream);
     assert!(child.wait().unwrap().success());
-    // The agent saw this process neither start nor exec: it must find it in /proc when it reads the child's events.
-    std::thread::sleep(Duration::from_millis(300));
     say(std::process::id());
     say(child.id());
     say(address.port());
@@ -136,6 +144,21 @@ fn threads() {
     (0..8).map(|_| std::thread::spawn(|| ())).for_each(|thread| thread.join().unwrap());
     let error = std::thread::spawn(|| Command::new("/bin/true").exec()).join().unwrap();
     panic!("{error}");
+}
+
+/// Sockets made in the cgroup, used after the process has left it.
+fn outside() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mount = ebbline_agent_user::kernel::cgroup2_mount().unwrap();
+    std::fs::write(mount.join("cgroup.procs"), "0").unwrap();
+    let client = TcpStream::connect(address).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    drop(client);
+    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
+    sender.send_to(b"hello", address).unwrap();
+    sender.connect(address).unwrap();
 }
 
 fn flood() {

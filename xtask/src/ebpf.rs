@@ -1,7 +1,8 @@
 //! The kernel programs' object: build it from source, or check that the committed one is what the sources give.
 //!
-//! The compiler is Debian's `rustc-web`, which ships `core` for BPF; the linker is built against the same LLVM. Both are
-//! pinned by version, and so are the flags: debug information and paths change what comes out.
+//! The compiler is Debian's `rustc-web`, which ships `core` for BPF; the linker is built against the same LLVM. The
+//! linker is pinned by version, the compiler only by that of its LLVM; the flags are fixed, as debug information and paths
+//! change what comes out.
 
 use crate::ebpf_compare::differences;
 use crate::setup::is_root;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::StoreError;
 
@@ -79,19 +79,39 @@ fn is_result_folder(folder: &Path) -> bool {
 }
 
 /// The path relative to the archive: from the table on when the folders follow the archive's layout, else relative to
-/// the source.
+/// the source. It has ordinary names only, so that nothing of it leads out of where results go.
 fn located(path: PathBuf, root: &Path) -> Source {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let parts: Vec<String> = names_of(&path);
     let relative = match parts.as_slice() {
-        [.., table, day, host, name] if day.starts_with("day=") && host.starts_with("host=") => {
-            [table.as_str(), day, host, name].join("/")
+        [.., day, host, name] if day.starts_with("day=") && host.starts_with("host=") => {
+            table_of(&path).map(|table| [table.as_str(), day, host, name].join("/"))
         }
-        _ => {
-            let below = path.strip_prefix(root).unwrap_or(&path);
-            below.iter().map(OsStr::to_string_lossy).collect::<Vec<_>>().join("/")
-        }
+        _ => None,
     };
+    let below = || names_of(path.strip_prefix(root).unwrap_or(&path)).join("/");
+    let relative = relative.unwrap_or_else(below);
     Source { path, relative }
+}
+
+fn names_of(path: &Path) -> Vec<String> {
+    let normal = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    normal.collect()
+}
+
+/// Name of the folder above `day=…/host=…/FILE`, which the path may only imply: `./day=…`, `../day=…`, `day=…`.
+fn table_of(path: &Path) -> Option<String> {
+    let folder = path.ancestors().nth(3)?;
+    let name = |folder: &Path| match folder.components().next_back() {
+        Some(Component::Normal(name)) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    };
+    name(folder).or_else(|| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        name(&folder.canonicalize().ok()?)
+    })
 }
 
 /// A file that was named twice is read once; different files must not share a relative path.
@@ -144,6 +164,35 @@ mod tests {
         assert_eq!(names(&[root.path().into()]), [file, "x/b.parquet"]);
         // The same file by another road keeps its name, and is read once.
         assert_eq!(names(&[root.path().join("process/day=2026-11-21"), root.path().join(file)]), [file]);
+    }
+
+    #[test]
+    fn the_table_is_a_name_even_if_the_path_only_implies_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = "process/day=2026-11-21/host=a/x.parquet";
+        touch(root.path(), file);
+        touch(root.path(), "process/odd/y.parquet");
+        let inside = root.path().join("process/odd/..");
+        let relative = |path: PathBuf| located(path, &inside).relative;
+        assert_eq!(names(std::slice::from_ref(&inside)), ["odd/y.parquet", file]);
+        assert_eq!(relative(inside.join("day=2026-11-21/host=a/x.parquet")), file);
+        let here = std::env::current_dir().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+        for folder in ["", ".", "./"] {
+            let path = Path::new(folder).join("day=1/host=a/x.parquet");
+            assert_eq!(located(path, Path::new(folder)).relative, format!("{here}/day=1/host=a/x.parquet"));
+        }
+        let nowhere = located("../no/../day=1/host=a/x.parquet".into(), Path::new("..")).relative;
+        assert!(!nowhere.contains(".."), "{nowhere}");
+    }
+
+    #[test]
+    fn a_fifo_is_named_and_nobody_waits_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("x.parquet");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(names(&[root.path().into()]), ["x.parquet"]);
+        let error = crate::ArchiveFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
     }
 
     #[test]

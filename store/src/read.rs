@@ -37,6 +37,10 @@ impl ArchiveFile {
     /// # Errors
     /// Unreadable, empty, not Parquet, truncated, damaged, of another schema version, or with a missing or wrong column.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // Opening a FIFO would wait for somebody to write to it.
+        if !std::fs::metadata(path).map_err(|e| StoreError::read(path, &e))?.is_file() {
+            return Err(StoreError::Read { path: path.into(), why: "it is not a regular file".to_owned() });
+        }
         let mut file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
         check_frame(path, &mut file)?;
         let loaded = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()));

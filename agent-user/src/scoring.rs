@@ -1,14 +1,14 @@
 //! Scores rows while they are captured: sidecars for the files being written, findings as they arise.
 
 use crate::{books::WriterBooks, cli::RunArgs, error::AgentError, kernel, rows::Batch, sink::Follower};
-use archive::LiveScorer;
+use archive::{LiveFile, LiveScorer};
 use model::Baseline;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
-use store::{Finished, InputDone, Manifest, Placed, Run};
+use store::{Finished, InputDone, InputSkipped, Manifest, Placed, Run};
 
 /// Findings are written this often while there are new rows.
 const FINDINGS: Duration = Duration::from_secs(2);
@@ -40,8 +40,10 @@ impl Scoring {
         let adapter = args.adapter.as_deref();
         let backend = |error: archive::ArchiveError| AgentError::Backend(error.to_string());
         let folder = |error: store::StoreError| AgentError::Archive { path: out.clone(), why: error.to_string() };
-        let scorer = LiveScorer::new(baseline.into(), args.backend.into(), adapter, args.rarer_than, out.clone(), now)
-            .map_err(backend)?;
+        let host = args.host.clone().unwrap_or_else(kernel::host_name);
+        let scorer =
+            LiveScorer::new(baseline.into(), args.backend.into(), adapter, args.rarer_than, out.clone(), &host, now)
+                .map_err(backend)?;
         store::ensure_folder(&out).map_err(folder)?;
         let (backend, device, reason) = scorer.engines().describe();
         let run = Run {
@@ -90,7 +92,7 @@ impl Scoring {
         self.wrote = Instant::now();
         let findings = self.scorer.write_findings(kernel::utc_now());
         if let Some(findings) = self.check(findings) {
-            self.books.findings.store(findings.len() as u64, Relaxed);
+            self.books.findings.store(self.scorer.closed_before() + findings.len() as u64, Relaxed);
         }
     }
 }
@@ -112,10 +114,17 @@ impl Follower for Scoring {
     }
 
     fn finished(&mut self, file: &Finished) {
-        let complete = self.scorer.file_finished(file);
-        if self.check(complete) == Some(true) {
-            let table = file.relative.split('/').next().unwrap_or_default().to_owned();
-            self.run.inputs_done.push(InputDone { path: file.relative.to_string(), table, rows: file.rows });
+        let path = file.relative.to_string();
+        match self.scorer.file_finished(file) {
+            LiveFile::NoEvents => {}
+            LiveFile::Scored => {
+                let table = path.split('/').next().unwrap_or_default().to_owned();
+                self.run.list_done(InputDone { path, table, rows: file.rows });
+            }
+            LiveFile::Skipped(reason) => {
+                self.check(Err::<(), _>(format!("not scored: {path}: {reason}")));
+                self.run.list_skipped(InputSkipped { path, reason });
+            }
         }
     }
 
@@ -133,7 +142,7 @@ impl Follower for Scoring {
         self.write_findings();
         self.run.wall_seconds = self.started.elapsed().as_secs_f64();
         self.run.findings = self.books.findings.load(Relaxed);
-        self.run.work = self.scorer.engines().work();
+        self.run.work = self.scorer.work();
         let written = Manifest::append(&self.out, std::mem::take(&mut self.run));
         self.check(written);
         self.trouble.take()

@@ -64,7 +64,7 @@ pub fn learn<P: AsRef<Path>>(
     };
     Ok(Learned {
         baseline,
-        rows: files.good.iter().map(|file| file.rows).sum(),
+        rows: rows(&files.good),
         files: files.good.len(),
         skipped: files.skipped,
         wall_seconds: clock.elapsed().as_secs_f64(),
@@ -84,6 +84,11 @@ struct Good {
     source: Source,
     table: String,
     rows: u64,
+}
+
+/// Rows of files, by their footers, which can say anything.
+fn rows<'a>(files: impl IntoIterator<Item = &'a Good>) -> u64 {
+    files.into_iter().fold(0, |sum, file| sum.saturating_add(file.rows))
 }
 
 /// Files that were read through once, so that a damaged one teaches nothing at all.
@@ -171,7 +176,7 @@ impl RowSource for Feed<'_> {
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError> {
         let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
-        self.progress.total(files.iter().map(|file| file.rows).sum());
+        self.progress.total(rows(files.iter().copied()));
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel(2);
             scope.spawn(move || {

@@ -19,7 +19,7 @@ pub use error::ArchiveError;
 pub use explain::{ExplainedRow, explain_row};
 pub use file::{FileSummary, score_file};
 pub use learn::{LearnOptions, Learned, learn};
-pub use live::LiveScorer;
+pub use live::{LiveFile, LiveScorer};
 pub use score::{ScoreOptions, Scored, score};
 pub use scorer_gpu::Choice;
 pub use scorer_gpu::quiet_drivers;

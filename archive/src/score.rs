@@ -86,11 +86,12 @@ pub fn score<P: AsRef<Path>>(
         device,
         choice: Some(reason),
         rarer_than: options.rarer_than,
-        rows: inputs.done.iter().map(|input| input.rows).sum(),
+        rows: inputs.done.iter().fold(0, |sum, input| sum.saturating_add(input.rows)),
         findings: findings.len() as u64,
         work: engines.work(),
         inputs_done: inputs.done,
         inputs_skipped: inputs.skipped,
+        ..Run::default()
     };
     Manifest::append(out, run.clone())?;
     Ok(Scored { run, findings, findings_file })
@@ -122,12 +123,12 @@ impl Inputs {
             skipped: Vec::new(),
             given: sources.len(),
         };
-        let mut rows = 0;
+        let mut rows = 0u64;
         for source in sources {
             match ArchiveFile::open(&source.path).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
                 Ok(None) => this.given -= 1, // counters of the agent: nothing to score, nothing wrong
                 Ok(Some((table, more))) => {
-                    rows += more;
+                    rows = rows.saturating_add(more); // a footer can say anything
                     if !this.tables.contains(&table) {
                         this.tables.push(table);
                     }

@@ -85,8 +85,11 @@ fn cell(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
 /// invisible or turn the direction of writing.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
-    let invisible =
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let invisible = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
     c.is_control() || invisible
 }
 
@@ -109,11 +112,15 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{is_hidden, printable};
 
     #[test]
     fn nothing_reaches_the_terminal_unseen() {
         assert_eq!(printable("a\x1b[2Jb", 99), "a\\u{1b}[2Jb");
         assert_eq!(printable("abc", 2), "ab…");
+        for c in ['\u{ad}', '\u{61c}', '\u{180e}', '\u{2028}', '\u{2029}', '\u{fffa}', '\u{e0041}'] {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        assert!(!is_hidden('é') && !is_hidden('…') && !is_hidden('‧'));
     }
 }

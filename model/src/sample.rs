@@ -33,7 +33,7 @@ impl Choice {
 /// Names of the units that calibrate, over all tables.
 #[derive(Debug, Default)]
 pub(crate) struct Units {
-    numbers: HashMap<(String, String, i64), Option<u32>>,
+    numbers: HashMap<(String, String, i64), u32>,
     /// The kind of each chosen unit.
     pub(crate) kinds: Vec<String>,
 }
@@ -41,14 +41,16 @@ pub(crate) struct Units {
 impl Units {
     /// The number of a unit, if it is chosen.
     fn number(&mut self, choice: Choice, kind: &str, key: &str, window: i64) -> Option<u32> {
-        let id = (kind.to_owned(), key.to_owned(), window);
+        // Only chosen units are remembered: an archive has many more than calibrate.
+        if !choice.keeps(&format!("{kind}\n{key}\n{window}")) {
+            return None;
+        }
         let kinds = &mut self.kinds;
-        *self.numbers.entry(id).or_insert_with(|| {
-            choice.keeps(&format!("{kind}\n{key}\n{window}")).then(|| {
-                kinds.push(kind.to_owned());
-                (kinds.len() - 1) as u32
-            })
-        })
+        let number = self.numbers.entry((kind.to_owned(), key.to_owned(), window)).or_insert_with(|| {
+            kinds.push(kind.to_owned());
+            (kinds.len() - 1) as u32
+        });
+        Some(*number)
     }
 }
 

@@ -65,7 +65,8 @@ impl TopRow {
 /// Kind (as a number), key and window.
 type UnitId = (usize, String, i64);
 
-/// Gathers rows into units. Memory is one entry per unit that has any bits, and five rows in each.
+/// Gathers rows into units. Memory is one entry per unit that has any bits, and five rows in each; there is no bound but
+/// [`UnitTable::shrink_to`].
 pub struct UnitTable {
     kinds: Vec<(String, Vec<u16>)>,
     line: f64,
@@ -91,8 +92,16 @@ impl UnitTable {
         Self { kinds, line: rarer_than.log2() * 1024.0, units: BTreeMap::new() }
     }
 
-    /// Adds the rows of a scored batch; `locate` says where each row lies and is asked only for those kept.
-    pub fn add(&mut self, lens: &Lens, batch: &EncodedBatch, scores: &Scores, locate: &dyn Fn(usize) -> RowRef) {
+    /// Adds the rows of a scored batch; `locate` says where each row lies and is asked only for those kept. Returns the
+    /// rows that a unit kept, though later ones may have pushed some of them out again.
+    pub fn add(
+        &mut self,
+        lens: &Lens,
+        batch: &EncodedBatch,
+        scores: &Scores,
+        locate: &dyn Fn(usize) -> RowRef,
+    ) -> Vec<usize> {
+        let mut kept = Vec::new();
         for (spec, column) in lens.units().iter().zip(&batch.units) {
             let Some(kind) = self.kinds.iter().position(|k| k.0 == spec.kind) else { continue };
             // The last row that a full unit keeps, by code and window, so that most rows need no key text.
@@ -111,10 +120,13 @@ impl UnitTable {
                 let unit = self.units.entry(id).or_default();
                 unit.window_ns = unit.window_ns.max(spec.window_ns);
                 let host = batch.host.value(row).unwrap_or_default().to_owned();
-                unit.insert(TopRow { bits, at: locate(row), time: batch.time[row], host });
+                if unit.insert(TopRow { bits, at: locate(row), time: batch.time[row], host }) {
+                    kept.push(row);
+                }
                 *floor = unit.floor();
             }
         }
+        kept
     }
 
     /// Every unit over the line, the rarest first.
@@ -128,7 +140,9 @@ impl UnitTable {
         for (id, rows) in other.units {
             let unit = self.units.entry(id).or_default();
             unit.window_ns = unit.window_ns.max(rows.window_ns);
-            rows.top.into_iter().for_each(|row| unit.insert(row));
+            for row in rows.top {
+                unit.insert(row);
+            }
         }
     }
 
@@ -140,6 +154,27 @@ impl UnitTable {
     /// Whether no unit is held.
     pub fn is_empty(&self) -> bool {
         self.units.is_empty()
+    }
+
+    /// The rows that some unit holds.
+    pub fn rows(&self) -> impl Iterator<Item = &RowRef> {
+        self.units.values().flat_map(|unit| unit.top.iter().map(|row| &row.at))
+    }
+
+    /// Forgets the units with the fewest bits (of equals the later by kind, key and window) until `most` are left, and
+    /// returns those over the line. What is left depends on when this is called, so only who must live in bounded memory
+    /// does.
+    pub fn shrink_to(&mut self, most: usize) -> Vec<UnitScore> {
+        if self.units.len() <= most {
+            return Vec::new();
+        }
+        let mut ranks: Vec<(Reverse<u32>, &UnitId)> =
+            self.units.iter().map(|(id, unit)| (Reverse(unit.bits()), id)).collect();
+        ranks.sort_unstable();
+        let gone: Vec<UnitId> = ranks.drain(most..).map(|(_, id)| id.clone()).collect();
+        let evicted: Vec<UnitScore> =
+            gone.iter().filter_map(|id| self.units.remove(id).map(|unit| self.score(id, &unit))).collect();
+        self.over_the_line(evicted)
     }
 
     /// Forgets the units whose window ended at or before `time` (ns since 1970), and returns those over the line.
@@ -162,7 +197,7 @@ impl UnitTable {
 
     fn score(&self, (kind, key, window): &UnitId, unit: &UnitRows) -> UnitScore {
         let (kind, table) = &self.kinds[*kind];
-        let bits = unit.top.iter().fold(0u32, |sum, r| sum.saturating_add(r.bits));
+        let bits = unit.bits();
         let most = unit.top.first();
         UnitScore {
             kind: kind.clone(),
@@ -180,15 +215,19 @@ impl UnitTable {
 impl UnitRows {
     /// Keeps the row if it is among the most surprising; equals are ordered by place, so that the order of adding does
     /// not matter. A row already there is not counted twice.
-    fn insert(&mut self, row: TopRow) {
+    fn insert(&mut self, row: TopRow) -> bool {
         match self.top.binary_search_by_key(&row.rank(), TopRow::rank) {
-            Ok(_) => {}
             Err(at) if at < UNIT_ROWS => {
                 self.top.insert(at, row);
                 self.top.truncate(UNIT_ROWS);
+                true
             }
-            Err(_) => {}
+            _ => false,
         }
+    }
+
+    fn bits(&self) -> u32 {
+        self.top.iter().fold(0, |sum, row| sum.saturating_add(row.bits))
     }
 
     fn floor(&self) -> Option<Rank> {

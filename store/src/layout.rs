@@ -51,6 +51,13 @@ pub fn file_name(time_ns: i64, sequence: u32) -> String {
     format!("{}-{sequence:06}.parquet", stamp(time_ns))
 }
 
+/// Name of a findings file that is written live: two agents, or two starts of one, never share it.
+#[must_use]
+pub fn live_name(host: &str, started_ns: i64, process: u32, sequence: u32) -> String {
+    let nanos = started_ns.rem_euclid(1_000_000_000);
+    format!("live-{}-{}-{nanos:09}-{process}-{sequence:06}", safe(host), stamp(started_ns))
+}
+
 /// A host name is outside input: nothing in it may leave its folder or hide it.
 fn safe(name: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -71,6 +78,7 @@ mod tests {
         let time = 1_795_269_605_123_456_789; // 2026-11-21 14:00:05 UTC
         assert_eq!(table_folder("process", time, "web1"), "process/day=2026-11-21/host=web1");
         assert_eq!(file_name(time, 1), "20261121T140005Z-000001.parquet");
+        assert_eq!(live_name("a/b", time, 7, 1), "live-a_b-20261121T140005Z-123456789-7-000001");
         assert_eq!(hour_of(-1), -1);
     }
 

@@ -21,8 +21,8 @@ pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, finding_id, findings_schema, read_all_findings, read_findings,
     write_findings,
 };
-pub use layout::{day_text, file_name, hour_of, rfc3339, stamp, table_folder, time_text};
-pub use manifest::{InputDone, InputSkipped, Manifest, Run};
+pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
+pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use whole::{ensure_folder, file_sha256};

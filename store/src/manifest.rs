@@ -52,6 +52,24 @@ pub struct Run {
     pub inputs_done: Vec<InputDone>,
     /// Inputs that were not, and why.
     pub inputs_skipped: Vec<InputSkipped>,
+    /// Inputs of a long live run beyond those listed, done and skipped.
+    #[serde(default, skip_serializing_if = "Unlisted::is_none")]
+    pub inputs_unlisted: Unlisted,
+}
+
+/// How many earlier inputs a run does not list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlisted {
+    /// Scored.
+    pub done: u64,
+    /// Not scored.
+    pub skipped: u64,
+}
+
+impl Unlisted {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An input that was scored.
@@ -72,6 +90,29 @@ pub struct InputSkipped {
     pub path: String,
     /// One line.
     pub reason: String,
+}
+
+impl Run {
+    /// Inputs of each sort that a run without end lists.
+    const LISTED: usize = 1_000;
+
+    /// Lists an input that was scored; of many, the last ones are listed and the others counted.
+    pub fn list_done(&mut self, input: InputDone) {
+        self.inputs_unlisted.done += push_last(&mut self.inputs_done, input);
+    }
+
+    /// Lists an input that was not scored, in the same way.
+    pub fn list_skipped(&mut self, input: InputSkipped) {
+        self.inputs_unlisted.skipped += push_last(&mut self.inputs_skipped, input);
+    }
+}
+
+/// Keeps the last [`Run::LISTED`]; returns how many fell out.
+fn push_last<T>(list: &mut Vec<T>, item: T) -> u64 {
+    list.push(item);
+    let surplus = list.len().saturating_sub(Run::LISTED);
+    list.drain(..surplus);
+    surplus as u64
 }
 
 impl Manifest {
@@ -118,4 +159,20 @@ impl Manifest {
 
 fn path_of(out: &Path) -> PathBuf {
     out.join("manifest.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_lists_its_last_inputs() {
+        let mut run = Run::default();
+        for rows in 0..1_002 {
+            run.list_done(InputDone { path: String::new(), table: String::new(), rows });
+        }
+        run.list_skipped(InputSkipped { path: "x".to_owned(), reason: "y".to_owned() });
+        assert_eq!((run.inputs_done.len(), run.inputs_done[0].rows), (1_000, 2));
+        assert_eq!(run.inputs_unlisted, Unlisted { done: 2, skipped: 0 });
+    }
 }

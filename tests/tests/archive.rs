@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use ::archive::{Choice, LiveScorer};
+use ::archive::{Choice, LiveFile, LiveScorer};
 use ebbline_tests::{Ended, ebbline, files_below, write_archive};
 use store::{ArchiveFile, TableWriter, WriterOptions, discover, read_sidecar, sidecar_path};
 use workload::columns::{FIRST_DAY, Part, archive, archive_from, intrusion};
@@ -157,6 +157,14 @@ fn the_manifest_tells_the_run() {
 }
 
 #[test]
+fn a_line_out_of_reach_is_said() {
+    let fixture = fixture();
+    let far = fixture.score("scores-far", &["--rarer-than", "1e15"]);
+    assert_eq!(far.code, 0, "{far:?}");
+    assert!(far.stderr.contains("out of reach: no process_tree can be rarer than 1 in "), "{}", far.stderr);
+}
+
+#[test]
 fn a_part_of_an_archive_scores_as_in_the_whole() {
     let fixture = fixture();
     let part = fixture.path("today").join("process");
@@ -171,12 +179,12 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
 /// Scores the rows of today as the agent does: batch by batch, while the files are being written.
 fn score_live(fixture: &Fixture, root: &Path, out: &Path) -> Vec<store::Finding> {
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
-    let opened = LiveScorer::new(baseline, Choice::Cpu, None, 1000.0, out.to_path_buf(), TODAY);
+    let opened = LiveScorer::new(baseline, Choice::Cpu, None, 1000.0, out.to_path_buf(), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let mut writers = BTreeMap::new();
     let complete = |writer: &mut TableWriter, scorer: &mut LiveScorer| {
         for file in writer.take_finished() {
-            assert!(scorer.file_finished(&file).expect("written"), "it has a sidecar");
+            assert_eq!(scorer.file_finished(&file), LiveFile::Scored);
         }
     };
     for part in today() {
@@ -211,8 +219,29 @@ fn live_and_later_give_the_same() {
     let later = store::read_all_findings(&again).expect("readable");
     assert!(!later.is_empty());
     assert_eq!(live, store::read_all_findings(&out).expect("readable"));
-    let facts = |f: &store::Finding| (f.id.clone(), f.bits, f.log2_n, f.rows.clone(), f.title.clone());
+    let facts =
+        |f: &store::Finding| (f.id.clone(), f.bits, f.log2_n, f.rows.clone(), f.title.clone(), f.reasons.clone());
     assert_eq!(live.iter().map(facts).collect::<Vec<_>>(), later.iter().map(facts).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_was_not_scored_says_why() {
+    let fixture = fixture();
+    let at = tempfile::tempdir().expect("a folder for the test");
+    let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
+    let opened = LiveScorer::new(baseline, Choice::Cpu, None, 1000.0, at.path().join("out"), "host1", TODAY);
+    let mut scorer = opened.expect("the CPU is there");
+    let part = today().find(|part| part.table == events::PROCESS).expect("there are processes");
+    let options = WriterOptions::default();
+    let mut writer = TableWriter::new(at.path(), part.table, &part.host, part.batch.schema(), options);
+    let placed = writer.write(&part.batch).expect("written");
+    let bare = part.batch.project(&[1]).expect("it has a second column");
+    assert!(scorer.score(part.table, &bare, &placed).is_err(), "there is no time in it");
+    writer.finish().expect("written");
+    for file in writer.take_finished() {
+        let LiveFile::Skipped(why) = scorer.file_finished(&file) else { panic!("it has no sidecar") };
+        assert!(why.contains("time"), "{why}");
+    }
 }
 
 #[test]

@@ -455,6 +455,20 @@ fn what_is_learned_on_stopping_scores_the_next_run_live() {
     assert!(store::read_all_findings(&out).is_ok());
 }
 
+#[test]
+fn learning_says_what_it_skipped() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let baseline = folder.path().join("normal.baseline");
+    let live = Live::start(&["--learn", baseline.to_str().unwrap()]);
+    live.inside(&["/bin/true"]);
+    fs::write(live.folder.path().join("archive/not\nours.parquet"), "?").unwrap();
+    assert_eq!(live.stop().code, Some(3));
+    assert!(baseline.exists());
+}
+
 /// Runs the agent where it must fail; returns its one line.
 fn fails(arguments: &[&str]) -> String {
     let output = Command::new(AGENT).arg("run").args(arguments).output().unwrap();
@@ -512,5 +526,6 @@ fn the_doctor_agrees_with_run() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ok"], true);
+    assert!(report["notes"][0].as_str().unwrap().starts_with("accept() without an address"));
     assert!(report["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{report}");
 }

@@ -92,7 +92,7 @@ pub(crate) fn of_row(
 }
 
 fn reason(view: &ViewExplanation) -> FindingReason {
-    let level = view.decided();
+    let level = view.costliest();
     FindingReason {
         view: view.name.clone(),
         child: printable(&view.child, LONGEST),
@@ -117,14 +117,16 @@ pub(crate) fn finding<'a>(
             (&known.view, &known.child, &known.context) == (&reason.view, &reason.child, &reason.context)
         };
         match reasons.iter_mut().find(same) {
-            // Once: the tenth row of a new user is no news. Repeats are part of what is shown as "other".
-            Some(known) => known.bits = known.bits.max(reason.bits),
+            // Once: the tenth row of a new user is no news. Repeats are part of what is shown as "other". The counts go
+            // with the bits, so that what is shown is one row's.
+            Some(known) if known.bits < reason.bits => *known = reason.clone(),
+            Some(_) => {}
             None => reasons.push(reason.clone()),
         }
     }
     reasons.sort_by(|a, b| b.bits.total_cmp(&a.bits).then_with(|| (&a.view, &a.child).cmp(&(&b.view, &b.child))));
     reasons.truncate(FINDING_REASONS);
-    let telling = unit.rows.iter().filter_map(|(at, _)| of(at)).map(|evidence| evidence.title.clone()).next();
+    let telling = telling(unit).and_then(of).map(|evidence| evidence.title.clone());
     Finding {
         id: finding_id(baseline, &unit.kind, &unit.key, unit.window),
         host: unit.host.clone(),
@@ -139,6 +141,14 @@ pub(crate) fn finding<'a>(
         rows: unit.rows.iter().map(row).collect(),
         action: None,
     }
+}
+
+/// The row that stands for the unit: the first to happen of those at least half as surprising as the most surprising, as
+/// what comes later often follows from it. Rows of one file are in order of time.
+fn telling(unit: &UnitScore) -> Option<&RowRef> {
+    let (top, most) = unit.rows.first()?;
+    let near = unit.rows.iter().filter(|(at, bits)| at.table == top.table && *bits >= most / 2);
+    near.map(|(at, _)| at).min_by_key(|at| (&at.file, at.row))
 }
 
 fn row((at, bits): &(RowRef, u32)) -> FindingRow {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use model::{Baseline, Snapshot};
+use anyhow::Result;
+use model::{Baseline, BaselineError, Snapshot};
 use serde_json::{Value, json};
 
 use crate::args::BaselineShowArgs;
@@ -12,9 +12,13 @@ use crate::words::{plural, thousands};
 
 /// Loads a baseline.
 pub(crate) fn load(path: &Path) -> Result<Baseline> {
-    Baseline::load(path)
-        .context("cannot use baseline")
-        .map_err(|error| anyhow::anyhow!("{error:#}; make one with: ebbline learn SOURCE --out {}", path.display()))
+    Baseline::load(path).map_err(|error| {
+        let hint = match error {
+            BaselineError::Missing { .. } => format!("; make one with: ebbline learn SOURCE --out {}", path.display()),
+            _ => "; name a file that `ebbline learn` wrote".to_owned(),
+        };
+        anyhow::anyhow!("cannot use baseline: {error}{hint}")
+    })
 }
 
 /// Prints what a baseline holds.

@@ -28,7 +28,7 @@ fn in_words(row: &ExplainedRow) -> String {
     for view in &row.views {
         table.add_row([format!("{:.2}", bits_f32(u32::from(view.bits))), format!("{}: {}", view.name, view.child)]);
         for (at, level) in visited(view).iter().enumerate() {
-            let mark = if view.decided == Some(at) { "▸" } else { "·" };
+            let mark = if view.costliest == Some(at) { "▸" } else { "·" };
             let context = if level.context.is_empty() { "(anything)" } else { &level.context };
             let [n, total, kinds] = [level.seen, level.total, level.kinds].map(|n| thousands(u64::from(n)));
             let scope = level.scope.name().to_owned();
@@ -59,7 +59,7 @@ fn to_json(args: &ExplainArgs, row: &ExplainedRow, baseline: &str) -> Value {
             let level = |(at, level): (usize, &LevelExplanation)| {
                 json!({
                     "context": level.context, "scope": level.scope.name(), "n": level.seen, "N": level.total,
-                    "T": level.kinds, "decided": view.decided == Some(at),
+                    "T": level.kinds, "shown": view.costliest == Some(at),
                 })
             };
             json!({

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(skipped) if skipped => ExitCode::from(SKIPPED),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", words::visible(&words::one_line(&format!("{error:#}"))));
+            eprintln!("error: {}", words::visible(&words::one_line(&words::chain(&error))));
             ExitCode::FAILURE
         }
     }

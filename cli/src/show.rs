@@ -1,12 +1,13 @@
 //! `ebbline show`.
 
 use anyhow::Result;
+use model::explain::counts_in_words;
 use serde_json::{Value, json};
 use store::{Finding, FindingReason};
 
 use crate::args::ShowArgs;
 use crate::output::{print, print_json};
-use crate::words::{counts, one_in, plural};
+use crate::words::{one_in, plural};
 
 /// Reasons shown in the table; JSON has all.
 const REASONS: usize = 3;
@@ -68,7 +69,7 @@ fn shorten(text: &str) -> String {
 /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
 fn in_words(reason: &FindingReason) -> String {
     let given = if reason.context.is_empty() { String::new() } else { format!(" given {}", reason.context) };
-    format!("{}{given}: {}", reason.child, counts(reason.n, reason.total, reason.distinct, &reason.scope))
+    format!("{}{given}: {}", reason.child, counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct))
 }
 
 fn to_json(finding: &Finding) -> Value {

@@ -1,5 +1,7 @@
 //! Numbers in words.
 
+pub(crate) use model::explain::thousands;
+
 /// `1 in 4.2 million` from log2 of N.
 pub(crate) fn one_in(log2_n: f32) -> String {
     let n = f64::from(log2_n).exp2();
@@ -15,22 +17,22 @@ fn round(n: f64) -> String {
     if n < 10.0 { format!("{n:.1}") } else { thousands(n.round() as u64) }
 }
 
-/// `41,220`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// `1 file`, `2 files`.
 pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n), if n == 1 { one } else { many })
+}
+
+/// An error and its causes, without those that the text before already says.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
+        if text.is_empty() {
+            cause
+        } else if text.contains(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
 }
 
 /// Whatever a library said, on one line.
@@ -49,17 +51,6 @@ pub(crate) fn visible(text: &str) -> String {
         }
     }
     out
-}
-
-/// How often something was seen: `0 of 41,220 (312 kinds), this host`.
-pub(crate) fn counts(n: u32, total: u32, kinds: u32, scope: &str) -> String {
-    let [n, total] = [n, total].map(|n| thousands(u64::from(n)));
-    let kinds = plural(u64::from(kinds), "kind", "kinds");
-    match scope {
-        "host" => format!("{n} of {total} ({kinds}), this host"),
-        "fleet" => format!("on {n} hosts, of {total} habits of hosts ({kinds}), fleet"),
-        _ => "nothing like it seen anywhere".to_owned(),
-    }
 }
 
 #[cfg(test)]

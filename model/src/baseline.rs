@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,6 +104,12 @@ pub enum BaselineError {
         /// The file.
         path: PathBuf,
     },
+    /// Something that is not a baseline is where one was to be written.
+    #[error("{}: exists and is not an Ebbline baseline; it was left as it is", path.display())]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was written by another version.
     #[error("{}: format version {found}; this program reads version {VERSION}", path.display())]
     Version {
@@ -165,6 +172,13 @@ fn digest_body<W: Write>(body: &Body, inner: W) -> std::io::Result<Digesting<W>>
     buffered.into_inner().map_err(|e| e.into_error())
 }
 
+/// Nothing there, or a baseline of any version: whatever else a mistyped name hits is somebody's.
+fn may_replace(path: &Path) -> bool {
+    let Ok(there) = std::fs::symlink_metadata(path) else { return true };
+    let mut magic = [0; 8];
+    there.is_file() && File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && &magic == MAGIC
+}
+
 impl Baseline {
     /// Checks that the parts of a body fit each other.
     pub fn new(body: Body) -> Result<Self, String> {
@@ -219,12 +233,15 @@ impl Baseline {
 
     /// Reads and checks a baseline file.
     pub fn load(path: &Path) -> Result<Self, BaselineError> {
-        let owned = path.to_owned();
-        let bytes = std::fs::read(path).map_err(|source| match source.kind() {
-            ErrorKind::NotFound => BaselineError::Missing { path: owned.clone() },
-            _ => BaselineError::Io { path: owned.clone(), source },
-        })?;
-        Self::decode(&bytes, path)
+        let failed = |source: std::io::Error| match source.kind() {
+            ErrorKind::NotFound => BaselineError::Missing { path: path.to_owned() },
+            _ => BaselineError::Io { path: path.to_owned(), source },
+        };
+        // Asked first: opening a pipe waits, and a device may never end.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(BaselineError::NotABaseline { path: path.to_owned() });
+        }
+        Self::decode(&std::fs::read(path).map_err(failed)?, path)
     }
 
     /// Checks and decodes the bytes of a baseline file; `path` is for messages.
@@ -263,6 +280,9 @@ impl Baseline {
 
     /// Writes the baseline under a temporary name beside `path`, and renames it when it is safe on disk.
     pub fn save(&self, path: &Path) -> Result<(), BaselineError> {
+        if !may_replace(path) {
+            return Err(BaselineError::InTheWay { path: path.to_owned() });
+        }
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = PathBuf::from(name);
@@ -277,7 +297,8 @@ impl Baseline {
     }
 
     fn write(&self, path: &Path) -> std::io::Result<()> {
-        let mut file = File::create(path)?;
+        // For its owner alone: it holds the key, and values such as arguments.
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(&[0; HEADER])?;
         let done = digest_body(&self.body(), &mut file)?;
         let (length, digest) = (done.length, done.digest.finalize());

@@ -58,36 +58,62 @@ pub struct ViewExplanation {
     pub bits: u16,
     /// All levels, finest first, each context in host then fleet scope.
     pub levels: Vec<LevelExplanation>,
-    /// The level that is shown: where the child was seen, else the finest where anything was.
-    pub decided: Option<usize>,
+    /// The level that is shown: of those visited, the one that cost most, the finest of equals.
+    pub costliest: Option<usize>,
     /// V: distinct children in the fleet.
     pub vocabulary: u32,
 }
 
 impl ViewExplanation {
     /// The level that is shown.
-    pub fn decided(&self) -> Option<&LevelExplanation> {
-        self.decided.and_then(|at| self.levels.get(at))
+    pub fn costliest(&self) -> Option<&LevelExplanation> {
+        self.costliest.and_then(|at| self.levels.get(at))
     }
 }
 
 impl fmt::Display for ViewExplanation {
-    /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41220 (312 kinds), this host`
+    /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.child)?;
-        let Some(level) = self.decided() else {
-            return f.write_str(": nothing like it has been seen anywhere");
-        };
-        if !level.context.is_empty() {
+        let level = self.costliest();
+        if let Some(level) = level.filter(|level| !level.context.is_empty()) {
             write!(f, " given {}", level.context)?;
         }
-        let LevelExplanation { seen, total, kinds, .. } = level;
-        let kinds_word = if *kinds == 1 { "kind" } else { "kinds" };
-        match level.scope {
-            Scope::Host => write!(f, ": {seen} of {total} ({kinds} {kinds_word}), this host"),
-            Scope::Fleet => write!(f, ": on {seen} hosts, of {total} host habits ({kinds} {kinds_word}), fleet"),
-        }
+        let counts = level.map_or_else(
+            || counts_in_words("none", 0, 0, 0),
+            |level| counts_in_words(level.scope.name(), level.seen, level.total, level.kinds),
+        );
+        write!(f, ": {counts}")
     }
+}
+
+/// How often something was seen, by the name of the scope: `0 of 41,220 (312 kinds), this host`.
+pub fn counts_in_words(scope: &str, seen: u32, total: u32, kinds: u32) -> String {
+    let [n, total, distinct] = [seen, total, kinds].map(|n| thousands(u64::from(n)));
+    let distinct = format!("{distinct} {}", if kinds == 1 { "kind" } else { "kinds" });
+    match scope {
+        "host" => format!("{n} of {total} ({distinct}), this host"),
+        "fleet" => {
+            format!(
+                "on {n} {}, of {total} habits of hosts ({distinct}), fleet",
+                if seen == 1 { "host" } else { "hosts" }
+            )
+        }
+        _ => "nothing like it seen anywhere".to_owned(),
+    }
+}
+
+/// `41,220`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// Explains every view of a row, in the order of the lens.
@@ -106,7 +132,7 @@ pub fn explain_view(snapshot: &Snapshot, batch: &EncodedBatch, row: usize, view:
         surprisal: 0,
         bits: 0,
         levels: Vec::new(),
-        decided: None,
+        costliest: None,
         vocabulary: program.vocabulary,
     };
     if !out.applies {
@@ -125,20 +151,35 @@ pub fn explain_view(snapshot: &Snapshot, batch: &EncodedBatch, row: usize, view:
     }
     out.surprisal = surprisal(&out.levels, program.vocabulary);
     out.bits = snapshot.calibration.view_bits(view, out.surprisal);
-    let known = out.levels.iter().position(|l| l.seen > 0);
-    out.decided = known.or_else(|| out.levels.iter().position(|l| l.total > 0));
+    out.costliest = costliest(&out.levels);
     out
+}
+
+/// The levels that scoring visits: down to the first where the child was seen.
+fn visited(levels: &[LevelExplanation]) -> &[LevelExplanation] {
+    let known = levels.iter().position(|l| l.seen > 0);
+    &levels[..known.map_or(levels.len(), |at| at + 1)]
+}
+
+/// What a level adds to the surprisal, in Q16; nothing if nothing was seen in its context.
+fn cost(level: &LevelExplanation) -> u32 {
+    if level.total == 0 {
+        return 0;
+    }
+    let part = if level.seen > 0 { level.seen } else { level.kinds };
+    lg(level.total.saturating_add(level.kinds)).wrapping_sub(lg(part))
+}
+
+fn costliest(levels: &[LevelExplanation]) -> Option<usize> {
+    let counted = visited(levels).iter().enumerate().filter(|(_, level)| level.total > 0);
+    counted.max_by_key(|(at, level)| (cost(level), std::cmp::Reverse(*at))).map(|(at, _)| at)
 }
 
 /// docs/model.md §4, over levels already looked up.
 fn surprisal(levels: &[LevelExplanation], vocabulary: u32) -> u16 {
-    let known = levels.iter().position(|l| l.seen > 0);
-    let visited = &levels[..known.map_or(levels.len(), |at| at + 1)];
-    let cost = |l: &LevelExplanation| {
-        lg(l.total.saturating_add(l.kinds)).wrapping_sub(lg(if l.seen > 0 { l.seen } else { l.kinds }))
-    };
-    let sum = visited.iter().filter(|l| l.total > 0).fold(0u32, |sum, l| sum.wrapping_add(cost(l)));
-    let end = if known.is_some() { 0 } else { lg(vocabulary.saturating_add(1)) };
+    let sum = visited(levels).iter().fold(0u32, |sum, level| sum.wrapping_add(cost(level)));
+    let known = levels.iter().any(|level| level.seen > 0);
+    let end = if known { 0 } else { lg(vocabulary.saturating_add(1)) };
     (sum.wrapping_add(end).wrapping_add(32) >> 6).min(u32::from(u16::MAX)) as u16
 }
 

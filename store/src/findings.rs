@@ -44,7 +44,7 @@ pub struct Finding {
     pub action: Option<String>,
 }
 
-/// One reason: what was seen (child) under what (context), and the counts of the level that decided.
+/// One reason: what was seen (child) under what (context), and the counts of the level that cost most.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FindingReason {
     /// View.

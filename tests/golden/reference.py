@@ -208,10 +208,10 @@ class Counts:
 
 
 def surprisal(counts, v, row):
-    """The surprisal of a view, and the level that decided as a dictionary."""
+    """The surprisal of a view, and the level that cost most as a dictionary."""
     _, _, child_fields, contexts = VIEWS[v]
     child = values(row, child_fields)
-    s, first = 0, None
+    s, costs = 0, []
     for c, context in enumerate(contexts):
         key = (v, c, values(row, context))
         for scope in ("host", "fleet"):
@@ -219,12 +219,18 @@ def surprisal(counts, v, row):
             if N == 0:
                 continue
             here = {"context": c, "scope": scope, "n": n, "N": N, "T": T}
+            cost = lg(sat(N + T)) - lg(n if n > 0 else T)
+            costs.append((cost, here))
+            s += cost
             if n > 0:
-                return done(s + lg(sat(N + T)) - lg(n)), here
-            first = first or here
-            s += lg(sat(N + T)) - lg(T)
+                return done(s), costliest(costs)
     vocabulary = counts.level("fleet", (v, len(contexts) - 1, ()), None, None)[2]
-    return done(s + lg(sat(vocabulary + 1))), first
+    return done(s + lg(sat(vocabulary + 1))), costliest(costs)
+
+
+def costliest(costs):
+    """The first of those that cost most."""
+    return max(costs, key=lambda c: c[0])[1] if costs else None
 
 
 def done(s):

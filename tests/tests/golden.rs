@@ -111,7 +111,7 @@ fn scores_agree(place: &str, expected: &[Value], got: &Scores) {
     }
 }
 
-/// The level that decided: its context number, scope and counts.
+/// The costliest level: its context number, scope and counts.
 fn levels_agree(place: &str, expected: &[Value], snapshot: &Snapshot, batch: &EncodedBatch) {
     for (row, expected) in expected.iter().enumerate() {
         for (view, got) in explain(snapshot, batch, row).iter().enumerate() {
@@ -127,7 +127,7 @@ fn levels_agree(place: &str, expected: &[Value], snapshot: &Snapshot, batch: &En
 }
 
 fn level(view: &ViewExplanation) -> Value {
-    let Some((at, level)) = view.decided.zip(view.decided()) else {
+    let Some((at, level)) = view.costliest.zip(view.costliest()) else {
         return Value::Null;
     };
     serde_json::json!({

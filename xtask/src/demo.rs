@@ -156,7 +156,7 @@ fn work(cgroup: &Cgroup, folders: &Folders, seconds: u64, extra: &[&str]) -> Res
     finish(
         Command::new(workload)
             .args(["run", "--dir"])
-            .arg(folders.dir.join("work"))
+            .arg(folders.dir.join("server"))
             .arg("--cgroup")
             .arg(&cgroup.path)
             .args(["--seconds", &seconds.to_string()])

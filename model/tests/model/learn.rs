@@ -68,7 +68,7 @@ fn the_odd_unit_comes_first_and_says_why() {
     }
     assert_eq!(views.iter().map(|v| u32::from(v.bits)).sum::<u32>(), scores.bits[2000]);
     let exe = &views[0];
-    let level = exe.decided().unwrap();
+    let level = exe.costliest().unwrap();
     assert_eq!((level.seen, level.scope), (0, Scope::Host));
     let words = exe.to_string();
     assert!(words.starts_with("exe=/tmp/.x/sh given parent_exe=/usr/bin/cat: 0 of "), "{words}");
@@ -127,7 +127,9 @@ fn units_do_not_depend_on_the_order_of_batches_and_close() {
     let at = |file: &'static str| move |row: usize| RowRef { file: file.into(), ..locate(row) };
     let add = |order: [(&(EncodedBatch, Scores), &'static str); 2]| {
         let mut table = UnitTable::new(&baseline, 1.0);
-        order.into_iter().for_each(|((batch, scores), file)| table.add(&builtin::process(), batch, scores, &at(file)));
+        for ((batch, scores), file) in order {
+            table.add(&builtin::process(), batch, scores, &at(file));
+        }
         table
     };
     let mut table = add([(&a, "a"), (&b, "b")]);
@@ -137,6 +139,24 @@ fn units_do_not_depend_on_the_order_of_batches_and_close() {
     assert!(!closed.is_empty() && closed.iter().all(|u| u.window < noon));
     assert_eq!(closed.len() + table.findings().len(), all.len());
     assert!(all.iter().all(|u| u.rows.len() <= 5 && u.bits == u.rows.iter().map(|r| r.1).sum::<u32>()));
+}
+
+#[test]
+fn the_oddest_units_stay() {
+    let baseline = baseline(&ordinary(100..104, 1000, 9));
+    let (batch, scores) = score(&baseline, &ordinary(104..105, 500, 10));
+    let mut table = UnitTable::new(&baseline, 1.0);
+    let kept = table.add(&builtin::process(), &batch, &scores, &locate);
+    assert!(table.rows().all(|at| kept.contains(&(at.row as usize))), "what units hold was reported");
+    let all = table.findings();
+    assert!(all.len() > 4, "{}", all.len());
+    let bits = |units: &[UnitScore]| units.iter().map(|unit| unit.bits).collect::<Vec<_>>();
+    let evicted = table.shrink_to(3);
+    assert_eq!((table.len(), evicted.len()), (3, all.len() - 3));
+    let left = table.findings();
+    assert!(bits(&left).iter().min() >= bits(&evicted).iter().max(), "the fewest bits go");
+    assert_eq!(table.rows().count(), left.iter().map(|unit| unit.rows.len()).sum::<usize>());
+    assert!(table.shrink_to(3).is_empty());
 }
 
 fn saved() -> (Baseline, Vec<u8>) {

@@ -41,6 +41,9 @@ impl Scoring {
         let backend = |error: archive::ArchiveError| AgentError::Backend(error.to_string());
         let folder = |error: store::StoreError| AgentError::Archive { path: out.clone(), why: error.to_string() };
         let host = args.host.clone().unwrap_or_else(kernel::host_name);
+        if !baseline.knows_host(Some(&host)) {
+            eprintln!("{}", archive::stranger(&host));
+        }
         let scorer =
             LiveScorer::new(baseline.into(), args.backend.into(), adapter, args.rarer_than, out.clone(), &host, now)
                 .map_err(backend)?;

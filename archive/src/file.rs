@@ -1,5 +1,6 @@
 //! The step that every way of scoring shares: one file in, its sidecar and its summary out.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -26,6 +27,8 @@ pub struct FileSummary {
     pub rows: u64,
     /// SHA-256 of the file in hex.
     pub digest: String,
+    /// Its hosts that the baseline learned nothing from.
+    pub strangers: BTreeSet<String>,
     /// The units that its rows belong to, to be merged with those of other files.
     pub units: UnitTable,
 }
@@ -54,6 +57,7 @@ pub fn score_file(
         relative: Arc::from(source.relative.as_str()),
         table: Arc::from(table.as_str()),
         scores: Scores::default(),
+        hosts: BTreeSet::new(),
     };
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(AHEAD);
@@ -63,7 +67,15 @@ pub fn score_file(
     })?;
     let rows = consumer.sidecar.rows();
     consumer.sidecar.finish(&digest)?;
-    Ok(FileSummary { relative: source.relative.clone(), table, rows, digest, units: consumer.units })
+    let strangers = consumer.hosts.into_iter().filter(|host| !baseline.knows_host(host.as_deref()));
+    Ok(FileSummary {
+        relative: source.relative.clone(),
+        table,
+        rows,
+        digest,
+        strangers: strangers.map(|host| host.unwrap_or_else(|| "(none)".into())).collect(),
+        units: consumer.units,
+    })
 }
 
 /// Table and engine of a file.
@@ -103,6 +115,7 @@ struct Consumer<'a> {
     relative: Arc<str>,
     table: Arc<str>,
     scores: Scores,
+    hosts: BTreeSet<Option<String>>,
 }
 
 impl Consumer<'_> {
@@ -112,6 +125,8 @@ impl Consumer<'_> {
             self.engine
                 .score(&batch, &mut self.scores)
                 .map_err(|source| ArchiveError::Backend { path: self.file.path().into(), source })?;
+            let codes: BTreeSet<u32> = batch.host.codes.iter().copied().collect();
+            self.hosts.extend(codes.iter().map(|code| batch.host.values[*code as usize].clone()));
             let first = self.sidecar.rows();
             append_range(&mut self.sidecar, &self.scores, 0..batch.rows)?;
             let locate =

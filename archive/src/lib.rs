@@ -45,3 +45,11 @@ pub trait Progress: Sync {
 /// Reports nothing.
 pub struct Silent;
 impl Progress for Silent {}
+
+/// What to say of a host that a baseline learned nothing from.
+pub fn stranger(host: &str) -> String {
+    format!(
+        "warning: host {host} is not in this baseline: it is scored by the habits of the fleet alone, expect many more \
+         findings than \"1 in N\" says until it is learned"
+    )
+}

@@ -1,6 +1,6 @@
 //! Scoring an archive: files in parallel, one table of units, findings at the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -72,6 +72,7 @@ pub fn score<P: AsRef<Path>>(
     Manifest::load(out)?;
     let summaries = Job { inputs: &inputs, baseline, engines: &engines, options, out, progress }.run()?;
     let units = inputs.merge(summaries, UnitTable::new(baseline, options.rarer_than));
+    inputs.strangers.iter().for_each(|host| progress.note(&crate::stranger(host)));
     inputs.check_some()?;
     let found = units.findings();
     let findings = evidence::findings(&found, baseline, &engines, &inputs.paths())?;
@@ -104,6 +105,7 @@ pub(crate) struct Inputs {
     digests: Vec<String>,
     done: Vec<InputDone>,
     pub(crate) skipped: Vec<InputSkipped>,
+    strangers: BTreeSet<String>,
     given: usize,
 }
 
@@ -121,6 +123,7 @@ impl Inputs {
             digests: Vec::new(),
             done: Vec::new(),
             skipped: Vec::new(),
+            strangers: BTreeSet::new(),
             given: sources.len(),
         };
         let mut rows = 0u64;
@@ -163,6 +166,7 @@ impl Inputs {
             match summary {
                 Ok(summary) => {
                     units.merge(summary.units);
+                    self.strangers.extend(summary.strangers);
                     self.digests.push(summary.digest);
                     let FileSummary { relative: path, table, rows, .. } = summary;
                     self.done.push(InputDone { path, table, rows });

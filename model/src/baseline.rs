@@ -338,6 +338,12 @@ impl Baseline {
         &self.key
     }
 
+    /// Whether it learned anything from a host. Others score by the habits of the fleet alone, and their rarity is not
+    /// what the calibration promises.
+    pub fn knows_host(&self, host: Option<&str>) -> bool {
+        self.segments.iter().any(|segment| segment.host.as_deref() == host)
+    }
+
     /// What was counted.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -253,3 +253,17 @@ fn usage_errors_are_code_2() {
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("Examples:"));
 }
+
+#[test]
+fn a_host_that_was_not_learned_is_named() {
+    let fixture = fixture();
+    let (three, baseline, out) =
+        (fixture.path("three"), fixture.path("normal.baseline"), fixture.path("scores-of-three"));
+    write_archive(&three, archive_from(3, 3_000, 3, TODAY, 1));
+    let args = ["score", text(&three), "--baseline", text(&baseline), "--out", text(&out), "--backend", "cpu"];
+    let scored = ebbline(args);
+    assert_eq!(scored.code, 0, "{scored:?}");
+    let named: Vec<&str> = scored.stderr.lines().filter(|line| line.contains("not in this baseline")).collect();
+    assert!(matches!(named[..], [line] if line.contains("host2")), "{scored:?}");
+    assert!(!fixture.score("scores-known", &[]).stderr.contains("not in this baseline"));
+}

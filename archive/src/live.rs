@@ -30,7 +30,7 @@ const FILE_FINDINGS: usize = 4_096;
 const LATE_NS: i64 = 120_000_000_000;
 
 /// Scores batches against a baseline, writes the sidecars of the files they are placed in, and keeps the findings.
-/// Memory is bounded: [`MAX_UNITS`] units, the few rows that each holds, and their evidence.
+/// Memory is bounded: 20,000 units of open windows, the few rows that each holds, and their evidence.
 pub struct LiveScorer {
     baseline: Arc<Baseline>,
     engines: Engines,

@@ -44,7 +44,7 @@ fn block(number: usize, finding: &Finding) -> String {
     let mut text = format!("{head}   {} UTC   {}\n", store::time_text(finding.time), finding.host);
     text += &format!("     {}\n", shorten(&finding.title));
     for reason in finding.reasons.iter().take(REASONS) {
-        text += &format!("     {:>6.1}  {}\n", reason.bits, shorten(&in_words(reason)));
+        text += &format!("     {:>6.1}  {}  [{}]\n", reason.bits, shorten(&in_words(reason)), reason.view);
     }
     let rest = finding.bits - finding.reasons.iter().take(REASONS).map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {

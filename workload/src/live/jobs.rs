@@ -1,8 +1,8 @@
 //! Ordinary work: long-running services, and the jobs that come and go.
 
+use super::roles;
 use super::stage::{SCRIPTS, Stage};
 use anyhow::{Context, Result, bail};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Services {
             if let Some(status) = ended {
                 bail!("{name} ended with {status}; is 127.0.0.1:{port} taken?");
             }
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            if roles::ask(&format!("127.0.0.1:{port}"), "/index").is_ok() {
                 return Ok(());
             }
         }

@@ -78,7 +78,8 @@ fn fetch(args: &[String]) -> Result<()> {
     ask(address, &format!("/{path}"))
 }
 
-fn ask(address: &str, path: &str) -> Result<()> {
+/// One HTTP request, whatever the answer.
+pub(super) fn ask(address: &str, path: &str) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -529,3 +529,21 @@ fn the_doctor_agrees_with_run() {
     assert!(report["notes"][0].as_str().unwrap().starts_with("accept() without an address"));
     assert!(report["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{report}");
 }
+
+#[test]
+fn a_machine_without_cgroup_v2_is_told_how_to_mount_it() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mount = ebbline_agent_user::kernel::cgroup2_mount().unwrap();
+    // In a mount namespace of its own; this machine keeps its mount.
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "umount -l \"$0\" && exec \"$@\""]).arg(mount).arg(AGENT);
+    let output = command.args(["run", "--for", "60", "--archive"]).arg(folder.path().join("archive")).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("error: no cgroup v2: /proc/self/mounts: "), "{text}");
+    assert_eq!(text.trim_end().lines().count(), 1);
+    assert!(!folder.path().join("archive").exists());
+}

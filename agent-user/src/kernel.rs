@@ -1,7 +1,8 @@
 //! What the running kernel offers, before anything is loaded: rights, type information, offsets, cgroups, boot.
 
-use crate::{btf::Btf, error::AgentError};
+use crate::error::AgentError;
 use events::{Offsets, Scope};
+use parse::btf::Btf;
 use std::{
     fs,
     os::unix::fs::MetadataExt,

@@ -7,7 +7,6 @@
 //! by reason.
 
 pub mod books;
-pub mod btf;
 pub mod cli;
 pub mod doctor;
 pub mod drain;

@@ -1,5 +1,6 @@
 //! What `/proc` says of processes that started before the agent.
 
+use parse::proc_stat;
 use std::{fs, sync::Arc};
 
 /// A process as `/proc` shows it.
@@ -21,9 +22,14 @@ const TICK: u64 = 10_000_000;
 /// Looks a process up, and makes sure that it is the one that started at `start` nanoseconds after boot: numbers are reused.
 #[must_use]
 pub fn look_up(tgid: u32, start: u64) -> Option<Seen> {
-    let (seen, ticks) = parse(&fs::read_to_string(format!("/proc/{tgid}/stat")).ok()?)?;
+    let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
     let exe = exe(tgid);
-    (ticks == start / TICK).then_some(Seen { exe, ..seen })
+    (stat.start_ticks == start / TICK).then_some(Seen {
+        comm: stat.comm,
+        exe,
+        parent: stat.parent,
+        session: stat.session,
+    })
 }
 
 /// The file that a process runs.
@@ -38,34 +44,9 @@ pub fn exe(tgid: u32) -> Option<Arc<str>> {
     })
 }
 
-/// Reads a line of `/proc/PID/stat`. The name stands in parentheses and may hold anything, parentheses too.
-fn parse(stat: &str) -> Option<(Seen, u64)> {
-    let (head, tail) = stat.rsplit_once(") ")?;
-    let (_, comm) = head.split_once(" (")?;
-    let fields: Vec<&str> = tail.split(' ').collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    let seen = Seen {
-        comm: comm.to_owned(),
-        exe: None,
-        parent: u32::try_from(number(1)?).ok()?,
-        session: u32::try_from(number(3)?).unwrap_or(0),
-    };
-    Some((seen, number(19)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_may_hold_anything() {
-        let fields: Vec<String> = (4..=25).map(|field: u32| field.to_string()).collect();
-        let stat = format!("7 (a) (b) S {}", fields.join(" "));
-        let (seen, ticks) = parse(&stat).unwrap();
-        assert_eq!((seen.comm.as_str(), seen.parent, seen.session, ticks), ("a) (b", 4, 6, 22));
-        assert_eq!(parse("7 (x) S 1"), None);
-        assert_eq!(parse(""), None);
-    }
 
     #[test]
     fn a_reused_number_is_not_taken_for_the_process() {

@@ -58,6 +58,7 @@ pub fn process_schema() -> SchemaRef {
         optional("args", args),
         optional("args_bytes", DataType::UInt32),
         optional("args_truncated", DataType::Boolean),
+        optional("args_masked", DataType::Boolean),
         optional("exe_unlinked", DataType::Boolean),
         required("cgroup", DataType::UInt64),
         optional("exit_code", DataType::Int32),

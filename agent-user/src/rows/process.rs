@@ -8,12 +8,14 @@ use arrow_array::builder::{
 };
 use arrow_schema::{ArrowError, SchemaRef};
 use events::{EventType, Exec, Exit, TaskHead};
+use mask::Masker;
 use std::sync::Arc;
 
 /// Builds rows of `process`.
 pub struct ProcessRows {
     schema: SchemaRef,
     host: Arc<str>,
+    masker: Masker,
     kinds: Vec<EventType>,
     time: TimestampNanosecondBuilder,
     hosts: Dict,
@@ -34,6 +36,7 @@ pub struct ProcessRows {
     args: ListBuilder<StringBuilder>,
     args_bytes: UInt32Builder,
     args_truncated: BooleanBuilder,
+    args_masked: BooleanBuilder,
     exe_unlinked: BooleanBuilder,
     cgroup: UInt64Builder,
     exit_code: Int32Builder,
@@ -48,6 +51,7 @@ impl ProcessRows {
         Self {
             schema: events::process_schema(),
             host,
+            masker: Masker::default(),
             kinds: Vec::new(),
             time: times(),
             hosts: Dict::new(),
@@ -68,6 +72,7 @@ impl ProcessRows {
             args: ListBuilder::new(StringBuilder::new()),
             args_bytes: UInt32Builder::new(),
             args_truncated: BooleanBuilder::new(),
+            args_masked: BooleanBuilder::new(),
             exe_unlinked: BooleanBuilder::new(),
             cgroup: UInt64Builder::new(),
             exit_code: Int32Builder::new(),
@@ -92,15 +97,23 @@ impl ProcessRows {
     pub fn exec(&mut self, time: i64, exec: &Exec<'_>, image: &Image, process: &Process) {
         self.common(time, EventType::Exec, &exec.head.task, process);
         self.script.append_option(image.script.as_deref());
-        for argument in exec.arguments() {
-            self.args.values().append_value(String::from_utf8_lossy(argument));
-        }
-        self.args.append(true);
+        self.arguments(exec);
         self.args_bytes.append_value(exec.head.args_len);
         self.args_truncated.append_value(exec.args_truncated());
         self.exe_unlinked.append_value(image.unlinked);
         self.exit_code.append_null();
         self.exit_signal.append_null();
+    }
+
+    /// The arguments, with the secrets among them hidden: from here on nothing holds them.
+    fn arguments(&mut self, exec: &Exec<'_>) {
+        let masked = self.masker.list(exec.args);
+        self.args_masked.append_value(masked.is_some());
+        match masked {
+            Some(list) => list.iter().for_each(|argument| self.args.values().append_value(argument)),
+            None => exec.arguments().for_each(|a| self.args.values().append_value(String::from_utf8_lossy(a))),
+        }
+        self.args.append(true);
     }
 
     /// A row for a new process.
@@ -124,6 +137,7 @@ impl ProcessRows {
         self.args.append(false);
         self.args_bytes.append_null();
         self.args_truncated.append_null();
+        self.args_masked.append_null();
         self.exe_unlinked.append_null();
     }
 
@@ -175,6 +189,7 @@ impl ProcessRows {
                 &mut self.args,
                 &mut self.args_bytes,
                 &mut self.args_truncated,
+                &mut self.args_masked,
                 &mut self.exe_unlinked,
                 &mut self.cgroup,
                 &mut self.exit_code,

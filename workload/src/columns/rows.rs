@@ -114,6 +114,7 @@ pub(super) fn process_batch(host: &str, rows: &[ProcessRow]) -> RecordBatch {
         of.numbers::<UInt32Type>(|r| r.args_bytes),
         flag(|_| false),
         flag(|_| false),
+        flag(|_| false),
         of.numbers::<UInt64Type>(|r| Some(4_242 + u64::from(r.uid))),
         of.numbers::<Int32Type>(|r| r.exit.map(|e| e.0)),
         of.numbers::<UInt8Type>(|r| r.exit.map(|e| e.1)),

@@ -5,5 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod btf;
+pub mod container;
+pub mod dns;
 pub mod proc_files;
 pub mod proc_stat;

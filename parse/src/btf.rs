@@ -23,6 +23,10 @@ const ENUM: u32 = 6;
 const FUNC_PROTO: u32 = 13;
 const TYPEDEF: u32 = 8;
 
+/// Looking for one member, no more than so many are looked at: the largest structure has a few thousand, but structures
+/// that hold each other unnamed would go on for ever.
+const MAX_MEMBERS: u32 = 1 << 16;
+
 /// The kernel's types.
 pub struct Btf<'a> {
     strings: &'a [u8],
@@ -130,7 +134,7 @@ impl<'a> Btf<'a> {
                 Some((name, index)) => (name, Some(index)),
                 None => (step, None),
             };
-            place = self.member(place, name, 0).ok_or_else(missing)?;
+            place = self.member(place, name, 0, &mut { MAX_MEMBERS }).ok_or_else(missing)?;
             if let Some(index) = index {
                 place = self.element(place, index).ok_or_else(missing)?;
             }
@@ -139,12 +143,13 @@ impl<'a> Btf<'a> {
     }
 
     /// A member by name, in unnamed structures and unions too.
-    fn member(&self, place: Place, name: &str, depth: u32) -> Option<Place> {
+    fn member(&self, place: Place, name: &str, depth: u32, left: &mut u32) -> Option<Place> {
         let (_, within) = self.strip(place.id)?;
         if (within.kind != STRUCT && within.kind != UNION) || depth > 8 {
             return None;
         }
         for member in within.rest.chunks_exact(12).take(within.len) {
+            *left = left.checked_sub(1)?;
             let (member_name, id, raw) = (u32_at(member, 0)?, u32_at(member, 4)?, u32_at(member, 8)?);
             let bits = if within.flag { raw & 0x00ff_ffff } else { raw };
             let here = Place { id, offset: place.offset.checked_add(bits / 8)? };
@@ -152,7 +157,7 @@ impl<'a> Btf<'a> {
                 return Some(here);
             }
             if (member_name == 0 || self.name_is(member_name, ""))
-                && let Some(found) = self.member(here, name, depth + 1)
+                && let Some(found) = self.member(here, name, depth + 1, left)
             {
                 return Some(found);
             }
@@ -245,6 +250,18 @@ mod tests {
         for path in ["b", "p[NONE]", "a[0]", "a.b", "p[99999999999]"] {
             assert_eq!(btf.offset("s", path), Err(BtfError::Missing(format!("s.{path}"))));
         }
+    }
+
+    #[test]
+    fn structures_in_themselves_end() {
+        // A structure of 1000 unnamed members, all of them itself.
+        let types = [vec![1, 4 << 24 | 1000, 8], [0, 1, 0].repeat(1000)].concat();
+        let strings = b"\0s\0";
+        let head = [24, 0, 4 * types.len() as u32, 4 * types.len() as u32, strings.len() as u32];
+        let mut bytes = vec![0x9f, 0xeb, 1, 0];
+        bytes.extend(head.into_iter().chain(types).flat_map(u32::to_le_bytes));
+        bytes.extend(strings);
+        assert!(Btf::parse(&bytes).unwrap().offset("s", "a").is_err());
     }
 
     #[test]

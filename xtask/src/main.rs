@@ -4,6 +4,7 @@ mod demo;
 mod demo_report;
 mod ebpf;
 mod ebpf_compare;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
@@ -26,6 +27,8 @@ enum Chore {
     Test(test::TestArgs),
     /// Build the kernel programs from source into `agent-ebpf/prebuilt`.
     Ebpf(ebpf::EbpfArgs),
+    /// Fuzz whatever reads untrusted bytes, guided by coverage.
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -33,6 +36,7 @@ fn main() -> std::process::ExitCode {
         Chore::Demo(args) => demo::run(args),
         Chore::Test(args) => test::run(args),
         Chore::Ebpf(args) => ebpf::run(args),
+        Chore::Fuzz(args) => fuzz::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 const PACKAGES: &[(&str, &str)] = &[
     ("mesa-vulkan-drivers", "software Vulkan driver: the GPU backend's bits"),
     ("libvulkan1", "Vulkan loader"),
+    ("g++", "the fuzzing engine, which is C++"),
     ("python3", "golden vectors, other Parquet readers"),
     ("python3-venv", "a place for pyarrow and duckdb"),
 ];

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use crate::{ebpf, setup, shell};
+use crate::{ebpf, fuzz, setup, shell};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::time::Instant;
@@ -16,13 +16,17 @@ pub(crate) struct TestArgs {
 pub(crate) fn run(args: TestArgs) -> Result<()> {
     let start = Instant::now();
     let python = prepare(args.no_install)?;
-    step("format", || shell::run(&["cargo", "fmt", "--all", "--check"]))?;
+    step("format", || {
+        shell::run(&["cargo", "fmt", "--all", "--check"])?;
+        shell::run(&["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+    })?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
     step("kernel object", || kernel_object(!args.no_install))?;
     step("clippy", || {
         shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
     })?;
     step("tests", || tests(python.as_deref()))?;
+    step("fuzz", short_fuzz)?;
     step("demo", || demo(&[]))?;
     step("demo, replayed", || demo(&["--replay"]))?;
     eprintln!("all checks passed in {} s", start.elapsed().as_secs());
@@ -67,6 +71,15 @@ fn tests(python: Option<&std::path::Path>) -> Result<()> {
     let status = command.status().context("cannot start cargo test")?;
     anyhow::ensure!(status.success(), "tests failed ({status})");
     Ok(())
+}
+
+/// A short run: it finds what a change just broke. Without a C++ compiler it cannot be built: CI must have one.
+fn short_fuzz() -> Result<()> {
+    if std::env::var_os("CI").is_none() && !shell::works(&["c++", "--version"]) {
+        eprintln!("NOT CHECKED: fuzz targets need a C++ compiler");
+        return Ok(());
+    }
+    fuzz::run(&fuzz::FuzzArgs { seconds: 10, targets: Vec::new() })
 }
 
 /// The demo is a promise too. Where it cannot capture it replays, which in CI is not enough.

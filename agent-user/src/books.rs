@@ -1,16 +1,15 @@
-//! Every event is accounted for: counts at each stage, as heartbeat rows and as a line of JSON.
+//! Every event is accounted for: counts at each stage, and whether they add up.
 
 use crate::{
     load::KernelCount,
-    rows::{Batch, Counts, Dict, batch, times},
+    rows::Counts,
+    status::{AgentStage, Dropped, EventStatus, KernelStage, OwnStatus, Status, WriterStage},
+    usage::Usage,
 };
-use arrow_array::builder::UInt64Builder;
-use arrow_schema::ArrowError;
 use events::{DropReason, EventType};
-use serde::Serialize;
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// Counts of the stage between the rings and the writer.
@@ -29,57 +28,48 @@ pub struct AgentBooks {
 /// Counts of the writer, shared with its thread.
 #[derive(Debug, Default)]
 pub struct WriterBooks {
-    open: [AtomicU64; EventType::ALL.len()],
-    written: [AtomicU64; EventType::ALL.len()],
-    failed: [AtomicU64; EventType::ALL.len()],
+    rows: Mutex<Rows>,
     /// Units of surprise found.
     pub findings: AtomicU64,
     /// Rows scored.
     pub scored: AtomicU64,
 }
 
+/// Under one lock: a row that moves on is never seen twice, or nowhere.
+#[derive(Debug, Clone, Default)]
+struct Rows {
+    open: Counts,
+    written: Counts,
+    failed: Counts,
+}
+
 impl WriterBooks {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Rows that are in a file which is not complete.
     pub fn placed(&self, kind: EventType, rows: u64) {
-        self.open[kind.index()].fetch_add(rows, Relaxed);
+        self.rows().open[kind.index()] += rows;
     }
 
     /// Rows of a file that is complete and has its name.
     pub fn wrote(&self, kind: EventType, rows: u64) {
-        self.written[kind.index()].fetch_add(rows, Relaxed);
-        self.open[kind.index()].fetch_sub(rows, Relaxed);
+        let mut books = self.rows();
+        books.written[kind.index()] += rows;
+        books.open[kind.index()] -= rows;
     }
 
     /// Rows that could not be stored.
     pub fn failed(&self, kind: EventType, rows: u64) {
-        self.failed[kind.index()].fetch_add(rows, Relaxed);
+        self.rows().failed[kind.index()] += rows;
     }
 
     /// Rows of a file that had to be given up.
     pub fn lost(&self, kind: EventType, rows: u64) {
-        self.failed(kind, rows);
-        self.open[kind.index()].fetch_sub(rows, Relaxed);
-    }
-}
-
-/// The agent's own use of the machine.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Usage {
-    /// Memory in bytes.
-    pub rss_bytes: u64,
-    /// Processor time in seconds.
-    pub cpu_s: f64,
-}
-
-impl Usage {
-    /// Reads it from `/proc`; zeros if that fails.
-    #[must_use]
-    pub fn now() -> Self {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-        let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let cpu_s = clock.tv_sec as f64 + clock.tv_nsec as f64 / 1e9;
-        Self { rss_bytes: pages * rustix::param::page_size() as u64, cpu_s }
+        let mut books = self.rows();
+        books.failed[kind.index()] += rows;
+        books.open[kind.index()] -= rows;
     }
 }
 
@@ -106,17 +96,36 @@ pub struct Snapshot {
     pub processes: u64,
     /// Programs in place.
     pub hooks: u64,
+    /// Size of the kernel's ring buffers.
+    pub ring_bytes: u64,
     /// The agent's own use.
     pub usage: Usage,
+}
+
+/// Where an event can be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Kernel,
+    Agent,
+    Writer,
+}
+
+impl Stage {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Agent => "agent",
+            Self::Writer => "writer",
+        }
+    }
 }
 
 impl Snapshot {
     /// Adds the writer's counts.
     #[must_use]
     pub fn with_writer(mut self, books: &WriterBooks) -> Self {
-        self.open = std::array::from_fn(|at| books.open[at].load(Relaxed));
-        self.written = std::array::from_fn(|at| books.written[at].load(Relaxed));
-        self.write_failed = std::array::from_fn(|at| books.failed[at].load(Relaxed));
+        let rows = books.rows().clone();
+        (self.open, self.written, self.write_failed) = (rows.open, rows.written, rows.failed);
         self.findings = books.findings.load(Relaxed);
         self.scored = books.scored.load(Relaxed);
         self
@@ -129,96 +138,75 @@ impl Snapshot {
         (0..EventType::ALL.len()).all(|at| self.kernel[at].produced == received(at))
     }
 
-    /// Events lost for a reason that is not the reader's choice.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.kernel.iter().map(|count| count.ring_full).sum::<u64>() + self.write_failed.iter().sum::<u64>()
+    /// Every way in which an event of this type can be dropped, and how often it was.
+    pub(crate) fn drops(&self, at: usize) -> [(Stage, DropReason, u64); 4] {
+        [
+            (Stage::Kernel, DropReason::RingFull, self.kernel[at].ring_full),
+            (Stage::Agent, DropReason::Malformed, self.agent.malformed[at]),
+            (Stage::Agent, DropReason::Duplicate, self.agent.duplicate[at]),
+            (Stage::Writer, DropReason::WriteFailed, self.write_failed[at]),
+        ]
     }
 
-    fn dropped(&self, at: usize) -> BTreeMap<&'static str, u64> {
-        [
-            (DropReason::RingFull, self.kernel[at].ring_full),
-            (DropReason::Malformed, self.agent.malformed[at]),
-            (DropReason::Duplicate, self.agent.duplicate[at]),
-            (DropReason::WriteFailed, self.write_failed[at]),
-        ]
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(reason, count)| (reason.name(), count))
-        .collect()
+    /// The books of one event type.
+    fn event(&self, kind: EventType) -> EventStatus {
+        let (at, drops) = (kind.index(), self.drops(kind.index()));
+        let dropped = |stage: Stage| -> Dropped {
+            let drops = drops.iter().filter(|(of, ..)| *of == stage);
+            drops.map(|(_, reason, count)| (reason.name().to_owned(), *count)).collect()
+        };
+        let occurred = drops.iter().filter(|(.., count)| *count > 0);
+        let (produced, received, summarised) = (self.kernel[at].produced, self.agent.received[at], 0);
+        let kernel = dropped(Stage::Kernel);
+        let submitted = produced.saturating_sub(summarised + kernel.values().sum::<u64>());
+        EventStatus {
+            produced,
+            received,
+            summarised,
+            open: self.open[at],
+            written: self.written[at],
+            dropped: occurred.map(|(_, reason, count)| (reason.name().to_owned(), *count)).collect(),
+            kernel: KernelStage { produced, submitted, summarised, dropped: kernel },
+            agent: AgentStage { received, dropped: dropped(Stage::Agent) },
+            writer: WriterStage { open: self.open[at], written: self.written[at], dropped: dropped(Stage::Writer) },
+        }
     }
 
     /// The object of `docs/contracts.md` section 7.
     #[must_use]
     pub fn status(&self, run: &RunFacts<'_>) -> Status {
-        let event = |kind: EventType| EventStatus {
-            produced: self.kernel[kind.index()].produced,
-            open: self.open[kind.index()],
-            written: self.written[kind.index()],
-            dropped: self.dropped(kind.index()),
-        };
-        Status {
+        let mut status = Status {
             time: run.time.to_owned(),
             uptime_s: run.uptime_s,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: run.host.to_owned(),
+            pid: std::process::id(),
             backend: run.backend.map(str::to_owned),
             baseline: run.baseline.map(str::to_owned),
-            events: EventType::ALL.into_iter().map(|kind| (kind.name(), event(kind))).collect(),
+            metrics: run.metrics.map(|address| address.to_string()),
+            events: EventType::ALL.into_iter().map(|kind| (kind.name().to_owned(), self.event(kind))).collect(),
+            unknown: self.agent.unknown,
+            lossy: false,
             findings: self.findings,
             rss_bytes: self.usage.rss_bytes,
             cpu_s: self.usage.cpu_s,
-        }
-    }
-
-    /// One line for people.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let mut words: Vec<String> = Vec::new();
-        for kind in EventType::ALL {
-            words.push(format!("{} {}", kind.name(), self.open[kind.index()] + self.written[kind.index()]));
-        }
-        words.push(format!("lost {}", self.lost()));
-        if self.scored > 0 {
-            words.push(format!("findings {}", self.findings));
-        }
-        words.push(format!("{} MiB", self.usage.rss_bytes >> 20));
-        words.push(format!("{:.1} s cpu", self.usage.cpu_s));
-        words.join("  ")
-    }
-
-    /// Rows of `heartbeat` at a time in nanoseconds UTC.
-    ///
-    /// # Errors
-    /// If columns do not fit the schema, which is a defect.
-    pub fn heartbeat(&self, host: &str, time: i64) -> Result<Batch, ArrowError> {
-        let mut rows = HeartbeatRows::default();
-        for kind in EventType::ALL {
-            let (at, name) = (kind.index(), kind.name());
-            rows.push("kernel", name, "produced", None, self.kernel[at].produced);
-            rows.push("kernel", name, "dropped", Some(DropReason::RingFull), self.kernel[at].ring_full);
-            rows.push("agent", name, "received", None, self.agent.received[at]);
-            rows.push_some("agent", name, DropReason::Malformed, self.agent.malformed[at]);
-            rows.push_some("agent", name, DropReason::Duplicate, self.agent.duplicate[at]);
-            rows.push("writer", name, "open", None, self.open[at]);
-            rows.push("writer", name, "written", None, self.written[at]);
-            rows.push_some("writer", name, DropReason::WriteFailed, self.write_failed[at]);
-        }
-        rows.push_some("agent", "unknown", DropReason::Malformed, self.agent.unknown);
-        let cpu_ns = (self.usage.cpu_s * 1e9) as u64;
-        for (resource, count) in [
-            ("rss_bytes", self.usage.rss_bytes),
-            ("cpu_ns", cpu_ns),
-            ("hooks", self.hooks),
-            ("processes", self.processes),
-            ("processes_evicted", self.evicted),
-        ] {
-            rows.push("self", resource, "value", None, count);
-        }
-        rows.take(host, time)
+            own: OwnStatus {
+                rss_bytes: self.usage.rss_bytes,
+                pss_bytes: self.usage.pss_bytes,
+                ring_bytes: self.ring_bytes,
+                cpu_s: self.usage.cpu_s,
+                hooks: self.hooks,
+                processes: self.processes,
+                processes_evicted: self.evicted,
+            },
+        };
+        status.lossy = status.lost() > 0;
+        status
     }
 }
 
 /// What a status line says of the run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RunFacts<'a> {
     /// UTC, ISO 8601.
     pub time: &'a str,
@@ -228,95 +216,129 @@ pub struct RunFacts<'a> {
     pub backend: Option<&'a str>,
     /// Baseline id, if any.
     pub baseline: Option<&'a str>,
+    /// Name of the host in the files.
+    pub host: &'a str,
+    /// Address of the metrics page, if there is one.
+    pub metrics: Option<std::net::SocketAddr>,
 }
 
-/// The live status of a run.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    time: String,
-    uptime_s: f64,
-    backend: Option<String>,
-    baseline: Option<String>,
-    events: BTreeMap<&'static str, EventStatus>,
-    findings: u64,
-    rss_bytes: u64,
-    cpu_s: f64,
+/// Events of one type that are between two stages at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// In the kernel's rings.
+    pub ring: u64,
+    /// Read, and not in a file yet.
+    pub waiting: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct EventStatus {
-    produced: u64,
-    open: u64,
-    written: u64,
-    dropped: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Default)]
-struct HeartbeatRows {
-    stage: Dict,
-    event: Dict,
-    outcome: Dict,
-    reason: Dict,
-    count: UInt64Builder,
-    rows: usize,
-}
-
-impl HeartbeatRows {
-    fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<DropReason>, count: u64) {
-        self.stage.append_value(stage);
-        self.event.append_value(event);
-        self.outcome.append_value(outcome);
-        self.reason.append_option(reason.map(DropReason::name));
-        self.count.append_value(count);
-        self.rows += 1;
+impl InFlight {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.ring + self.waiting
     }
+}
 
-    /// A reason to drop that has occurred.
-    fn push_some(&mut self, stage: &str, event: &str, reason: DropReason, count: u64) {
-        if count > 0 {
-            self.push(stage, event, "dropped", Some(reason), count);
-        }
-    }
+/// Books that cannot be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unbalanced {
+    /// The kernel's own counts do not add up.
+    #[error("kernel: produced {produced}, but submitted, summarised and dropped {parts}")]
+    Kernel {
+        /// Events produced.
+        produced: u64,
+        /// What became of them.
+        parts: u64,
+    },
+    /// The agent received what was never submitted.
+    #[error("agent: received {received} of {submitted} submitted")]
+    Agent {
+        /// Events submitted.
+        submitted: u64,
+        /// Events received.
+        received: u64,
+    },
+    /// More is in files or dropped than was received.
+    #[error("writer: {parts} open, written and dropped, of {received} received")]
+    Writer {
+        /// Events received.
+        received: u64,
+        /// What became of them.
+        parts: u64,
+    },
+}
 
-    fn take(mut self, host: &str, time: i64) -> Result<Batch, ArrowError> {
-        let (mut times, mut hosts) = (times(), Dict::new());
-        for _ in 0..self.rows {
-            times.append_value(time);
-            hosts.append_value(host);
-        }
-        let rows = batch(
-            events::heartbeat_schema(),
-            &mut [
-                &mut times,
-                &mut hosts,
-                &mut self.stage,
-                &mut self.event,
-                &mut self.outcome,
-                &mut self.reason,
-                &mut self.count,
-            ],
-        )?;
-        Ok(Batch { table: events::HEARTBEAT, rows, kinds: Vec::new() })
+/// Checks the books of one event type stage by stage: no stage gives what it did not take. What is between two stages is
+/// in flight; nothing is once the agent has stopped, and *produced = summarised + written + Σ dropped*.
+///
+/// # Errors
+/// The first stage whose counts cannot be right.
+pub fn balanced(event: &EventStatus) -> Result<InFlight, Unbalanced> {
+    let sum = |dropped: &Dropped| dropped.values().sum::<u64>();
+    let (kernel, agent, writer) = (&event.kernel, &event.agent, &event.writer);
+    let (produced, submitted, received) = (kernel.produced, kernel.submitted, agent.received);
+    let parts = submitted + kernel.summarised + sum(&kernel.dropped);
+    if produced != parts {
+        return Err(Unbalanced::Kernel { produced, parts });
     }
+    let ring = submitted.checked_sub(received).ok_or(Unbalanced::Agent { submitted, received })?;
+    let parts = sum(&agent.dropped) + writer.open + writer.written + sum(&writer.dropped);
+    let waiting = received.checked_sub(parts).ok_or(Unbalanced::Writer { received, parts })?;
+    Ok(InFlight { ring, waiting })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn rows_of_open_files_are_written_or_dropped_in_the_end() {
+    /// Books of a run in full swing: execs lost in every way there is, some on their way.
+    pub(crate) fn busy() -> Snapshot {
         let writer = WriterBooks::default();
         writer.placed(EventType::Exec, 12);
         writer.wrote(EventType::Exec, 6);
         writer.lost(EventType::Exec, 4);
-        let snapshot = Snapshot::default().with_writer(&writer);
-        assert_eq!((snapshot.open[0], snapshot.written[0]), (2, 6));
-        assert_eq!((snapshot.write_failed[0], snapshot.lost()), (4, 4));
-        let status = snapshot.status(&RunFacts { time: "", uptime_s: 0.0, backend: None, baseline: None });
-        let json = serde_json::to_value(&status).unwrap();
+        let mut snapshot = Snapshot { ring_bytes: 4096, ..Snapshot::default().with_writer(&writer) };
+        snapshot.kernel[0] = KernelCount { produced: 30, ring_full: 5 };
+        snapshot.agent.received[0] = 20;
+        (snapshot.agent.malformed[0], snapshot.agent.duplicate[0]) = (1, 2);
+        snapshot
+    }
+
+    #[test]
+    fn rows_of_open_files_are_written_or_dropped_in_the_end() {
+        let snapshot = busy();
+        assert_eq!((snapshot.open[0], snapshot.written[0], snapshot.write_failed[0]), (2, 6, 4));
+        let json = serde_json::to_value(snapshot.status(&RunFacts::default())).unwrap();
         assert_eq!(json["events"]["exec"]["dropped"]["write_failed"], 4);
-        assert_eq!(snapshot.heartbeat("h", 0).unwrap().rows.num_columns(), 7);
+        assert_eq!(json["events"]["exec"]["writer"]["dropped"]["write_failed"], 4);
+        assert_eq!((&json["lossy"], &json["self"]["ring_bytes"]), (&true.into(), &4096.into()));
+    }
+
+    #[test]
+    fn every_stage_balances_or_is_named() {
+        let status = busy().status(&RunFacts::default());
+        assert_eq!(balanced(&status.events["exec"]), Ok(InFlight { ring: 5, waiting: 5 }));
+        assert_eq!((status.in_flight().unwrap().total(), status.lost(), status.lossy), (10, 10, true));
+        let mut wrong = busy();
+        wrong.written[0] += 6;
+        let status = wrong.status(&RunFacts::default());
+        let error = Unbalanced::Writer { received: 20, parts: 21 };
+        assert_eq!(status.in_flight(), Err(("exec", error)));
+        wrong.agent.received[0] = 26;
+        let status = wrong.status(&RunFacts::default());
+        assert_eq!(status.in_flight(), Err(("exec", Unbalanced::Agent { submitted: 25, received: 26 })));
+        let mut event = status.events["exec"].clone();
+        event.kernel.submitted += 1;
+        assert_eq!(balanced(&event), Err(Unbalanced::Kernel { produced: 30, parts: 31 }));
+    }
+
+    #[test]
+    fn a_record_of_no_type_is_not_for_ever_in_flight() {
+        let mut snapshot = Snapshot::default();
+        snapshot.kernel[1].produced = 1;
+        snapshot.agent.unknown = 1;
+        let status = snapshot.status(&RunFacts::default());
+        assert_eq!((status.in_flight().unwrap().total(), status.lost()), (0, 1));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Arguments.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
 
 /// Watches processes and connections on this machine.
 ///
@@ -21,10 +24,31 @@ pub enum Command {
     /// Capture and write until stopped by Ctrl-C or SIGTERM
     ///
     /// Nothing is lost silently: the last line accounts for every event that the kernel produced.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Say which hooks work on this kernel with these rights, and what to do about those that do not
     Doctor(DoctorArgs),
+    /// Say how a running agent is doing: where every event is, whether the books balance, what the agent uses
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
 }
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  ebbline-agent run --archive /var/lib/ebbline                     capture until Ctrl-C
+  ebbline-agent run --archive /var/lib/ebbline --metrics 9464      and show counts at http://127.0.0.1:9464/metrics
+  ebbline-agent run --archive a --status-socket /tmp/second.sock   a second agent beside the first
+
+How a running agent is doing: ebbline-agent status";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  ebbline-agent status                       once, as a table
+  ebbline-agent status --watch               each second, until Ctrl-C
+  ebbline-agent status --json | jq .events   for programs: the object of docs/contracts.md, section 7
+
+Events are produced in the kernel, received by the agent, open in a file not yet complete, then written, or dropped
+for a reason. What is between two of these is in flight.";
 
 /// Where to score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,6 +81,14 @@ fn rarer_than(text: &str) -> Result<f64, String> {
 fn seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "use a number of seconds, for example 60".to_owned())
+}
+
+/// A bare port is on the loopback interface: to be seen from elsewhere is a choice to spell out.
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into());
+    port.or_else(|_| text.parse()).map_err(|_| {
+        "use a port, for example 9464, or an address and a port, for example 192.0.2.7:9464 or [::1]:9464".to_owned()
+    })
 }
 
 /// Arguments of `run`.
@@ -104,6 +136,12 @@ pub struct RunArgs {
     /// Status as one JSON object a line on standard output
     #[arg(long)]
     pub json: bool,
+    /// Where `ebbline-agent status` asks how it goes: a unix socket, only for the agent's user; "none" for none
+    #[arg(long, value_name = "PATH", default_value = crate::status::SOCKET)]
+    pub status_socket: PathBuf,
+    /// Counts for Prometheus over HTTP, at /metrics: a port, for this machine only, or an address and a port in full
+    #[arg(long, value_name = "ADDR", value_parser = metrics_address)]
+    pub metrics: Option<SocketAddr>,
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
@@ -121,4 +159,41 @@ pub struct DoctorArgs {
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The agent's socket
+    #[arg(long, value_name = "PATH", default_value = crate::status::SOCKET)]
+    pub socket: PathBuf,
+    /// As one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Again each second, until Ctrl-C or the agent's end
+    #[arg(long)]
+    pub watch: bool,
+}
+
+impl RunArgs {
+    /// Path of the status socket, unless there is to be none.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        (self.status_socket.as_os_str() != "none").then_some(&self.status_socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::metrics_address;
+
+    #[test]
+    fn a_bare_port_is_for_this_machine_only() {
+        assert_eq!(metrics_address("9464").unwrap().to_string(), "127.0.0.1:9464");
+        assert_eq!(metrics_address("0.0.0.0:9464").unwrap().to_string(), "0.0.0.0:9464");
+        assert_eq!(metrics_address("[::1]:1").unwrap().to_string(), "[::1]:1");
+        for wrong in ["", ":9464", "localhost:9464", "65536", "1.2.3.4"] {
+            assert!(metrics_address(wrong).unwrap_err().contains("9464"), "{wrong}");
+        }
+    }
 }

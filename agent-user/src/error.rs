@@ -59,6 +59,33 @@ pub enum AgentError {
         /// Reason in words.
         why: String,
     },
+    /// The metrics page cannot be served.
+    #[error("no metrics: {address}: {why}; use another --metrics")]
+    Metrics {
+        /// Where it was to be.
+        address: std::net::SocketAddr,
+        /// Reason in words.
+        why: String,
+    },
+    /// Nobody listens at a status socket.
+    #[error("no agent: {}: {why}; start one with ebbline-agent run", .path.display())]
+    NoAgent {
+        /// The socket.
+        path: PathBuf,
+        /// Reason in words.
+        why: String,
+    },
+    /// The status socket is another user's.
+    #[error("permission denied: {}: only the agent's user may ask, mostly root; try sudo", .0.display())]
+    StatusDenied(PathBuf),
+    /// What listens does not answer, or not with a status.
+    #[error("no answer: {}: {why}", .path.display())]
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+        /// Reason in words.
+        why: String,
+    },
     /// The baseline cannot be used.
     #[error("{0}")]
     Baseline(String),

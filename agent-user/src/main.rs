@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ebbline_agent_user::{
-    books::{Snapshot, WriterBooks},
-    cli::{Cli, Command, DoctorArgs, RunArgs},
+    books::WriterBooks,
+    cli::{Cli, Command, DoctorArgs, RunArgs, StatusArgs},
     doctor,
     error::one_line,
     kernel,
@@ -12,9 +12,16 @@ use ebbline_agent_user::{
     run::{self, Settings},
     scoring::Scoring,
     sink::Archive,
+    status::{Status, ask::Answers, serve::Listeners, table},
     writer::Writer,
 };
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{ErrorKind, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Done, but some inputs were skipped and named.
 const SKIPPED: u8 = 3;
@@ -25,6 +32,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => capture(&args),
         Command::Doctor(args) => examine(&args),
+        Command::Status(args) => ask(&args),
     };
     match result {
         Ok(code) => code,
@@ -45,6 +53,28 @@ fn examine(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Prints a running agent's status, once or until it ends.
+fn ask(args: &StatusArgs) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    // A terminal shows one table that changes; a file gets them one below the other.
+    let clear = if args.watch && !args.json && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+    let mut answers = Answers::connect(&args.socket)?;
+    while let Some(answer) = answers.receive()? {
+        let text = if args.json { answer.line } else { table::text(&answer.status) };
+        let gap = if args.watch && !args.json && clear.is_empty() { "\n" } else { "" };
+        match writeln!(out, "{clear}{text}{gap}").and_then(|()| out.flush()) {
+            // A reader that has seen enough, such as `head`.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            result => result.context("cannot write: standard output")?,
+        }
+        if !args.watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    eprintln!("the agent has ended");
+    Ok(ExitCode::SUCCESS)
+}
+
 fn capture(args: &RunArgs) -> Result<ExitCode> {
     kernel::require_rights()?;
     let layout = kernel::layout(&args.btf)?;
@@ -60,6 +90,7 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
         json: args.json,
         backend: scoring.as_ref().map(|scoring| scoring.backend().0.to_owned()),
         baseline: scoring.as_ref().map(|scoring| scoring.baseline().to_owned()),
+        ring_bytes: u64::from(args.lifecycle_ring_size) + u64::from(args.ring_size),
     };
     if let Some((_, device, reason)) = scoring.as_ref().map(Scoring::backend) {
         eprintln!("scoring on {device} ({reason})");
@@ -67,23 +98,24 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
     let rotate = Duration::from_secs(args.rotate);
     let archive = Archive::open(&args.archive, &settings.host, &boot_id, rotate, books.clone(), scoring)?;
     let sizes = RingSizes { lifecycle: args.lifecycle_ring_size, sockets: args.ring_size };
+    let listeners = Listeners::open(args.socket(), args.metrics)?;
     let loaded = load::load(&args.btf, &layout, &cgroup, sizes)?;
     let writer = Writer::start(archive).context("writer: cannot start its thread")?;
     let capture = loaded.attach_all(&cgroup)?;
     for (hook, why) in &capture.refused {
         eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
     }
-    let summary = run::run(settings, capture, writer, books)?;
+    let summary = run::run(settings, capture, writer, books, listeners)?;
     if let Some(trouble) = summary.trouble {
         bail!("{trouble}");
     }
-    args.learn.as_deref().map_or(Ok(ExitCode::SUCCESS), |baseline| learn(&args.archive, baseline, &summary.books))
+    args.learn.as_deref().map_or(Ok(ExitCode::SUCCESS), |baseline| learn(&args.archive, baseline, &summary.status))
 }
 
 /// Learns the archive. Inputs that could not be learned are named.
-fn learn(archive: &Path, out: &Path, books: &Snapshot) -> Result<ExitCode> {
-    if books.lost() > 0 {
-        eprintln!("warning: {} events were lost; the baseline has not seen them", books.lost());
+fn learn(archive: &Path, out: &Path, status: &Status) -> Result<ExitCode> {
+    if status.lost() > 0 {
+        eprintln!("warning: {} events were lost; the baseline has not seen them", status.lost());
     }
     let learned = archive::learn(&[archive], &archive::LearnOptions::default(), &archive::Silent)?;
     for input in &learned.skipped {

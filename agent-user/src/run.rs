@@ -1,7 +1,7 @@
 //! Capture until told to stop.
 
 use crate::{
-    books::{RunFacts, Snapshot, Usage, WriterBooks},
+    books::{RunFacts, Snapshot, WriterBooks},
     drain::{Drain, Pace},
     enrich::Enricher,
     error::AgentError,
@@ -9,11 +9,12 @@ use crate::{
     load::{Attached, Capture, Counters, HOOKS},
     ready::readable,
     rows::Batch,
-    speaker::Speaker,
+    status::{Status, publish::Publisher, serve::Listeners},
+    usage::Usage,
     writer::Writer,
 };
 use std::{
-    io::IsTerminal,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,14 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Rows wait at most this long for their batch to fill.
 const BATCH_AGE: Duration = Duration::from_secs(1);
-/// Time between status lines.
+/// Time between two statuses.
 const STATUS: Duration = Duration::from_secs(1);
 /// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// After detaching, programs that already run get this long to end.
 const SETTLE: Duration = Duration::from_secs(2);
-/// A reader of the last line that stalls is waited for this long.
-const LAST_LINE: Duration = Duration::from_secs(10);
 /// Processes in the cache.
 const PROCESSES: usize = 65_536;
 
@@ -46,12 +45,14 @@ pub struct Settings {
     pub backend: Option<String>,
     /// Baseline id, for the status.
     pub baseline: Option<String>,
+    /// Size of the kernel's ring buffers, for the status.
+    pub ring_bytes: u64,
 }
 
 /// How a run ended.
 pub struct Summary {
-    /// The books, all events accounted for.
-    pub books: Snapshot,
+    /// The last status, all events accounted for.
+    pub status: Status,
     /// What went wrong with the archive, if anything did.
     pub trouble: Option<String>,
 }
@@ -65,7 +66,7 @@ struct Run {
     hooks: u64,
     enricher: Enricher,
     writer: Writer,
-    speaker: Speaker,
+    metrics: Option<SocketAddr>,
     books: Arc<WriterBooks>,
     started: Instant,
     flushed: Instant,
@@ -82,11 +83,10 @@ pub fn run(
     capture: Capture,
     writer: Writer,
     books: Arc<WriterBooks>,
+    listeners: Listeners,
 ) -> Result<Summary, AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| system("event loop", &error))?;
-    let speaker = if settings.json { Speaker::start(std::io::stdout()) } else { Speaker::start(std::io::stderr()) };
-    let speaker = speaker.map_err(|error| system("speaker's thread", &error))?;
     let now = Instant::now();
     let mut run = Run {
         enricher: Enricher::new(settings.boot, &settings.host, PROCESSES),
@@ -96,15 +96,19 @@ pub fn run(
         counters: capture.counters,
         attached: capture.attached,
         writer,
-        speaker,
+        metrics: listeners.metrics(),
         books,
         started: now,
         flushed: now,
         spoke: now,
         beat: now,
     };
-    runtime.block_on(run.capture())?;
-    run.stop()
+    let publisher = Publisher::start(run.settings.json, listeners, run.status()?);
+    let publisher = publisher.map_err(|error| system("status threads", &error))?;
+    runtime.block_on(run.capture(&publisher))?;
+    let summary = run.stop()?;
+    publisher.last(summary.status.clone());
+    Ok(summary)
 }
 
 fn system(what: &str, error: &std::io::Error) -> AgentError {
@@ -112,7 +116,7 @@ fn system(what: &str, error: &std::io::Error) -> AgentError {
 }
 
 impl Run {
-    async fn capture(&mut self) -> Result<(), AgentError> {
+    async fn capture(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
         let caught = |kind| signal(kind).map_err(|error| system("signals", &error));
         let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
         let rings = self.drain.rings();
@@ -126,7 +130,7 @@ impl Run {
             }
         };
         tokio::pin!(limit);
-        self.ready();
+        publisher.ready();
         let mut pace = Pace::default();
         loop {
             tokio::select! {
@@ -140,13 +144,8 @@ impl Run {
             }
             let given = self.round()?;
             pace.adapt(given);
-            self.periodic()?;
+            self.periodic(publisher)?;
         }
-    }
-
-    /// Says that hooks are in place.
-    fn ready(&self) {
-        self.speaker.say(if self.settings.json { "{\"ready\":true}\n" } else { "ready\n" }.into());
     }
 
     fn round(&mut self) -> Result<usize, AgentError> {
@@ -168,7 +167,7 @@ impl Run {
         failed.map_or(Ok(given), Err)
     }
 
-    fn periodic(&mut self) -> Result<(), AgentError> {
+    fn periodic(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
         if self.flushed.elapsed() >= BATCH_AGE {
             self.flushed = Instant::now();
             self.enricher.tick();
@@ -176,7 +175,7 @@ impl Run {
         }
         if self.spoke.elapsed() >= STATUS {
             self.spoke = Instant::now();
-            self.status()?;
+            publisher.publish(self.status()?);
         }
         if self.beat.elapsed() >= HEARTBEAT {
             self.beat = Instant::now();
@@ -193,6 +192,7 @@ impl Run {
             evicted: self.enricher.lineage().evicted(),
             processes: self.enricher.lineage().len() as u64,
             hooks: self.hooks,
+            ring_bytes: self.settings.ring_bytes,
             usage: Usage::now(),
             ..Snapshot::default()
         };
@@ -203,14 +203,15 @@ impl Run {
         self.snapshot()?.heartbeat(&self.settings.host, kernel::utc_now()).map_err(defect)
     }
 
-    fn status(&self) -> Result<(), AgentError> {
-        let snapshot = self.snapshot()?;
-        if self.settings.json {
-            self.speaker.say(json(&self.settings, self.started, &snapshot));
-        } else if std::io::stderr().is_terminal() {
-            self.speaker.say(format!("\r\x1b[2K{}", snapshot.line()));
-        }
-        Ok(())
+    fn status(&self) -> Result<Status, AgentError> {
+        Ok(self.snapshot()?.status(&RunFacts {
+            time: &kernel::utc_text(kernel::utc_now()),
+            uptime_s: self.started.elapsed().as_secs_f64(),
+            backend: self.settings.backend.as_deref(),
+            baseline: self.settings.baseline.as_deref(),
+            host: &self.settings.host,
+            metrics: self.metrics,
+        }))
     }
 
     /// Takes the programs out, then everything that they left.
@@ -229,33 +230,12 @@ impl Run {
     }
 
     /// The last heartbeat comes after the files of events are closed, so that its counts are final.
-    fn finish(self) -> Result<Summary, AgentError> {
+    fn finish(mut self) -> Result<Summary, AgentError> {
         self.writer.close_events();
         send(&self.writer, self.heartbeat()?)?;
-        let books = self.snapshot()?;
         let trouble = self.writer.finish();
-        let summary = Summary { books: books.with_writer(&self.books), trouble };
-        self.speaker.last(last_line(&self.settings, self.started, &summary), LAST_LINE);
-        Ok(summary)
+        Ok(Summary { status: self.status()?, trouble })
     }
-}
-
-fn json(settings: &Settings, started: Instant, snapshot: &Snapshot) -> String {
-    let status = snapshot.status(&RunFacts {
-        time: &kernel::utc_text(kernel::utc_now()),
-        uptime_s: started.elapsed().as_secs_f64(),
-        backend: settings.backend.as_deref(),
-        baseline: settings.baseline.as_deref(),
-    });
-    serde_json::to_string(&status).unwrap_or_default() + "\n"
-}
-
-fn last_line(settings: &Settings, started: Instant, summary: &Summary) -> String {
-    if settings.json {
-        return json(settings, started, &summary.books);
-    }
-    let clear = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
-    format!("{clear}{}\n", summary.books.line())
 }
 
 fn hand_over(enricher: &mut Enricher, writer: &Writer) -> Result<(), AgentError> {

@@ -56,7 +56,7 @@ impl Writer {
     }
 
     /// Waits until everything is in files. Returns the last thing that went wrong, if anything did.
-    pub fn finish(mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         self.queue = None;
         let thread = self.thread.take()?;
         thread.join().unwrap_or_else(|_| Some("writer: thread: it panicked; this is a defect".into()))

@@ -24,6 +24,8 @@ pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_ebbline-agent");
 pub(crate) const ROLE: &str = "EBBLINE_LIVE_ROLE";
 /// The cgroup that it joins.
 pub(crate) const CGROUP: &str = "EBBLINE_LIVE_CGROUP";
+/// The agent's status socket, below the folder.
+pub(crate) const SOCKET: &str = "status.sock";
 /// The last word of a role.
 pub(crate) const END: &str = "end";
 
@@ -181,6 +183,7 @@ impl Live {
         let cgroup = Cgroup::new();
         let mut command = Command::new(AGENT);
         command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.path().join("archive"));
+        command.arg("--status-socket").arg(folder.path().join(SOCKET));
         command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let output = Lines::of(child.stdout.take().unwrap());

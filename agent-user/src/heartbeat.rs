@@ -1,0 +1,126 @@
+//! The books as rows of the table `heartbeat`.
+
+use crate::{
+    books::{Snapshot, Stage},
+    rows::{Batch, Dict, batch, times},
+};
+use arrow_array::builder::UInt64Builder;
+use arrow_schema::ArrowError;
+use events::{DropReason, EventType};
+
+impl Snapshot {
+    /// Rows of `heartbeat` at a time in nanoseconds UTC.
+    ///
+    /// # Errors
+    /// If columns do not fit the schema, which is a defect.
+    pub fn heartbeat(&self, host: &str, time: i64) -> Result<Batch, ArrowError> {
+        let mut rows = HeartbeatRows::default();
+        for kind in EventType::ALL {
+            let (at, name) = (kind.index(), kind.name());
+            rows.push("kernel", name, "produced", None, self.kernel[at].produced);
+            rows.push("agent", name, "received", None, self.agent.received[at]);
+            rows.push("writer", name, "open", None, self.open[at]);
+            rows.push("writer", name, "written", None, self.written[at]);
+            for (stage, reason, count) in self.drops(at) {
+                // Rings are where events are lost, if anywhere: this one is said although it is 0.
+                if count > 0 || stage == Stage::Kernel {
+                    rows.push(stage.name(), name, "dropped", Some(reason), count);
+                }
+            }
+        }
+        if self.agent.unknown > 0 {
+            rows.push("agent", "unknown", "dropped", Some(DropReason::Malformed), self.agent.unknown);
+        }
+        let cpu_ns = (self.usage.cpu_s * 1e9) as u64;
+        for (resource, count) in [
+            ("rss_bytes", self.usage.rss_bytes),
+            ("pss_bytes", self.usage.pss_bytes),
+            ("ring_bytes", self.ring_bytes),
+            ("cpu_ns", cpu_ns),
+            ("hooks", self.hooks),
+            ("processes", self.processes),
+            ("processes_evicted", self.evicted),
+        ] {
+            rows.push("self", resource, "value", None, count);
+        }
+        rows.take(host, time)
+    }
+}
+
+#[derive(Default)]
+struct HeartbeatRows {
+    stage: Dict,
+    event: Dict,
+    outcome: Dict,
+    reason: Dict,
+    count: UInt64Builder,
+    rows: usize,
+}
+
+impl HeartbeatRows {
+    fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<DropReason>, count: u64) {
+        self.stage.append_value(stage);
+        self.event.append_value(event);
+        self.outcome.append_value(outcome);
+        self.reason.append_option(reason.map(DropReason::name));
+        self.count.append_value(count);
+        self.rows += 1;
+    }
+
+    fn take(mut self, host: &str, time: i64) -> Result<Batch, ArrowError> {
+        let (mut times, mut hosts) = (times(), Dict::new());
+        for _ in 0..self.rows {
+            times.append_value(time);
+            hosts.append_value(host);
+        }
+        let rows = batch(
+            events::heartbeat_schema(),
+            &mut [
+                &mut times,
+                &mut hosts,
+                &mut self.stage,
+                &mut self.event,
+                &mut self.outcome,
+                &mut self.reason,
+                &mut self.count,
+            ],
+        )?;
+        Ok(Batch { table: events::HEARTBEAT, rows, kinds: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        books::{RunFacts, tests::busy},
+        status::Dropped,
+    };
+    use arrow_array::{cast::AsArray, types::UInt64Type};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_heartbeat_says_what_the_status_says_of_each_stage() {
+        let (snapshot, mut said) = (busy(), BTreeMap::new());
+        let rows = snapshot.heartbeat("h", 0).unwrap().rows;
+        let text = |column: usize, row: usize| {
+            let column = rows.column(column).as_any_dictionary();
+            let keys = column.normalized_keys();
+            column.values().as_string::<i32>().value(keys[row]).to_owned()
+        };
+        let counts = rows.column(6).as_primitive::<UInt64Type>();
+        for row in 0..rows.num_rows() {
+            *said.entry((text(2, row), text(3, row), text(4, row))).or_insert(0) += counts.value(row);
+        }
+        let of = |stage: &str, event: &str, outcome: &str| said[&(stage.into(), event.into(), outcome.into())];
+        let exec = &snapshot.status(&RunFacts::default()).events["exec"];
+        let sum = |dropped: &Dropped| dropped.values().sum::<u64>();
+        let produced = (of("kernel", "exec", "produced"), of("kernel", "exec", "dropped"));
+        assert_eq!(produced, (exec.kernel.produced, sum(&exec.kernel.dropped)));
+        let received = (of("agent", "exec", "received"), of("agent", "exec", "dropped"));
+        assert_eq!(received, (exec.agent.received, sum(&exec.agent.dropped)));
+        let stored = ["open", "written", "dropped"].map(|outcome| of("writer", "exec", outcome));
+        assert_eq!(stored, [exec.writer.open, exec.writer.written, sum(&exec.writer.dropped)]);
+        assert_eq!(of("self", "ring_bytes", "value"), 4096);
+        assert_eq!(of("self", "pss_bytes", "value"), 0);
+    }
+}

@@ -1,0 +1,202 @@
+//! The status as a table for people.
+
+use super::{Dropped, EventStatus, Status};
+use crate::{
+    books::{InFlight, balanced},
+    error::one_line,
+};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+
+/// A line under the header; the rest is space.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+const HEADER: [&str; 9] =
+    ["event", "produced", "summarised", "received", "open", "written", "dropped", "in flight", "reasons"];
+
+/// The whole text, without a line end.
+#[must_use]
+pub fn text(status: &Status) -> String {
+    let word = |text: &Option<String>| one_line(text.as_deref().unwrap_or("none"));
+    let own = &status.own;
+    let load = if status.uptime_s > 0.0 { 100.0 * own.cpu_s / status.uptime_s } else { 0.0 };
+    let mut lines = vec![
+        format!(
+            "ebbline-agent {} on {}, process {}, up {}, at {}",
+            one_line(&status.agent_version),
+            one_line(&status.host),
+            status.pid,
+            duration(status.uptime_s),
+            one_line(&status.time)
+        ),
+        format!(
+            "backend {}   baseline {}   findings {}",
+            word(&status.backend),
+            word(&status.baseline),
+            status.findings
+        ),
+        String::new(),
+        table(status),
+    ];
+    let unseen: Vec<String> =
+        status.events.iter().filter(|(_, event)| !seen(event)).map(|(name, _)| one_line(name)).collect();
+    if !unseen.is_empty() {
+        lines.push(format!("none of: {}", unseen.join(", ")));
+    }
+    lines.extend([
+        String::new(),
+        books(status),
+        format!(
+            "memory {} resident, {} proportional   rings {}   cpu {:.1} s, {load:.1} % of one since the start",
+            bytes(own.rss_bytes),
+            if own.pss_bytes == 0 { "unknown".into() } else { bytes(own.pss_bytes) },
+            bytes(own.ring_bytes),
+            own.cpu_s
+        ),
+        format!("hooks {}   processes {}, {} evicted", own.hooks, own.processes, own.processes_evicted),
+    ]);
+    lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
+    lines.join("\n")
+}
+
+/// Whether the books balance, in words.
+fn books(status: &Status) -> String {
+    let lost = match status.lost() {
+        0 => "nothing lost".to_owned(),
+        lost => format!("{lost} lost"),
+    };
+    match status.in_flight() {
+        Ok(flight) => format!(
+            "books balance: produced = summarised + open + written + dropped + in flight {} ({} in rings, {} on the way \
+             to a file); {lost}",
+            flight.total(),
+            flight.ring,
+            flight.waiting
+        ),
+        Err((name, wrong)) => format!("BOOKS DO NOT BALANCE: {}: {wrong}; {lost}", one_line(name)),
+    }
+}
+
+fn seen(event: &EventStatus) -> bool {
+    event.produced + event.received + event.open + event.written > 0 || !event.dropped.is_empty()
+}
+
+fn table(status: &Status) -> String {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(120);
+    }
+    table.set_header(HEADER);
+    for number in 1..=7 {
+        if let Some(column) = table.column_mut(number) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut all = EventStatus::default();
+    for (name, event) in status.events.iter().filter(|(_, event)| seen(event)) {
+        table.add_row(row(name, event, balanced(event).ok()));
+        add(&mut all, event);
+    }
+    if status.unknown > 0 {
+        let dropped = Dropped::from([("malformed".to_owned(), status.unknown)]);
+        table.add_row(row("unknown", &EventStatus { dropped, ..EventStatus::default() }, Some(InFlight::default())));
+    }
+    table.add_row(row("all", &all, status.in_flight().ok()));
+    table.trim_fmt()
+}
+
+fn add(all: &mut EventStatus, event: &EventStatus) {
+    all.produced += event.produced;
+    all.summarised += event.summarised;
+    all.received += event.received;
+    all.open += event.open;
+    all.written += event.written;
+    for (reason, count) in &event.dropped {
+        *all.dropped.entry(reason.clone()).or_default() += count;
+    }
+}
+
+fn row(name: &str, event: &EventStatus, flight: Option<InFlight>) -> [String; 9] {
+    let reasons: Vec<String> =
+        event.dropped.iter().map(|(reason, count)| format!("{} {count}", one_line(reason))).collect();
+    [
+        one_line(name),
+        event.produced.to_string(),
+        event.summarised.to_string(),
+        event.received.to_string(),
+        event.open.to_string(),
+        event.written.to_string(),
+        event.dropped.values().sum::<u64>().to_string(),
+        flight.map_or_else(|| "wrong".to_owned(), |flight| flight.total().to_string()),
+        reasons.join(", "),
+    ]
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..0x10_0000 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {seconds} s"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{AgentStage, KernelStage, WriterStage};
+
+    fn event(produced: u64, lost: u64, received: u64, written: u64) -> EventStatus {
+        let dropped: Dropped = (lost > 0).then(|| ("ring_full".to_owned(), lost)).into_iter().collect();
+        EventStatus {
+            produced,
+            received,
+            written,
+            dropped: dropped.clone(),
+            kernel: KernelStage { produced, submitted: produced - lost, dropped, ..KernelStage::default() },
+            agent: AgentStage { received, ..AgentStage::default() },
+            writer: WriterStage { written, ..WriterStage::default() },
+            ..EventStatus::default()
+        }
+    }
+
+    fn words(text: &str, start: &str) -> Vec<String> {
+        let line = text.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{text}"));
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_table_says_where_every_event_is() {
+        let mut status = Status { host: "web\u{1b}[2J1".into(), uptime_s: 3725.0, ..Status::default() };
+        status.events = [
+            ("exec".into(), event(10, 2, 7, 4)),
+            ("exit".into(), event(5, 0, 5, 5)),
+            ("dns".into(), event(0, 0, 0, 0)),
+        ]
+        .into();
+        let text = text(&status);
+        assert_eq!(words(&text, "exec"), ["exec", "10", "0", "7", "0", "4", "2", "4", "ring_full", "2"]);
+        assert_eq!(words(&text, "all"), ["all", "15", "0", "12", "0", "9", "2", "4", "ring_full", "2"]);
+        assert!(text.contains("\nnone of: dns\n"), "{text}");
+        assert!(text.contains("in flight 4 (1 in rings, 3 on the way to a file); 2 lost"), "{text}");
+        assert!(text.contains("up 1 h 2 min") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn wrong_books_are_said() {
+        let mut status = Status::default();
+        assert!(text(&status).contains("in flight 0 (0 in rings, 0 on the way to a file); nothing lost"));
+        status.events = [("exec".to_owned(), event(3, 0, 3, 4))].into();
+        assert!(text(&status).contains("\nBOOKS DO NOT BALANCE: exec: "), "{}", text(&status));
+    }
+}

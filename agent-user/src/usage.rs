@@ -1,0 +1,46 @@
+//! The agent's own use of the machine.
+
+/// What the agent uses at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Memory in bytes.
+    pub rss_bytes: u64,
+    /// Memory in bytes, shared pages counted in part; 0 if the kernel does not say.
+    pub pss_bytes: u64,
+    /// Processor time in seconds.
+    pub cpu_s: f64,
+}
+
+impl Usage {
+    /// Reads it from `/proc`; zeros if that fails.
+    #[must_use]
+    pub fn now() -> Self {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let cpu_s = clock.tv_sec as f64 + clock.tv_nsec as f64 / 1e9;
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+        Self { rss_bytes: pages * rustix::param::page_size() as u64, pss_bytes: pss_bytes(&rollup), cpu_s }
+    }
+}
+
+fn pss_bytes(rollup: &str) -> u64 {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_or_nothing() {
+        assert_eq!(
+            pss_bytes("55-77 ---p 0 00:00 0 [rollup]\nRss:  9 kB\nPss:     1234 kB\nPss_Dirty: 1 kB\n"),
+            1234 * 1024
+        );
+        assert_eq!(pss_bytes(""), 0);
+        assert!(Usage::now().rss_bytes > 0);
+    }
+}

@@ -14,7 +14,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let files = container::candidates(&found.id);
         assert!(!files.is_empty() && files.iter().all(|(_, file)| !file.to_string_lossy().contains("..")));
     }
-    for kind in [Kind::Docker, Kind::Oci, Kind::Storage] {
+    for kind in [Kind::Docker, Kind::Containerd, Kind::CriO, Kind::Storage] {
         let Some(names) = container::names(kind, bytes, ID) else { continue };
         assert!([names.name, names.image].into_iter().flatten().all(|text| (1..=MAX_NAME).contains(&text.len())));
         assert!(names.pod.is_none_or(|pod| pod.len() <= 2 * MAX_NAME + 1));

@@ -1,7 +1,7 @@
 //! DNS messages, whole or cut.
 //!
-//! A message may come as a copy of its first bytes. What can be read of it is returned; [`Message::complete`] says whether
-//! that was all. Sections are read one record at a time, so a cut loses nothing that lies before it.
+//! A message may come as a copy of its first bytes. What can be read of it is returned; [`Message::complete`] says
+//! whether that was all. Sections are read one record at a time, so a cut loses nothing that lies before it.
 
 use domain::base::{
     Message as Wire, ParsedName, Rtype, iana::OptRcode, message::RecordSection, name::ToLabelIter,

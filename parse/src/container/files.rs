@@ -1,6 +1,7 @@
 //! The files in which runtimes keep a container's names.
 //!
-//! The caller reads them, none larger than 1 MiB. Nothing is asked of a runtime over its socket: that would need its rights.
+//! The caller reads them, none larger than 1 MiB. Nothing is asked of a runtime over its socket: that would need its
+//! rights.
 
 use super::path::is_id;
 use serde::Deserialize;
@@ -14,8 +15,10 @@ pub const MAX_NAME: usize = 256;
 pub enum Kind {
     /// Docker's `config.v2.json`.
     Docker,
-    /// `config.json` as the OCI runtime specification has it, with the annotations of containerd, CRI-O or nerdctl.
-    Oci,
+    /// An OCI `config.json` with the annotations of containerd or nerdctl.
+    Containerd,
+    /// An OCI `config.json` with the annotations of CRI-O.
+    CriO,
     /// `containers.json` of the storage that Podman and CRI-O share: a list of all containers.
     Storage,
 }
@@ -41,10 +44,10 @@ pub fn candidates(id: &str) -> Vec<(Kind, PathBuf)> {
     let task = |namespace| format!("/run/containerd/io.containerd.runtime.v2.task/{namespace}/{id}/config.json");
     [
         (Kind::Docker, format!("/var/lib/docker/containers/{id}/config.v2.json")),
-        (Kind::Oci, task("k8s.io")),
-        (Kind::Oci, task("default")),
-        (Kind::Oci, task("moby")),
-        (Kind::Oci, format!("/run/containers/storage/overlay-containers/{id}/userdata/config.json")),
+        (Kind::Containerd, task("k8s.io")),
+        (Kind::Containerd, task("default")),
+        (Kind::Containerd, task("moby")),
+        (Kind::CriO, format!("/run/containers/storage/overlay-containers/{id}/userdata/config.json")),
         (Kind::Storage, "/var/lib/containers/storage/overlay-containers/containers.json".to_owned()),
         // Those started with --rm.
         (Kind::Storage, "/var/lib/containers/storage/overlay-containers/volatile-containers.json".to_owned()),
@@ -58,7 +61,8 @@ pub fn candidates(id: &str) -> Vec<(Kind, PathBuf)> {
 pub fn names(kind: Kind, file: &[u8], id: &str) -> Option<Names> {
     let names = match kind {
         Kind::Docker => docker(file),
-        Kind::Oci => oci(file),
+        Kind::Containerd => containerd(&annotations(file)?),
+        Kind::CriO => crio(&annotations(file)?),
         Kind::Storage => storage(file, id),
     }?;
     (names != Names::default()).then_some(names)
@@ -81,42 +85,45 @@ fn docker(file: &[u8]) -> Option<Names> {
     }
     let container: Container = serde_json::from_slice(file).ok()?;
     let config = container.config.unwrap_or(Config { image: None, labels: None });
-    let labels = config.labels.unwrap_or_default();
-    let own = container.name.as_deref().map(|name| name.strip_prefix('/').unwrap_or(name));
-    Some(Names {
-        name: first(&labels, &[CONTAINER]).or_else(|| text(own?)),
-        image: text(&config.image.unwrap_or_default()),
-        pod: pod(&labels),
-    })
+    let image = text(&config.image.unwrap_or_default());
+    let own = container.name.unwrap_or_default();
+    let own = own.strip_prefix('/').unwrap_or(&own);
+    // Labels come from the image too. Only the kubelet's containers are named like this, and its labels win.
+    let labels = config.labels.filter(|_| own.starts_with("k8s_")).unwrap_or_default();
+    Some(Names { name: first(&labels, &[CONTAINER]).or_else(|| text(own)), image, pod: kubelet_pod(&labels) })
 }
 
-/// Written by the kubelet, and by each runtime under keys of its own.
+/// Keys of the kubelet.
 const CONTAINER: &str = "io.kubernetes.container.name";
-const CONTAINER_KEYS: &[&str] = &["io.kubernetes.cri.container-name", CONTAINER, "nerdctl/name"];
-const IMAGE_KEYS: &[&str] =
-    &["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "io.kubernetes.cri-o.Image"];
-const TYPE_KEYS: &[&str] = &["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
-const POD_KEYS: &[&str] = &["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name", "io.kubernetes.cri-o.KubeName"];
-const NAMESPACE_KEYS: &[&str] =
-    &["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace", "io.kubernetes.cri-o.Namespace"];
-/// CRI-O keeps the kubelet's labels as one annotation, in JSON.
-const LABELS: &str = "io.kubernetes.cri-o.Labels";
+const NAMESPACE: &str = "io.kubernetes.pod.namespace";
+const POD: &str = "io.kubernetes.pod.name";
 
-fn oci(file: &[u8]) -> Option<Names> {
+fn annotations(file: &[u8]) -> Option<Labels> {
     #[derive(Deserialize)]
     struct Spec {
         annotations: Option<Labels>,
     }
-    let spec: Spec = serde_json::from_slice(file).ok()?;
-    let own = spec.annotations.unwrap_or_default();
-    let kubelet: Labels = own.get(LABELS).and_then(|labels| serde_json::from_str(labels).ok()).unwrap_or_default();
-    let holds_pod = first(&own, TYPE_KEYS).is_some_and(|kind| kind == "sandbox");
-    let name = if holds_pod {
-        Some("POD".to_owned())
-    } else {
-        first(&own, CONTAINER_KEYS).or_else(|| first(&kubelet, &[CONTAINER]))
-    };
-    Some(Names { name, image: first(&own, IMAGE_KEYS), pod: pod(&own).or_else(|| pod(&kubelet)) })
+    serde_json::from_slice::<Spec>(file).ok()?.annotations
+}
+
+fn containerd(own: &Labels) -> Option<Names> {
+    let pod = pod(own, "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name");
+    let holds_pod = own.get("io.kubernetes.cri.container-type").is_some_and(|kind| kind == "sandbox");
+    let name = first(own, &["io.kubernetes.cri.container-name", "nerdctl/name"]);
+    let name = if holds_pod { Some("POD".to_owned()) } else { name };
+    Some(Names { name, image: first(own, &["io.kubernetes.cri.image-name"]), pod })
+}
+
+/// A pod's author may add annotations, but not change those under CRI-O's own keys: they come first.
+fn crio(own: &Labels) -> Option<Names> {
+    let labels = own.get("io.kubernetes.cri-o.Labels").and_then(|labels| serde_json::from_str(labels).ok());
+    let kubelet: Labels = labels.unwrap_or_default();
+    let named = pod(own, "io.kubernetes.cri-o.Namespace", "io.kubernetes.cri-o.KubeName");
+    Some(Names {
+        name: first(&kubelet, &[CONTAINER]).or_else(|| first(own, &[CONTAINER])),
+        image: first(own, &["io.kubernetes.cri-o.ImageName", "io.kubernetes.cri-o.Image"]),
+        pod: kubelet_pod(&kubelet).or(named).or_else(|| kubelet_pod(own)),
+    })
 }
 
 fn storage(file: &[u8], id: &str) -> Option<Names> {
@@ -133,7 +140,7 @@ fn storage(file: &[u8], id: &str) -> Option<Names> {
     struct Metadata {
         image_name: Option<String>,
         name: Option<String>,
-        /// CRI-O: the name in the pod's specification, and the pod's namespace.
+        /// CRI-O: the name in the pod's specification.
         metadata_name: Option<String>,
     }
     let entries: Vec<Entry> = serde_json::from_slice(file).ok()?;
@@ -145,8 +152,12 @@ fn storage(file: &[u8], id: &str) -> Option<Names> {
     Some(Names { name, image, pod: None })
 }
 
-fn pod(labels: &Labels) -> Option<String> {
-    Some(format!("{}/{}", first(labels, NAMESPACE_KEYS)?, first(labels, POD_KEYS)?))
+fn kubelet_pod(labels: &Labels) -> Option<String> {
+    pod(labels, NAMESPACE, POD)
+}
+
+fn pod(labels: &Labels, namespace: &str, name: &str) -> Option<String> {
+    Some(format!("{}/{}", first(labels, &[namespace])?, first(labels, &[name])?))
 }
 
 fn first(labels: &Labels, keys: &[&str]) -> Option<String> {
@@ -182,6 +193,8 @@ mod tests {
         let pod = r#"{"Config":{"Image":"sha256:12ab","Labels":{"io.kubernetes.container.name":"app",
             "io.kubernetes.pod.name":"app-0","io.kubernetes.pod.namespace":"shop"}},"Name":"/k8s_app_app-0_shop_1_0"}"#;
         assert_eq!(read(Kind::Docker, pod), some("app", "sha256:12ab", "shop/app-0"));
+        let image_labels = pod.replace("/k8s_app", "/web");
+        assert_eq!(read(Kind::Docker, &image_labels), some("web_app-0_shop_1_0", "sha256:12ab", ""));
         assert_eq!(read(Kind::Docker, r#"{"Name":"/x","Config":{"Labels":null}}"#), some("x", "", ""));
     }
 
@@ -191,15 +204,20 @@ mod tests {
             "io.kubernetes.cri.container-name":"app","io.kubernetes.cri.container-type":"container",
             "io.kubernetes.cri.image-name":"registry.example/app:v1","io.kubernetes.cri.sandbox-id":"77",
             "io.kubernetes.cri.sandbox-name":"app-0","io.kubernetes.cri.sandbox-namespace":"shop"},"linux":{}}"#;
-        assert_eq!(read(Kind::Oci, containerd), some("app", "registry.example/app:v1", "shop/app-0"));
+        assert_eq!(read(Kind::Containerd, containerd), some("app", "registry.example/app:v1", "shop/app-0"));
         let pause = r#"{"annotations":{"io.kubernetes.cri.container-type":"sandbox",
             "io.kubernetes.cri.sandbox-name":"app-0","io.kubernetes.cri.sandbox-namespace":"shop"}}"#;
-        assert_eq!(read(Kind::Oci, pause), some("POD", "", "shop/app-0"));
-        let crio = r#"{"annotations":{"io.kubernetes.cri-o.ContainerType":"container","io.kubernetes.cri-o.ImageName":"quay.example/app:1",
-            "io.kubernetes.cri-o.Image":"12ab","io.kubernetes.cri-o.Labels":"{\"io.kubernetes.container.name\":\"app\",
-            \"io.kubernetes.pod.name\":\"app-0\",\"io.kubernetes.pod.namespace\":\"shop\"}"}}"#;
-        assert_eq!(read(Kind::Oci, &crio.replace('\n', " ")), some("app", "quay.example/app:1", "shop/app-0"));
-        assert_eq!(read(Kind::Oci, r#"{"annotations":{"nerdctl/name":"web"}}"#), some("web", "", ""));
+        assert_eq!(read(Kind::Containerd, pause), some("POD", "", "shop/app-0"));
+        assert_eq!(read(Kind::Containerd, r#"{"annotations":{"nerdctl/name":"web"}}"#), some("web", "", ""));
+        let crio = r#"{"annotations":{"io.kubernetes.cri-o.ContainerType":"container","io.kubernetes.pod.name":"other",
+            "io.kubernetes.cri-o.ImageName":"quay.example/app:1","io.kubernetes.cri-o.Image":"12ab",
+            "io.kubernetes.cri-o.Labels":"{\"io.kubernetes.container.name\":\"app\",\"io.kubernetes.pod.name\":\"app-0\",\"io.kubernetes.pod.namespace\":\"shop\"}"}}"#;
+        assert_eq!(read(Kind::CriO, crio), some("app", "quay.example/app:1", "shop/app-0"));
+        let pause = r#"{"annotations":{"io.kubernetes.container.name":"POD","io.kubernetes.cri-o.KubeName":"app-0",
+            "io.kubernetes.cri-o.Namespace":"shop"}}"#;
+        assert_eq!(read(Kind::CriO, pause), some("POD", "", "shop/app-0"));
+        let podman = r#"{"annotations":{"io.container.manager":"libpod","org.opencontainers.image.stopSignal":"15"}}"#;
+        assert_eq!(read(Kind::CriO, podman), None);
     }
 
     #[test]
@@ -216,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_file_that_names_nothing_is_none() {
-        for kind in [Kind::Docker, Kind::Oci, Kind::Storage] {
+        for kind in [Kind::Docker, Kind::Containerd, Kind::CriO, Kind::Storage] {
             for file in ["", "{}", "[]", "null", "{\"annotations\":{}}", "{\"Name\":\"/\"}", &"[".repeat(100_000)] {
                 assert_eq!(read(kind, file), None);
             }
@@ -238,7 +256,7 @@ mod tests {
             for read in [names(Kind::Docker, file.as_bytes(), ID), names(Kind::Docker, &noise, ID)].into_iter().flatten() {
                 prop_assert!([read.name, read.image].into_iter().flatten().all(|text| text.len() <= MAX_NAME));
             }
-            let _ = (names(Kind::Oci, &noise, ID), names(Kind::Storage, &noise, ID));
+            let _ = [Kind::Containerd, Kind::CriO, Kind::Storage].map(|kind| names(kind, &noise, ID));
         }
     }
 }

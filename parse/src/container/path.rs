@@ -40,7 +40,8 @@ pub struct ContainerId {
     pub pod: Option<String>,
 }
 
-/// What stands before the id in the name of a container's scope. Others, `libpod-conmon-` among them, are no containers.
+/// What stands before the id in the name of a container's scope. Others, `libpod-conmon-` among them, are no
+/// containers.
 const PREFIXES: &[(&str, Runtime)] = &[
     ("docker-", Runtime::Docker),
     ("cri-containerd-", Runtime::Containerd),

@@ -97,10 +97,11 @@ fn of_parent(parents: &str) -> Option<Runtime> {
 
 /// The pod that the container lies in: `podUID`, or `kubepods-…-podUID.slice` with underscores.
 fn pod(path: &str) -> Option<String> {
-    path.rsplit('/').skip(1).find_map(|component| {
-        // Both forms stand in one component when a systemd name was taken for a cgroupfs one.
-        let name = component.strip_suffix(".slice").unwrap_or(component);
-        uid(name).map(str::to_owned).or_else(|| uid(&name.replace('_', "-")).map(str::to_owned))
+    path.rsplit('/').find_map(|component| {
+        // The slice stands before the container where a systemd name was taken for a cgroupfs one.
+        let name = component.split(':').next()?;
+        let name = name.strip_suffix(".slice").unwrap_or(name);
+        uid(&name.replace('_', "-")).map(str::to_owned)
     })
 }
 
@@ -156,7 +157,7 @@ mod tests {
         check("/kubepods.slice/kubepods-podP_D.slice/crio-A.scope", A, Some(CriO), true);
         check("/kubepods/besteffort/podPOD/A", A, None, true);
         check("/kubepods/podPOD/crio-A", A, Some(CriO), true);
-        check("/system.slice/kubepods-podP_D.slice:cri-containerd:A", A, Some(Containerd), false);
+        check("/system.slice/kubepods-podP_D.slice:cri-containerd:A", A, Some(Containerd), true);
         check("/machine.slice/libpod-A.scope/container", A, Some(Podman), false);
         check("/system.slice/web.service/libpod-payload-A", A, Some(Podman), false);
         check("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-A.scope", A, Some(Podman), false);

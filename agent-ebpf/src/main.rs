@@ -8,7 +8,9 @@
 #![feature(asm_experimental_arch)]
 
 mod maps;
+mod path;
 mod process;
+mod scratch;
 mod socket;
 mod task;
 

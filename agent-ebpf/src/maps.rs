@@ -1,39 +1,74 @@
-//! What user space shares with the programs: rings, counters, owners, and the frozen settings.
+//! What user space shares with the programs: rings, counters, owners, flows, rates, and the frozen settings.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    bindings::{
+        BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+        bpf_map_type::{BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_RINGBUF},
+    },
+    cty::c_void,
+    helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_elem, bpf_ringbuf_output, bpf_ringbuf_query},
     macros::map,
-    maps::{LruHashMap, PerCpuArray, RingBuf},
+    maps::{HashMap, LruHashMap, PerCpuArray},
 };
-use core::arch::asm;
-use events::{EventType, Flow, Offsets, Owner, Scope};
+use core::{arch::asm, ptr::null};
+use events::{Count, EventType, Flow, FlowState, Maker, Offsets, Owner, Rate, Scope, Settings, Throttled};
 
-/// Process events. A flood of sockets cannot push them out.
-#[map]
-pub static LIFECYCLE: RingBuf = RingBuf::with_byte_size(1 << 22, 0);
-/// Socket events.
-#[map]
-pub static SOCKETS: RingBuf = RingBuf::with_byte_size(1 << 23, 0);
-/// Two rows per event type, see [`EventType::produced_slot`].
+/// A number as the loader reads it from a map's type: the length of an array that nothing points to.
+type Number<const N: usize> = *const [i32; N];
+
+/// The shape of every ring; user space makes them in the size it wants.
+#[repr(C)]
+pub struct RingShape {
+    r#type: Number<{ BPF_MAP_TYPE_RINGBUF as usize }>,
+    max_entries: Number<4096>,
+}
+
+/// The rings: that of process events, which no flood of sockets can fill, and behind it those of socket events, by
+/// processor.
+#[repr(C)]
+pub struct Rings {
+    r#type: Number<{ BPF_MAP_TYPE_ARRAY_OF_MAPS as usize }>,
+    key_size: Number<4>,
+    value_size: Number<4>,
+    max_entries: Number<65>,
+    values: [*const RingShape; 0],
+}
+
+// SAFETY: nothing reads the pointers; the loader reads their types.
+unsafe impl Sync for Rings {}
+
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+static RINGS: Rings = Rings { r#type: null(), key_size: null(), value_size: null(), max_entries: null(), values: [] };
+
+/// Rows per event type, see [`EventType::slot`], and the count of unix sockets.
 #[map]
 pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(EventType::SLOTS, 0);
 /// Socket cookie to the process that uses it.
 #[map]
 pub static OWNERS: LruHashMap<u64, Owner> = LruHashMap::with_max_entries(65_536, 0);
-/// Destinations that an unconnected socket has been seen to send to.
+/// Flows of UDP sockets. User space reports and removes those that ended.
 #[map]
-pub static FLOWS: LruHashMap<Flow, u8> = LruHashMap::with_max_entries(65_536, 0);
-/// Where an exec record is put together. Only the exec program may use it.
+pub static FLOWS: HashMap<Flow, FlowState> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+/// How many events each process makes.
 #[map]
-pub static EXEC_SCRATCH: PerCpuArray<[u8; 8192]> = PerCpuArray::with_max_entries(1, 0);
+static RATES: LruHashMap<Maker, Rate> = LruHashMap::with_max_entries(16_384, 0);
+/// Processes that make too many. User space reports and removes those that are quiet again.
+#[map]
+static THROTTLED: HashMap<Maker, Throttled> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::ZERO;
 #[unsafe(no_mangle)]
 static SCOPE: Scope = Scope { cgroup: 0, level: 0 };
-/// 1 if the exit tracepoint says whether the last thread went, 0 if the kernel is older than that.
 #[unsafe(no_mangle)]
-static EXIT_SAYS_LAST: u32 = 0;
+static SETTINGS: Settings = Settings {
+    rate_limit: 0,
+    shard_mask: 0,
+    exit_says_last: 0,
+    calls: [u32::MAX; events::Call::ALL.len()],
+    reserved: 0,
+};
 
 /// The offsets in the running kernel.
 #[inline(always)]
@@ -50,6 +85,21 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
+/// What user space decided.
+#[inline(always)]
+pub fn settings() -> *const Settings {
+    &raw const SETTINGS
+}
+
+/// A decision, by its name in [`Settings`].
+macro_rules! setting {
+    ($($field:tt)+) => {{
+        // SAFETY: as for `offset`.
+        unsafe { core::ptr::read_volatile(&raw const (*$crate::maps::settings()).$($field)+) }
+    }};
+}
+pub(crate) use setting;
+
 /// The scope set by user space.
 #[inline(always)]
 pub fn scope() -> Scope {
@@ -57,49 +107,128 @@ pub fn scope() -> Scope {
     unsafe { core::ptr::read_volatile(&raw const SCOPE) }
 }
 
-/// Whether the exit tracepoint carries the flag.
+/// Adds to a number that others add to.
 #[inline(always)]
-pub fn exit_says_last() -> bool {
-    // SAFETY: as for `offset`.
-    unsafe { core::ptr::read_volatile(&raw const EXIT_SAYS_LAST) != 0 }
+pub fn add(number: *mut u64, amount: u64) {
+    // One instruction, as a softirq or another task can come between a read and a write. The compiler's own atomics
+    // are not offered for this target.
+    // SAFETY: the callers have a valid, aligned pointer into a map.
+    unsafe { asm!("lock *(u64 *)({number} + 0) += {amount}", number = in(reg) number, amount = in(reg) amount) };
 }
 
 /// Adds one to a row of [`COUNTERS`].
 #[inline(always)]
-fn count(slot: u32) {
+pub fn count(slot: u32) {
     if let Some(counter) = COUNTERS.get_ptr_mut(slot) {
-        // One instruction, as a softirq or another task can come between a read and a write. The compiler's own atomics
-        // are not offered for this target.
-        // SAFETY: the map gave a valid, aligned pointer to this processor's row.
-        unsafe { asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1_u64) };
+        add(counter, 1);
     }
 }
 
-/// Wake the reader only when a quarter of the ring waits for it; a wake costs more than the record.
-#[inline(always)]
-fn wakeup(ring: &RingBuf) -> u64 {
-    let full = ring.query(BPF_RB_AVAIL_DATA as u64) >= ring.query(BPF_RB_RING_SIZE as u64) / 4;
-    if full { BPF_RB_FORCE_WAKEUP as u64 } else { BPF_RB_NO_WAKEUP as u64 }
+/// Which ring a record goes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ring {
+    /// What processes do.
+    Lifecycle,
+    /// What sockets do.
+    Sockets,
 }
 
-/// Sends a record of fixed size, or counts that there was no room.
-#[inline(always)]
-pub fn emit<T: 'static>(ring: &RingBuf, kind: EventType, record: T) {
-    count(kind.produced_slot());
-    match ring.reserve::<T>(0) {
-        Some(mut entry) => {
-            entry.write(record);
-            entry.submit(wakeup(ring));
+impl Ring {
+    #[inline(always)]
+    fn index(self) -> u32 {
+        match self {
+            Self::Lifecycle => 0,
+            // SAFETY: takes nothing, changes nothing.
+            Self::Sockets => 1 + (unsafe { bpf_get_smp_processor_id() } & setting!(shard_mask)),
         }
-        None => count(kind.ring_full_slot()),
     }
 }
 
-/// Sends a record of any size, or counts that there was no room.
+/// Sends a record, or counts what became of it: everything that happens is one or the other.
+///
+/// `maker` is the process whose rate it counts for; that with number 0 is nobody.
 #[inline(always)]
-pub fn emit_bytes(ring: &RingBuf, kind: EventType, record: &[u8]) {
-    count(kind.produced_slot());
-    if ring.output::<[u8]>(record, wakeup(ring)).is_err() {
-        count(kind.ring_full_slot());
+pub fn emit(ring: Ring, kind: EventType, maker: Maker, time: u64, record: &[u8]) {
+    count(kind.slot(Count::Produced));
+    if kind.may_be_summarised() && maker.tgid != 0 && too_many(kind, maker, time) {
+        count(kind.slot(Count::Summarised));
+        return;
     }
+    if send(ring.index(), record).is_none() {
+        count(kind.slot(Count::RingFull));
+    }
+}
+
+/// As [`emit`], for a record of fixed size.
+#[inline(always)]
+pub fn emit_all<T: bytemuck::NoUninit>(ring: Ring, kind: EventType, maker: Maker, time: u64, record: &T) {
+    emit(ring, kind, maker, time, bytemuck::bytes_of(record));
+}
+
+/// Wakes the reader only when a quarter of the ring waits for it: a wake costs more than the record.
+#[inline(always)]
+fn send(index: u32, record: &[u8]) -> Option<()> {
+    // SAFETY: the helpers take a ring from the map of rings, and bytes that are readable for their length.
+    unsafe {
+        let ring = bpf_map_lookup_elem((&raw const RINGS).cast_mut().cast(), (&raw const index).cast());
+        if ring.is_null() {
+            return None;
+        }
+        let full =
+            bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA as u64) >= bpf_ringbuf_query(ring, BPF_RB_RING_SIZE as u64) / 4;
+        let flags = if full { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        let bytes = record.as_ptr().cast_mut().cast::<c_void>();
+        (bpf_ringbuf_output(ring, bytes, record.len() as u64, flags as u64) == 0).then_some(())
+    }
+}
+
+/// Whether a process makes more events than it may in this second, and if so counts one more of them.
+#[inline(always)]
+fn too_many(kind: EventType, maker: Maker, time: u64) -> bool {
+    let limit = setting!(rate_limit);
+    if limit == 0 {
+        return false;
+    }
+    // A second of 2^30 nanoseconds: a division less.
+    let second = time >> 30;
+    let Some(rate) = RATES.get_ptr_mut(&maker) else {
+        let _ = RATES.insert(&maker, &Rate { second, events: 1 }, 0);
+        return false;
+    };
+    // SAFETY: the map keeps the memory. Two processors that come at once may lose a count, which moves the limit by one.
+    unsafe {
+        if (*rate).second != second {
+            (*rate).second = second;
+            (*rate).events = 0;
+        }
+        (*rate).events += 1;
+        if (*rate).events <= limit {
+            return false;
+        }
+    }
+    summarise(kind, maker, time)
+}
+
+/// Counts an event for a process that makes too many; false if there is no room to.
+#[inline(always)]
+fn summarise(kind: EventType, maker: Maker, time: u64) -> bool {
+    let mut entry = THROTTLED.get_ptr_mut(&maker);
+    if entry.is_none() {
+        insert(maker, time);
+        entry = THROTTLED.get_ptr_mut(&maker);
+    }
+    let Some(entry) = entry else { return false };
+    // SAFETY: the map keeps the memory.
+    unsafe {
+        (*entry).last = time;
+        add(&raw mut (*entry).summarised[kind as usize], 1);
+    }
+    true
+}
+
+#[inline(never)]
+fn insert(maker: Maker, time: u64) {
+    const BPF_NOEXIST: u64 = 1;
+    let entry = Throttled { first: time, last: time, summarised: [0; EventType::ALL.len()] };
+    let _ = THROTTLED.insert(&maker, &entry, BPF_NOEXIST);
 }

@@ -7,7 +7,7 @@
 //! none of ours: where a process calls in, it must be in scope too.
 
 use crate::{
-    maps::{FLOWS, OWNERS, SOCKETS, emit, offset},
+    maps::{FLOWS, OWNERS, Ring, emit_all, offset},
     task::{self, Kernel},
 };
 use aya_ebpf::{
@@ -18,8 +18,8 @@ use aya_ebpf::{
 };
 use core::mem::offset_of;
 use events::{
-    CLOSE_FIN_ACKED, CLOSE_FIN_RECEIVED, Close, DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, Flow, Owner,
-    SocketHead, tcp_state,
+    CLOSE_FIN_ACKED, CLOSE_FIN_RECEIVED, Close, DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, Flow, FlowState,
+    Maker, Owner, SocketHead, tcp_state,
 };
 
 const AF_INET: u32 = 2;
@@ -143,6 +143,12 @@ fn head(kind: EventType, protocol: u8, cookie: u64, owner: &Owner, ends: Ends) -
     }
 }
 
+/// Sends the record of a call by a process.
+#[inline(always)]
+fn report(kind: EventType, head: &SocketHead) {
+    emit_all(Ring::Sockets, kind, Maker { start: head.start, tgid: head.tgid as u64 }, head.time, head);
+}
+
 /// The ends of a call that names its destination.
 #[inline(always)]
 fn ends_to(addr: *mut bpf_sock_addr, remote_ip: Ip) -> Ends {
@@ -170,7 +176,7 @@ fn connect(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
             let _ = OWNERS.insert(&cookie, &owner, BPF_ANY);
         }
         let head = head(EventType::Connect, protocol, cookie, &owner, ends_to(addr, remote_ip));
-        emit(&SOCKETS, EventType::Connect, head);
+        report(EventType::Connect, &head);
     }
     ALLOW
 }
@@ -180,11 +186,24 @@ fn send(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
     let cookie = cookie(addr);
     let ends = ends_to(addr, remote_ip);
     let flow = Flow { cookie, remote_ip, remote_port: ends.remote_port as u64 };
+    if field!(addr, protocol) as u8 != UDP || !task::in_scope() {
+        return ALLOW;
+    }
+    let owner = claim(DIRECTION_OUTBOUND);
+    let state = FlowState {
+        start: owner.start,
+        tgid: owner.tgid,
+        uid: owner.uid,
+        first: owner.claimed,
+        last: owner.claimed,
+        local_ip: ends.local_ip,
+        local_port: ends.local_port,
+        direction: DIRECTION_OUTBOUND as u16,
+        ..bytemuck::Zeroable::zeroed()
+    };
     // Of many threads, the one that adds the flow reports it; so does one for which there is no room.
-    let new = || FLOWS.insert(&flow, &1, BPF_NOEXIST) != Err(-EEXIST);
-    if field!(addr, protocol) as u8 == UDP && task::in_scope() && new() {
-        let owner = claim(DIRECTION_OUTBOUND);
-        emit(&SOCKETS, EventType::Send, head(EventType::Send, UDP, cookie, &owner, ends));
+    if FLOWS.insert(&flow, &state, BPF_NOEXIST) != Err(-EEXIST) {
+        report(EventType::Send, &head(EventType::Send, UDP, cookie, &owner, ends));
     }
     ALLOW
 }
@@ -210,7 +229,7 @@ fn accept(addr: *mut bpf_sock_addr) -> i32 {
     let v6 = ip6!(sk, dst_ip6);
     let remote_ip = if field!(sk, family) == AF_INET { v4 } else { v6 };
     let ends = Ends { local_ip, remote_ip, local_port, remote_port: u16::from_be(field!(sk, dst_port)) };
-    emit(&SOCKETS, EventType::Accept, head(EventType::Accept, TCP, cookie, &owner, ends));
+    report(EventType::Accept, &head(EventType::Accept, TCP, cookie, &owner, ends));
     ALLOW
 }
 
@@ -267,7 +286,8 @@ fn close(ops: *mut bpf_sock_ops) {
         error,
         retransmits: field!(ops, total_retrans),
     };
-    emit(&SOCKETS, EventType::Close, record);
+    let maker = Maker { start: owner.start, tgid: owner.tgid as u64 };
+    emit_all(Ring::Sockets, EventType::Close, maker, record.socket.time, &record);
 }
 
 #[inline(always)]

@@ -7,10 +7,10 @@ use aya_ebpf::helpers::{
         bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_task, bpf_ktime_get_boot_ns,
     },
 };
-use events::{EventType, TaskHead};
+use events::{ABSENT, EventType, Maker, TaskHead};
 
 /// A pointer into the kernel. It may be stale or null: every read is checked by the kernel and gives zeros if it fails.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Kernel(pub *const u8);
 
@@ -26,6 +26,12 @@ impl Kernel {
     #[inline(always)]
     pub fn follow(self, offset: usize) -> Self {
         Self(self.read::<usize>(offset) as *const u8)
+    }
+
+    /// What lies `offset` bytes behind the pointer.
+    #[inline(always)]
+    pub fn at(self, offset: usize) -> Self {
+        Self(self.0.wrapping_add(offset))
     }
 }
 
@@ -51,6 +57,38 @@ pub fn in_scope() -> bool {
     scope.cgroup == 0 || unsafe { bpf_get_current_ancestor_cgroup_id(scope.level as i32) } == scope.cgroup
 }
 
+/// The cgroup of any task, in the unified hierarchy.
+#[inline(always)]
+pub fn cgroup(task: Kernel) -> Kernel {
+    task.follow(offset!(task_cgroups)).follow(offset!(css_set_cgroup))
+}
+
+/// Id of a cgroup.
+#[inline(always)]
+pub fn cgroup_id(cgroup: Kernel) -> u64 {
+    cgroup.follow(offset!(cgroup_kn)).read(offset!(kn_id))
+}
+
+/// How deep below the watched cgroup another can be to be seen from a place where only its own id can be asked for.
+const DEPTH: u64 = 32;
+
+/// Whether a cgroup is the one that the agent watches, or below it.
+#[inline(always)]
+pub fn cgroup_in_scope(mut cgroup: Kernel) -> bool {
+    let scope = scope();
+    if scope.cgroup == 0 {
+        return true;
+    }
+    let level = cgroup.read::<u32>(offset!(cgroup_level)) as u64;
+    for up in 0..DEPTH {
+        if scope.level + up >= level {
+            break;
+        }
+        cgroup = cgroup.follow(offset!(cgroup_parent)).follow(offset!(css_cgroup));
+    }
+    cgroup_id(cgroup) == scope.cgroup
+}
+
 /// When a process started: its first thread's start, as threads have their own.
 #[inline(always)]
 pub fn start(leader: Kernel) -> u64 {
@@ -63,9 +101,16 @@ pub fn uid(task: Kernel) -> u32 {
     task.follow(offset!(task_cred)).read(offset!(cred_uid))
 }
 
-/// What every process record says of `task`.
+/// What every record says of the running task.
 #[inline(always)]
 pub fn head(kind: EventType, task: Kernel) -> TaskHead {
+    // SAFETY: takes nothing, changes nothing.
+    head_in(kind, task, unsafe { bpf_get_current_cgroup_id() })
+}
+
+/// What every record says of a task in a cgroup.
+#[inline(always)]
+pub fn head_in(kind: EventType, task: Kernel, cgroup: u64) -> TaskHead {
     let leader = task.follow(offset!(task_group_leader));
     let parent = leader.follow(offset!(task_real_parent)).follow(offset!(task_group_leader));
     let session = task.follow(offset!(task_signal)).follow(offset!(signal_session));
@@ -77,12 +122,25 @@ pub fn head(kind: EventType, task: Kernel) -> TaskHead {
         time: now(),
         start: start(leader),
         parent_start: start(parent),
-        // SAFETY: takes nothing, changes nothing.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        cgroup,
+        capabilities: cred.read(offset!(cred_capabilities)),
         parent_tgid: parent.read(offset!(task_tgid)),
         session: session.read(offset!(pid_nr)),
         uid: cred.read(offset!(cred_uid)),
         gid: cred.read(offset!(cred_gid)),
+        euid: cred.read(offset!(cred_euid)),
+        egid: cred.read(offset!(cred_egid)),
+        login_uid: match offset!(task_login_uid) {
+            absent if absent == ABSENT as usize => u32::MAX,
+            offset => task.read(offset),
+        },
+        tid: task.read(offset!(task_pid)),
         comm: task.read(offset!(task_comm)),
     }
+}
+
+/// The process that a record's rate counts for.
+#[inline(always)]
+pub fn maker(head: &TaskHead) -> Maker {
+    Maker { start: head.start, tgid: head.tgid as u64 }
 }

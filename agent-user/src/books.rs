@@ -78,6 +78,8 @@ impl WriterBooks {
 pub struct Snapshot {
     /// What the kernel counted.
     pub kernel: [KernelCount; EventType::ALL.len()],
+    /// Unix sockets made.
+    pub unix: u64,
     /// What the agent counted.
     pub agent: AgentBooks,
     /// Rows in files that are not complete.
@@ -134,14 +136,15 @@ impl Snapshot {
     /// Whether the kernel has given everything that it counted: true once nothing is attached and the rings are empty.
     #[must_use]
     pub fn all_received(&self) -> bool {
-        let received = |at: usize| self.agent.received[at] + self.kernel[at].ring_full;
+        let received = |at: usize| self.agent.received[at] + self.kernel[at].withheld();
         (0..EventType::ALL.len()).all(|at| self.kernel[at].produced == received(at))
     }
 
     /// Every way in which an event of this type can be dropped, and how often it was.
-    pub(crate) fn drops(&self, at: usize) -> [(Stage, DropReason, u64); 4] {
+    pub(crate) fn drops(&self, at: usize) -> [(Stage, DropReason, u64); 5] {
         [
             (Stage::Kernel, DropReason::RingFull, self.kernel[at].ring_full),
+            (Stage::Kernel, DropReason::TableFull, self.kernel[at].table_full),
             (Stage::Agent, DropReason::Malformed, self.agent.malformed[at]),
             (Stage::Agent, DropReason::Duplicate, self.agent.duplicate[at]),
             (Stage::Writer, DropReason::WriteFailed, self.write_failed[at]),
@@ -156,7 +159,8 @@ impl Snapshot {
             drops.map(|(_, reason, count)| (reason.name().to_owned(), *count)).collect()
         };
         let occurred = drops.iter().filter(|(.., count)| *count > 0);
-        let (produced, received, summarised) = (self.kernel[at].produced, self.agent.received[at], 0);
+        let KernelCount { produced, summarised, .. } = self.kernel[at];
+        let received = self.agent.received[at];
         let kernel = dropped(Stage::Kernel);
         let submitted = produced.saturating_sub(summarised + kernel.values().sum::<u64>());
         EventStatus {
@@ -298,7 +302,7 @@ pub(crate) mod tests {
         writer.wrote(EventType::Exec, 6);
         writer.lost(EventType::Exec, 4);
         let mut snapshot = Snapshot { ring_bytes: 4096, ..Snapshot::default().with_writer(&writer) };
-        snapshot.kernel[0] = KernelCount { produced: 30, ring_full: 5 };
+        snapshot.kernel[0] = KernelCount { produced: 30, ring_full: 5, ..KernelCount::default() };
         snapshot.agent.received[0] = 20;
         (snapshot.agent.malformed[0], snapshot.agent.duplicate[0]) = (1, 2);
         snapshot
@@ -344,7 +348,7 @@ pub(crate) mod tests {
     #[test]
     fn the_kernels_count_must_come_in_or_be_dropped() {
         let mut snapshot = Snapshot::default();
-        snapshot.kernel[2] = KernelCount { produced: 5, ring_full: 2 };
+        snapshot.kernel[2] = KernelCount { produced: 5, ring_full: 1, summarised: 1, ..KernelCount::default() };
         snapshot.agent.received[2] = 2;
         assert!(!snapshot.all_received());
         snapshot.agent.received[2] = 3;

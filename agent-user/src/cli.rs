@@ -1,5 +1,6 @@
 //! Arguments.
 
+use crate::load::RingSizes;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -124,12 +125,16 @@ pub struct RunArgs {
     /// Name of this host in the files [default: its own name]
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
-    /// Size of the kernel's buffer of socket events in bytes: a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
-    pub ring_size: u32,
-    /// Size of the kernel's buffer of process events in bytes: a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
-    pub lifecycle_ring_size: u32,
+    /// Size of each of the kernel's buffers of socket events in bytes, a power of two [default: 4 MiB; less above 8
+    /// processors, where they are 32 MiB together]
+    #[arg(long, value_name = "BYTES")]
+    pub ring_size: Option<u32>,
+    /// Size of the kernel's buffer of process events in bytes, a power of two [default: 4 MiB]
+    #[arg(long, value_name = "BYTES")]
+    pub lifecycle_ring_size: Option<u32>,
+    /// Events of one process in a second, above which all but its execs and its end are only counted; 0 for no limit
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub rate_limit: u64,
     /// Stop after this many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub limit: Option<std::time::Duration>,
@@ -145,6 +150,19 @@ pub struct RunArgs {
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
+}
+
+impl RunArgs {
+    /// The rings that suit this machine, in the sizes asked for.
+    #[must_use]
+    pub fn rings(&self) -> RingSizes {
+        let sizes = RingSizes::for_processors(std::thread::available_parallelism().map_or(1, |n| n.get() as u32));
+        RingSizes {
+            lifecycle: self.lifecycle_ring_size.unwrap_or(sizes.lifecycle),
+            sockets: self.ring_size.unwrap_or(sizes.sockets),
+            ..sizes
+        }
+    }
 }
 
 /// Arguments of `doctor`.

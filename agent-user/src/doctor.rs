@@ -3,7 +3,7 @@
 use crate::{
     error::AgentError,
     kernel::{self, Cgroup, Layout},
-    load::{self, HOOKS, Loaded, RingSizes},
+    load::{self, HOOKS, Loaded, Orders, RingSizes},
 };
 use serde::Serialize;
 use std::path::Path;
@@ -122,8 +122,8 @@ impl Drop for EmptyCgroup {
 }
 
 fn hooks(btf: &Path, layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
-    let sizes = RingSizes { lifecycle: 1 << 16, sockets: 1 << 16 };
-    let loaded = load::load(btf, layout, cgroup, sizes);
+    let sizes = RingSizes { lifecycle: 1 << 16, sockets: 1 << 16, shards: 1 };
+    let loaded = load::load(btf, &Orders { layout, cgroup, sizes, rate_limit: 0 });
     let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
     let mut checks = vec![Check::new("maps", maps, "needs Linux 5.8 or later, and rights")];
     if let Ok(mut loaded) = loaded {

@@ -1,6 +1,6 @@
-//! Reads both rings and gives their records in the order in which the kernel saw them.
+//! Reads all rings and gives their records in the order in which the kernel saw them.
 //!
-//! A round notes the time, then empties the socket ring, then the lifecycle ring. Records up to the noted time are then all
+//! A round notes the time, then empties the socket rings, then the lifecycle ring. Records up to the noted time are then all
 //! there, whichever ring they are in; later ones wait for the next round.
 
 use crate::{kernel, load::Rings};
@@ -13,7 +13,7 @@ const ROUND: usize = 65_536;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// Both rings and what waits for the next round.
+/// The rings and what waits for the next round.
 pub struct Drain {
     rings: Rings,
     held: Held,
@@ -37,7 +37,7 @@ impl Drain {
         round(&mut self.held, &mut self.rings.sockets, &mut self.rings.lifecycle, each)
     }
 
-    /// Rounds until both rings are empty, all records given. For when nothing is attached any more.
+    /// Rounds until all rings are empty, all records given. For when nothing is attached any more.
     pub fn rest(&mut self, each: &mut dyn FnMut(&[u8])) -> usize {
         rest(&mut self.held, &mut self.rings.sockets, &mut self.rings.lifecycle, each)
     }
@@ -58,15 +58,15 @@ impl Ring for RingBuf<MapData> {
     }
 }
 
-fn round<R: Ring>(held: &mut Held, sockets: &mut R, lifecycle: &mut R, each: &mut dyn FnMut(&[u8])) -> usize {
+fn round<R: Ring>(held: &mut Held, sockets: &mut [R], lifecycle: &mut R, each: &mut dyn FnMut(&[u8])) -> usize {
     let mut until = kernel::boot_time();
-    for ring in [sockets, lifecycle] {
+    for ring in sockets.iter_mut().chain([lifecycle]) {
         until = until.min(held.fill(ring));
     }
     held.release(until, each)
 }
 
-fn rest<R: Ring>(held: &mut Held, sockets: &mut R, lifecycle: &mut R, each: &mut dyn FnMut(&[u8])) -> usize {
+fn rest<R: Ring>(held: &mut Held, sockets: &mut [R], lifecycle: &mut R, each: &mut dyn FnMut(&[u8])) -> usize {
     let mut given = 0;
     loop {
         match round(held, sockets, lifecycle, each) {
@@ -187,7 +187,7 @@ mod tests {
         let many = 3 * ROUND as u64;
         let records = |times: std::ops::Range<u64>, mark| times.map(|time| record(time, mark)).collect::<Vec<_>>();
         // One ring is much further in time than the other after a round.
-        let mut sockets = records(many - 10..many + 10, b's').into_iter();
+        let mut sockets = [records(many - 10..many + 10, b's').into_iter()];
         let mut lifecycle = records(0..many, b'l').into_iter();
         let mut times = Vec::new();
         let mut each = |bytes: &[u8]| times.push(u64::from_le_bytes(bytes[8..].try_into().unwrap()));

@@ -2,12 +2,15 @@
 
 use crate::{
     books::AgentBooks,
+    images::{self, Hashes},
     kernel,
-    lineage::Lineage,
-    rows::{Batch, ConnectionRows, Image, ProcessRows},
+    lineage::{Lineage, Process},
+    places::Places,
+    proc,
+    rows::{Batch, ConnectionRows, DnsRows, ImageFacts, ProcessRows, Row},
 };
 use arrow_schema::ArrowError;
-use events::{EventType, Record, SocketHead};
+use events::{CallRecord, EventType, Image, Maker, ProcessKey, Record, SocketHead, TaskHead};
 use std::sync::Arc;
 
 /// Rows in a batch, at most.
@@ -15,9 +18,13 @@ pub const BATCH_ROWS: usize = 8192;
 
 /// Turns records into rows.
 pub struct Enricher {
+    boot: [u8; 4],
     lineage: Lineage,
+    places: Places,
+    hashes: Hashes,
     process: ProcessRows,
     connection: ConnectionRows,
+    dns: DnsRows,
     books: AgentBooks,
     utc_offset: i64,
 }
@@ -27,9 +34,13 @@ impl Enricher {
     #[must_use]
     pub fn new(boot: [u8; 4], host: &Arc<str>, processes: usize) -> Self {
         Self {
+            boot,
             lineage: Lineage::new(boot, processes),
+            places: Places::new(),
+            hashes: Hashes::new(),
             process: ProcessRows::new(host.clone()),
             connection: ConnectionRows::new(host.clone()),
+            dns: DnsRows::new(host.clone()),
             books: AgentBooks::default(),
             utc_offset: kernel::utc_offset(),
         }
@@ -56,7 +67,7 @@ impl Enricher {
     /// Whether a batch is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.process.len() >= BATCH_ROWS || self.connection.len() >= BATCH_ROWS
+        [self.process.len(), self.connection.len(), self.dns.len()].into_iter().any(|len| len >= BATCH_ROWS)
     }
 
     /// Takes one record in.
@@ -64,7 +75,9 @@ impl Enricher {
         match events::decode(bytes) {
             Ok(record) => {
                 self.books.received[record.kind().index()] += 1;
-                self.row(&record);
+                if !self.row(&record) {
+                    self.books.duplicate[record.kind().index()] += 1;
+                }
             }
             Err(malformed) => match malformed.kind() {
                 Some(kind) => {
@@ -76,35 +89,123 @@ impl Enricher {
         }
     }
 
-    fn row(&mut self, record: &Record<'_>) {
-        let time = record.time().saturating_add_signed(self.utc_offset) as i64;
+    /// A process that makes too many events began to be summarised, or ceased to be. The agent itself makes this row.
+    pub fn throttle(&mut self, maker: &Maker, time: u64, operation: &str, counts: &[u64; EventType::ALL.len()]) {
+        self.books.received[EventType::Throttle.index()] += 1;
+        let process = self.lineage.owner(maker.start, maker.tgid as u32);
+        let time = self.utc(time);
+        let row = Row { time, operation: Some(operation), summarised: Some(counts), ..Row::default() };
+        self.process.push(EventType::Throttle, &process, self.places.of(process.cgroup), &row);
+    }
+
+    fn utc(&self, time: u64) -> i64 {
+        time.saturating_add_signed(self.utc_offset) as i64
+    }
+
+    /// Makes the row of a record; false if it tells what another has told.
+    fn row(&mut self, record: &Record<'_>) -> bool {
+        let time = self.utc(record.time());
         match record {
-            Record::Exec(exec) => {
-                let image = Image::of(exec);
-                let process = self.lineage.exec(&exec.head.task, image.exe.clone());
-                self.process.exec(time, exec, &image, &process);
-            }
-            Record::Fork(task) => {
-                let process = self.lineage.fork(task);
-                self.process.fork(time, task, &process);
-            }
-            Record::Exit(exit) => match self.lineage.exit(&exit.task) {
-                Some(process) => self.process.exit(time, exit, &process),
-                None => self.books.duplicate[EventType::Exit.index()] += 1,
+            Record::Image(kind, image) => return self.image(time, *kind, image),
+            Record::Fork(task) => match self.lineage.fork(task) {
+                Some(process) => self.process_row(EventType::Fork, &process, Row { time, ..Row::of(task) }),
+                None => return false,
             },
+            Record::Exit(exit) => match self.lineage.exit(&exit.task) {
+                Some(process) => {
+                    self.process_row(EventType::Exit, &process, Row { time, exit: Some(exit), ..Row::of(&exit.task) });
+                }
+                None => return false,
+            },
+            Record::Call(kind, call) => self.call(time, *kind, call),
             Record::Socket(kind, socket) => {
                 let owner = self.owner(socket);
-                self.connection.socket(time, *kind, socket, owner.as_ref());
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                self.connection.socket(time, *kind, socket, owned);
             }
             Record::Close(close) => {
                 let owner = self.owner(&close.socket);
-                self.connection.close(time, close, owner.as_ref());
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                self.connection.close(time, close, owned);
+            }
+            Record::Flow(flow) => {
+                let owner = self.owner(&flow.socket);
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                self.connection.flow(time, flow, owned);
+            }
+            Record::Open(open) => {
+                let owner = self.owner(&open.socket);
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                self.connection.open(time, open, owned);
+            }
+            Record::Dns(dns) => {
+                let owner = self.owner(&dns.head.socket);
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                self.dns.push(time, dns, owned);
             }
         }
+        true
     }
 
-    fn owner(&mut self, socket: &SocketHead) -> Option<crate::lineage::Process> {
+    fn process_row(&mut self, kind: EventType, process: &Process, row: Row<'_>) {
+        self.process.push(kind, process, self.places.of(process.cgroup), &row);
+    }
+
+    fn image(&mut self, time: i64, kind: EventType, image: &Image<'_>) -> bool {
+        let task = &image.head.task;
+        let exe = images::exe(image);
+        let process = match kind {
+            EventType::Running => self.lineage.running(task, exe),
+            _ => Some(self.lineage.exec(task, exe.unwrap_or_default())),
+        };
+        let Some(process) = process else { return false };
+        let ancestors = self.lineage.ancestors(&process);
+        // The kernel can read the arguments of the running process only.
+        let running = if kind == EventType::Running { proc::arguments(task.tgid, task.start) } else { None };
+        let args = match &running {
+            Some(args) => Some((&args[..], args.len() as u32)),
+            None => (kind == EventType::Exec).then_some((image.args, image.head.args_len)),
+        };
+        let facts = ImageFacts {
+            record: image,
+            script: images::script(image),
+            args,
+            cwd: images::folder(image),
+            sha256: self.hashes.of(image, process.exe.as_deref()),
+        };
+        let row = Row { time, image: Some(facts), ancestors: Some(&ancestors), ..Row::of(task) };
+        self.process_row(kind, &process, row);
+        true
+    }
+
+    fn call(&mut self, time: i64, kind: EventType, call: &CallRecord<'_>) {
+        let task = &call.head.task;
+        let (process, before) = self.lineage.acted(task);
+        let ancestors = self.lineage.ancestors(&process);
+        let what = crate::calls::describe(kind, call);
+        let traced = what.target_pid.and_then(|pid| self.lineage.numbered(pid)).cloned();
+        let row = Row {
+            time,
+            ancestors: Some(&ancestors),
+            operation: Some(&what.operation),
+            result: Some(call.head.result),
+            target: what.target,
+            target_pid: what.target_pid,
+            traced: traced.as_ref(),
+            previous: before.filter(|_| kind == EventType::Credential),
+            ..Row::of(task)
+        };
+        self.process_row(kind, &process, row);
+    }
+
+    fn owner(&mut self, socket: &SocketHead) -> Option<Process> {
         (socket.tgid != 0).then(|| self.lineage.owner(socket.start, socket.tgid))
+    }
+
+    /// The key of a process of this boot.
+    #[must_use]
+    pub fn key(&self, maker: &Maker) -> ProcessKey {
+        ProcessKey::new(self.boot, maker.start, maker.tgid as u32)
     }
 
     /// Takes the rows that wait.
@@ -119,7 +220,16 @@ impl Enricher {
         if !self.connection.is_empty() {
             batches.push(self.connection.take()?);
         }
+        if !self.dns.is_empty() {
+            batches.push(self.dns.take()?);
+        }
         Ok(batches)
+    }
+}
+
+impl<'a> Row<'a> {
+    fn of(task: &'a TaskHead) -> Self {
+        Self { task: Some(task), ..Self::default() }
     }
 }
 
@@ -127,14 +237,13 @@ impl Enricher {
 mod tests {
     use super::*;
     use bytemuck::{Zeroable, bytes_of};
-    use events::TaskHead;
 
     #[test]
     fn what_comes_in_is_a_row_or_counted() {
         let mut enricher = Enricher::new([0; 4], &"h".into(), 10);
         let head = |kind: EventType| TaskHead { kind: kind as u16, tgid: 1 << 30, ..TaskHead::zeroed() };
         enricher.record(bytes_of(&head(EventType::Fork)));
-        let exit = events::Exit { task: head(EventType::Exit), code: 0, signal: 0 };
+        let exit = events::Exit { task: head(EventType::Exit), ..Zeroable::zeroed() };
         enricher.record(bytes_of(&exit));
         enricher.record(bytes_of(&exit));
         enricher.record(&[1, 0, 0]);

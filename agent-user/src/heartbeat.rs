@@ -1,10 +1,10 @@
 //! The books as rows of the table `heartbeat`.
 
 use crate::{
-    books::{Snapshot, Stage},
-    rows::{Batch, Dict, batch, times},
+    books::Snapshot,
+    rows::{Batch, Dict, columns, time_column},
 };
-use arrow_array::builder::UInt64Builder;
+use arrow_array::builder::{TimestampNanosecondBuilder, UInt64Builder};
 use arrow_schema::ArrowError;
 use events::{DropReason, EventType};
 
@@ -14,16 +14,17 @@ impl Snapshot {
     /// # Errors
     /// If columns do not fit the schema, which is a defect.
     pub fn heartbeat(&self, host: &str, time: i64) -> Result<Batch, ArrowError> {
-        let mut rows = HeartbeatRows::default();
+        let mut rows = HeartbeatRows { columns: HeartbeatColumns::new(), host, time };
         for kind in EventType::ALL {
             let (at, name) = (kind.index(), kind.name());
             rows.push("kernel", name, "produced", None, self.kernel[at].produced);
+            rows.push("kernel", name, "summarised", None, self.kernel[at].summarised);
             rows.push("agent", name, "received", None, self.agent.received[at]);
             rows.push("writer", name, "open", None, self.open[at]);
             rows.push("writer", name, "written", None, self.written[at]);
             for (stage, reason, count) in self.drops(at) {
                 // Rings are where events are lost, if anywhere: this one is said although it is 0.
-                if count > 0 || stage == Stage::Kernel {
+                if count > 0 || reason == DropReason::RingFull {
                     rows.push(stage.name(), name, "dropped", Some(reason), count);
                 }
             }
@@ -31,6 +32,7 @@ impl Snapshot {
         if self.agent.unknown > 0 {
             rows.push("agent", "unknown", "dropped", Some(DropReason::Malformed), self.agent.unknown);
         }
+        rows.push("kernel", "unix", "value", None, self.unix);
         let cpu_ns = (self.usage.cpu_s * 1e9) as u64;
         for (resource, count) in [
             ("rss_bytes", self.usage.rss_bytes),
@@ -43,49 +45,42 @@ impl Snapshot {
         ] {
             rows.push("self", resource, "value", None, count);
         }
-        rows.take(host, time)
+        rows.take()
     }
 }
 
-#[derive(Default)]
-struct HeartbeatRows {
-    stage: Dict,
-    event: Dict,
-    outcome: Dict,
-    reason: Dict,
-    count: UInt64Builder,
-    rows: usize,
+columns! {
+    /// The columns of `heartbeat`, in the order of its schema.
+    HeartbeatColumns: events::heartbeat_schema();
+    time: TimestampNanosecondBuilder = time_column();
+    host: Dict = Dict::new();
+    stage: Dict = Dict::new();
+    event: Dict = Dict::new();
+    outcome: Dict = Dict::new();
+    reason: Dict = Dict::new();
+    count: UInt64Builder = UInt64Builder::new();
 }
 
-impl HeartbeatRows {
+struct HeartbeatRows<'a> {
+    columns: HeartbeatColumns,
+    host: &'a str,
+    time: i64,
+}
+
+impl HeartbeatRows<'_> {
     fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<DropReason>, count: u64) {
-        self.stage.append_value(stage);
-        self.event.append_value(event);
-        self.outcome.append_value(outcome);
-        self.reason.append_option(reason.map(DropReason::name));
-        self.count.append_value(count);
-        self.rows += 1;
+        let to = &mut self.columns;
+        to.time.append_value(self.time);
+        to.host.append_value(self.host);
+        to.stage.append_value(stage);
+        to.event.append_value(event);
+        to.outcome.append_value(outcome);
+        to.reason.append_option(reason.map(DropReason::name));
+        to.count.append_value(count);
     }
 
-    fn take(mut self, host: &str, time: i64) -> Result<Batch, ArrowError> {
-        let (mut times, mut hosts) = (times(), Dict::new());
-        for _ in 0..self.rows {
-            times.append_value(time);
-            hosts.append_value(host);
-        }
-        let rows = batch(
-            events::heartbeat_schema(),
-            &mut [
-                &mut times,
-                &mut hosts,
-                &mut self.stage,
-                &mut self.event,
-                &mut self.outcome,
-                &mut self.reason,
-                &mut self.count,
-            ],
-        )?;
-        Ok(Batch { table: events::HEARTBEAT, rows, kinds: Vec::new() })
+    fn take(mut self) -> Result<Batch, ArrowError> {
+        Ok(Batch { table: events::HEARTBEAT, rows: self.columns.take()?, kinds: Vec::new() })
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the running kernel offers, before anything is loaded: rights, type information, offsets, cgroups, boot.
 
 use crate::error::AgentError;
-use events::{Offsets, Scope};
-use parse::btf::Btf;
+use events::{ABSENT, Offsets, Scope};
+use parse::btf::{Btf, BtfError};
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -57,7 +57,10 @@ pub fn layout(path: &Path) -> Result<Layout, AgentError> {
     for (slot, member) in
         bytemuck::cast_slice_mut::<_, u32>(std::slice::from_mut(&mut offsets)).iter_mut().zip(Offsets::MEMBERS)
     {
-        *slot = btf.offset(member.structure, member.path).map_err(|error| fail(error.to_string()))?;
+        *slot = match btf.offset(member.structure, member.path) {
+            Err(BtfError::Missing(_)) if member.optional => ABSENT,
+            found => found.map_err(|error| fail(error.to_string()))?,
+        };
     }
     // The socket program tests this bit of `sk_flags` by its number.
     if btf.enumerator("SOCK_DONE") != Some(1) {

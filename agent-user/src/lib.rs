@@ -7,15 +7,19 @@
 //! by reason.
 
 pub mod books;
+pub mod calls;
 pub mod cli;
 pub mod doctor;
 pub mod drain;
 pub mod enrich;
 pub mod error;
 mod heartbeat;
+pub mod images;
 pub mod kernel;
 pub mod lineage;
 pub mod load;
+pub mod places;
+pub mod plain;
 pub mod proc;
 mod ready;
 pub mod rows;
@@ -23,5 +27,6 @@ pub mod run;
 pub mod scoring;
 pub mod sink;
 pub mod status;
+pub mod sweep;
 pub mod usage;
 pub mod writer;

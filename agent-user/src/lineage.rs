@@ -10,6 +10,34 @@ use std::{
 /// How long an ended process is kept, in nanoseconds: its last socket events can come after its end.
 const GRACE: u64 = 30_000_000_000;
 
+/// Whom a process acts as, and what it may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// Effective capabilities, one bit each.
+    pub capabilities: u64,
+}
+
+impl Credentials {
+    fn of(task: &TaskHead) -> Self {
+        let TaskHead { uid, gid, euid, egid, capabilities, .. } = *task;
+        Self { uid, gid, euid, egid, capabilities }
+    }
+}
+
+/// An ancestor: its key, and the image it runs.
+pub type Ancestor = (ProcessKey, Option<Arc<str>>);
+
+/// Ancestors that are followed at most.
+const ANCESTORS: usize = 16;
+
 /// What is known of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -27,8 +55,24 @@ pub struct Process {
     pub parent_exe: Option<Arc<str>>,
     /// The image its root ran at its last event.
     pub root_exe: Option<Arc<str>>,
+    /// As of its last event.
+    pub credentials: Credentials,
+    /// Id of its cgroup, as of its last event; 0 if it is not known.
+    pub cgroup: u64,
+    /// Its beginning is recorded: its creation, or that it was there when the agent started.
+    pub begun: bool,
     /// When it ended.
     pub ended: Option<u64>,
+}
+
+impl Process {
+    /// A process of which nothing is known but its key.
+    #[must_use]
+    pub fn nobody(key: ProcessKey) -> Self {
+        let (parent, exe, parent_exe, root_exe, ended) = Default::default();
+        let (credentials, comm) = (Credentials::default(), "".into());
+        Self { key, parent, root: key, comm, exe, parent_exe, root_exe, credentials, cgroup: 0, begun: false, ended }
+    }
 }
 
 /// The cache.
@@ -73,17 +117,65 @@ impl Lineage {
         ProcessKey::new(self.boot, start, tgid)
     }
 
-    /// A process was created: it runs its parent's image.
-    pub fn fork(&mut self, task: &TaskHead) -> Process {
+    /// A process was created: it runs its parent's image. `None` if it is recorded as one that was there before.
+    pub fn fork(&mut self, task: &TaskHead) -> Option<Process> {
         let parent = self.parent(task);
         let exe = parent.and_then(|key| self.processes.get(&key)).and_then(|parent| parent.exe.clone());
-        self.put(task, parent, exe)
+        self.begin(task, parent, exe)
+    }
+
+    /// A process was there when the agent started. `None` if its creation is recorded, or its end.
+    pub fn running(&mut self, task: &TaskHead, exe: Option<Arc<str>>) -> Option<Process> {
+        let parent = self.parent(task);
+        self.begin(task, parent, exe)
+    }
+
+    fn begin(&mut self, task: &TaskHead, parent: Option<ProcessKey>, exe: Option<Arc<str>>) -> Option<Process> {
+        let known = self.processes.get(&self.key(task.start, task.tgid));
+        if known.is_some_and(|process| process.begun || process.ended.is_some()) {
+            return None;
+        }
+        let mut process = self.put(task, parent, exe);
+        process.begun = true;
+        self.processes.insert(process.key, process.clone());
+        Some(process)
     }
 
     /// A process runs a new image.
     pub fn exec(&mut self, task: &TaskHead, exe: Arc<str>) -> Process {
         let parent = self.parent(task);
         self.put(task, parent, Some(exe))
+    }
+
+    /// A process did something that changes no more than its credentials; also those before, if they are known.
+    pub fn acted(&mut self, task: &TaskHead) -> (Process, Option<Credentials>) {
+        let parent = self.parent(task);
+        let known = self.processes.get(&self.key(task.start, task.tgid));
+        let before = known.filter(|process| process.cgroup != 0).map(|process| process.credentials);
+        let exe = known.and_then(|process| process.exe.clone()).or_else(|| proc::exe(task.tgid));
+        (self.put(task, parent, exe), before)
+    }
+
+    /// The latest process with a number.
+    #[must_use]
+    pub fn numbered(&self, tgid: u32) -> Option<&Process> {
+        self.by_tgid.get(&tgid).and_then(|key| self.processes.get(key))
+    }
+
+    /// The ancestors of a process from its parent to its root, as far as they are known.
+    #[must_use]
+    pub fn ancestors(&self, process: &Process) -> Vec<Ancestor> {
+        let mut above = Vec::new();
+        let (mut last, mut next) = (process.key, process.parent);
+        while let Some(key) = next
+            && last != process.root
+            && above.len() < ANCESTORS
+        {
+            let known = self.processes.get(&key);
+            above.push((key, known.and_then(|process| process.exe.clone())));
+            (last, next) = (key, known.and_then(|process| process.parent));
+        }
+        above
     }
 
     /// A process ended; `None` if its end was recorded before.
@@ -108,7 +200,7 @@ impl Lineage {
         self.known(key);
         match self.processes.get(&key) {
             Some(process) => process.clone(),
-            None => nobody(key),
+            None => Process::nobody(key),
         }
     }
 
@@ -149,6 +241,9 @@ impl Lineage {
             parent_exe: parent.map_or_else(|| proc::exe(seen.parent), exe_of),
             root_exe: if root == key { seen.exe.clone() } else { exe_of(root) },
             exe: seen.exe,
+            credentials: Credentials::default(),
+            cgroup: 0,
+            begun: false,
             ended: None,
         };
         self.insert(process);
@@ -166,6 +261,9 @@ impl Lineage {
             parent_exe: parent.and_then(exe_of),
             root_exe: if root == key { exe.clone() } else { exe_of(root) },
             exe,
+            credentials: Credentials::of(task),
+            cgroup: task.cgroup,
+            begun: self.processes.get(&key).is_some_and(|known| known.begun),
             ended: None,
         };
         self.insert(process.clone());
@@ -208,11 +306,6 @@ impl Lineage {
     }
 }
 
-fn nobody(key: ProcessKey) -> Process {
-    let (exe, parent_exe, root_exe) = (None, None, None);
-    Process { key, parent: None, root: key, comm: "".into(), exe, parent_exe, root_exe, ended: None }
-}
-
 /// Text up to the first NUL.
 pub(crate) fn text(bytes: &[u8]) -> Arc<str> {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -247,7 +340,7 @@ mod tests {
     fn children_run_their_parents_image_until_they_exec() {
         let mut lineage = Lineage::new([0; 4], 100);
         lineage.exec(&task(5, 1, 5), "/bin/sh".into());
-        let child = lineage.fork(&task(6, 5, 5));
+        let child = lineage.fork(&task(6, 5, 5)).unwrap();
         assert_eq!((child.exe.as_deref(), child.root, child.parent), (Some("/bin/sh"), key(5), Some(key(5))));
         let child = lineage.exec(&task(6, 5, 5), "/bin/ls".into());
         assert_eq!((child.exe.as_deref(), child.parent_exe.as_deref()), (Some("/bin/ls"), Some("/bin/sh")));
@@ -260,7 +353,7 @@ mod tests {
         lineage.exec(&task(5, 1, 5), "/bin/sh".into());
         lineage.fork(&task(6, 5, 5));
         // 6 called setsid, which is no event; its child shows it.
-        assert_eq!(lineage.fork(&task(7, 6, 6)).root, key(6));
+        assert_eq!(lineage.fork(&task(7, 6, 6)).unwrap().root, key(6));
         lineage.exit(&task(6, 5, 6)).unwrap();
         assert_eq!(lineage.exec(&task(7, 1, 6), "/bin/d".into()).root, key(6));
     }
@@ -269,7 +362,44 @@ mod tests {
     fn without_a_known_leader_the_topmost_known_ancestor_is_the_root() {
         let mut lineage = Lineage::new([0; 4], 100);
         lineage.exec(&task(5, 1, 2), "/bin/a".into());
-        assert_eq!(lineage.fork(&task(6, 5, 2)).root, key(5));
+        assert_eq!(lineage.fork(&task(6, 5, 2)).unwrap().root, key(5));
+    }
+
+    #[test]
+    fn a_process_begins_once() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        // Created live and in the snapshot, in either order.
+        assert!(lineage.fork(&task(5, 1, 1)).is_some());
+        assert!(lineage.running(&task(5, 1, 1), Some("/bin/a".into())).is_none());
+        assert!(lineage.running(&task(6, 5, 1), Some("/bin/b".into())).is_some());
+        assert!(lineage.fork(&task(6, 5, 1)).is_none());
+        // Seen live before the snapshot came to it.
+        lineage.exec(&task(7, 5, 1), "/bin/c".into());
+        assert!(lineage.running(&task(7, 5, 1), Some("/bin/c".into())).is_some());
+        lineage.exit(&task(8, 5, 1)).unwrap();
+        assert!(lineage.running(&task(8, 5, 1), None).is_none());
+    }
+
+    #[test]
+    fn ancestors_end_at_the_root() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        lineage.exec(&task(4, 1, 4), "/bin/login".into());
+        lineage.exec(&task(5, 4, 5), "/bin/sh".into());
+        lineage.exec(&task(6, 5, 5), "/bin/make".into());
+        let process = lineage.exec(&task(7, 6, 5), "/bin/cc".into());
+        let names: Vec<_> = lineage.ancestors(&process).into_iter().map(|(key, exe)| (key, exe.unwrap())).collect();
+        assert_eq!(names, [(key(6), "/bin/make".into()), (key(5), "/bin/sh".into())]);
+        let root = lineage.numbered(BASE + 5).unwrap().clone();
+        assert!(lineage.ancestors(&root).is_empty());
+    }
+
+    #[test]
+    fn credentials_before_a_change_are_remembered() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        let as_user = |uid| TaskHead { uid, cgroup: 9, ..task(5, 1, 1) };
+        assert_eq!(lineage.acted(&as_user(0)).1, None);
+        let (process, before) = lineage.acted(&as_user(33));
+        assert_eq!((process.credentials.uid, before.unwrap().uid), (33, 0));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Loading and attaching the kernel programs.
 
 use crate::{
+    calls,
     error::{AgentError, last_line},
     kernel::{Cgroup, Layout},
+    plain::Plain,
 };
 use aya::{
     Ebpf, EbpfLoader, Endianness,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{CgroupAttachMode, Program},
 };
-use events::EventType;
+use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
+use events::{Count, EventType, Flow, FlowState, Maker, Settings, Throttled, UNIX_SLOT};
 use std::{fs::File, path::Path};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../agent-ebpf/prebuilt/ebbline.bpf.o");
@@ -45,16 +48,39 @@ pub const HOOKS: &[Hook] = &[
     hook("socket_sendmsg6", "cgroup sendmsg6", "send (IPv6)", false),
 ];
 
-/// Sizes of the two rings, in bytes.
-#[derive(Debug, Clone, Copy)]
+/// The rings that records come through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingSizes {
-    /// Process events.
+    /// Size of the ring of process events, in bytes.
     pub lifecycle: u32,
-    /// Socket events.
+    /// Size of each ring of socket events, in bytes.
     pub sockets: u32,
+    /// Rings of socket events: a power of two.
+    pub shards: u32,
 }
 
+/// Rings of socket events at most.
+const SHARDS_MAX: u32 = 64;
+/// All rings of socket events together, unless there are so few that each may have [`SHARD_LARGEST`].
+const SOCKETS_TOTAL: u32 = 32 << 20;
+const SHARD_LARGEST: u32 = 4 << 20;
+/// The ring of process events.
+const LIFECYCLE: u32 = 4 << 20;
+
 impl RingSizes {
+    /// What suits a machine with so many processors: a ring for each up to 64, 4 MiB each and 32 MiB together at most.
+    #[must_use]
+    pub fn for_processors(processors: u32) -> Self {
+        let shards = processors.clamp(1, SHARDS_MAX).next_power_of_two();
+        Self { lifecycle: LIFECYCLE, sockets: (SOCKETS_TOTAL / shards).min(SHARD_LARGEST), shards }
+    }
+
+    /// All rings together, in bytes.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        u64::from(self.lifecycle) + u64::from(self.sockets) * u64::from(self.shards)
+    }
+
     fn check(self) -> Result<(), AgentError> {
         let good = |size: u32| size.is_power_of_two() && size as usize >= rustix::param::page_size();
         match [self.lifecycle, self.sockets].into_iter().find(|size| !good(*size)) {
@@ -62,36 +88,85 @@ impl RingSizes {
             None => Ok(()),
         }
     }
+
+    /// The size of each ring, in the order of the map of rings.
+    fn each(self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.lifecycle).chain(std::iter::repeat_n(self.sockets, self.shards as usize))
+    }
 }
 
 /// The loaded object, nothing attached yet.
 pub struct Loaded {
     ebpf: Ebpf,
     btf: aya::Btf,
+    rings: Rings,
 }
 
-/// Creates the maps and prepares the programs for the layout and the scope. Programs are attached by the type
-/// information at `btf`, as the layout was made from it.
+/// What the kernel side is told before it is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Orders<'a> {
+    /// Where members lie.
+    pub layout: &'a Layout,
+    /// What is in scope.
+    pub cgroup: &'a Cgroup,
+    /// The rings.
+    pub sizes: RingSizes,
+    /// Events of one process in a second, above which they are summarised; 0 for no limit.
+    pub rate_limit: u64,
+}
+
+impl Orders<'_> {
+    fn settings(&self) -> Settings {
+        Settings {
+            rate_limit: self.rate_limit,
+            shard_mask: self.sizes.shards - 1,
+            exit_says_last: u32::from(self.layout.exit_says_last),
+            calls: calls::numbers(),
+            reserved: 0,
+        }
+    }
+}
+
+/// Creates the maps and prepares the programs. They are attached by the type information at `btf`, as the layout was
+/// made from it.
 ///
 /// # Errors
 /// [`AgentError::RingSize`], or [`AgentError::Load`] if the kernel refuses a map.
-pub fn load(btf: &Path, layout: &Layout, cgroup: &Cgroup, sizes: RingSizes) -> Result<Loaded, AgentError> {
-    sizes.check()?;
-    let offsets: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&layout.offsets));
-    let scope: &[u64] = bytemuck::cast_slice(std::slice::from_ref(&cgroup.scope));
-    let says_last = u32::from(layout.exit_says_last);
+pub fn load(btf: &Path, orders: &Orders<'_>) -> Result<Loaded, AgentError> {
+    orders.sizes.check()?;
+    let offsets: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&orders.layout.offsets));
+    let scope: &[u64] = bytemuck::cast_slice(std::slice::from_ref(&orders.cgroup.scope));
+    let settings = orders.settings();
     let mut loader = EbpfLoader::new();
     // Nothing in the object is relocated against the kernel's types.
-    loader
-        .btf(None)
-        .override_global("OFFSETS", offsets, true)
-        .override_global("SCOPE", scope, true)
-        .override_global("EXIT_SAYS_LAST", &says_last, true)
-        .map_max_entries("LIFECYCLE", sizes.lifecycle)
-        .map_max_entries("SOCKETS", sizes.sockets);
-    let ebpf = loader.load(OBJECT).map_err(|error| AgentError::Load(last_line(&error)))?;
-    let btf = aya::Btf::parse_file(btf, Endianness::default()).map_err(|error| AgentError::Load(last_line(&error)))?;
-    Ok(Loaded { ebpf, btf })
+    loader.btf(None).override_global("OFFSETS", offsets, true).override_global("SCOPE", scope, true).override_global(
+        "SETTINGS",
+        bytemuck::bytes_of(&settings),
+        true,
+    );
+    let refused = |error: &(dyn std::error::Error + 'static)| AgentError::Load(last_line(error));
+    let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
+    let rings = rings(&mut ebpf, orders.sizes)?;
+    let btf = aya::Btf::parse_file(btf, Endianness::default()).map_err(|error| refused(&error))?;
+    Ok(Loaded { ebpf, btf, rings })
+}
+
+/// Makes the rings and enters them in the map of rings.
+fn rings(ebpf: &mut Ebpf, sizes: RingSizes) -> Result<Rings, AgentError> {
+    let wrong = |error: aya::maps::MapError| AgentError::Load(last_line(&error));
+    let map = ebpf.map_mut("RINGS").ok_or(AgentError::Load("no map RINGS".into()))?;
+    let mut map: ArrayOfMaps<_, RingBuf<MapData>> = ArrayOfMaps::try_from(map).map_err(wrong)?;
+    let mut made = Vec::new();
+    for (index, size) in (0..).zip(sizes.each()) {
+        let shape = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
+        let data = MapData::create(shape, "ebbline_ring", None).map_err(wrong)?;
+        let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(wrong)?;
+        map.set(index, &ring, 0).map_err(wrong)?;
+        made.push(ring);
+    }
+    let sockets = made.split_off(1);
+    let lifecycle = made.pop().ok_or(AgentError::Load("no ring".into()))?;
+    Ok(Rings { lifecycle, sockets, bytes: sizes.total() })
 }
 
 impl Loaded {
@@ -145,11 +220,11 @@ impl Loaded {
         }
         let mut map = |name: &str| self.ebpf.take_map(name).ok_or(AgentError::Load(format!("no map {name}")));
         let wrong = |error: aya::maps::MapError| AgentError::Load(last_line(&error));
-        let lifecycle = RingBuf::try_from(map("LIFECYCLE")?).map_err(wrong)?;
-        let sockets = RingBuf::try_from(map("SOCKETS")?).map_err(wrong)?;
         let counters = PerCpuArray::try_from(map("COUNTERS")?).map_err(wrong)?;
-        let rings = Rings { lifecycle, sockets };
-        Ok(Capture { rings, counters: Counters(counters), refused, attached: Attached(Some(self.ebpf)) })
+        let flows = HashMap::try_from(map("FLOWS")?).map_err(wrong)?;
+        let throttled = HashMap::try_from(map("THROTTLED")?).map_err(wrong)?;
+        let (rings, tables) = (self.rings, Tables { flows, throttled });
+        Ok(Capture { rings, counters: Counters(counters), tables, refused, attached: Attached(Some(self.ebpf)) })
     }
 }
 
@@ -159,18 +234,30 @@ pub struct Capture {
     pub rings: Rings,
     /// What the kernel counted.
     pub counters: Counters,
+    /// What is read and cleaned up now and then.
+    pub tables: Tables,
     /// Programs that the kernel refused, and why.
     pub refused: Vec<(&'static str, String)>,
     /// Holds the programs in place.
     pub attached: Attached,
 }
 
-/// The two rings.
+/// The rings.
 pub struct Rings {
     /// Process events.
     pub lifecycle: RingBuf<MapData>,
     /// Socket events.
-    pub sockets: RingBuf<MapData>,
+    pub sockets: Vec<RingBuf<MapData>>,
+    /// All together, in bytes.
+    pub bytes: u64,
+}
+
+/// The kernel's tables that user space reports from and cleans up.
+pub struct Tables {
+    /// Flows of UDP sockets.
+    pub flows: HashMap<MapData, Plain<Flow>, Plain<FlowState>>,
+    /// Processes that make too many events.
+    pub throttled: HashMap<MapData, Plain<Maker>, Plain<Throttled>>,
 }
 
 /// Programs in place; dropping or detaching takes them out.
@@ -193,19 +280,44 @@ pub struct KernelCount {
     pub produced: u64,
     /// Found the ring full.
     pub ring_full: u64,
+    /// Found a table full.
+    pub table_full: u64,
+    /// Only counted, as their process made too many.
+    pub summarised: u64,
+}
+
+impl KernelCount {
+    /// Events that no record tells of.
+    #[must_use]
+    pub fn withheld(&self) -> u64 {
+        self.ring_full + self.table_full + self.summarised
+    }
+}
+
+/// Everything that the kernel counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KernelCounts {
+    /// In the order of [`EventType::ALL`].
+    pub events: [KernelCount; EventType::ALL.len()],
+    /// Unix sockets made.
+    pub unix: u64,
 }
 
 impl Counters {
-    /// Counts of all types, in the order of [`EventType::ALL`].
+    /// Counts of all types.
     ///
     /// # Errors
     /// [`AgentError::Read`] if the kernel refuses.
-    pub fn read(&self) -> Result<[KernelCount; EventType::ALL.len()], AgentError> {
-        let mut counts = [KernelCount::default(); EventType::ALL.len()];
+    pub fn read(&self) -> Result<KernelCounts, AgentError> {
+        let mut counts = KernelCounts { unix: self.slot(UNIX_SLOT)?, ..KernelCounts::default() };
         for kind in EventType::ALL {
-            // Drops first: a count that moves meanwhile never makes more drops than events.
-            let ring_full = self.slot(kind.ring_full_slot())?;
-            counts[kind.index()] = KernelCount { produced: self.slot(kind.produced_slot())?, ring_full };
+            // What became of them first: a count that moves meanwhile never makes more drops than events.
+            counts.events[kind.index()] = KernelCount {
+                ring_full: self.slot(kind.slot(Count::RingFull))?,
+                table_full: self.slot(kind.slot(Count::TableFull))?,
+                summarised: self.slot(kind.slot(Count::Summarised))?,
+                produced: self.slot(kind.slot(Count::Produced))?,
+            };
         }
         Ok(counts)
     }
@@ -215,5 +327,20 @@ impl Counters {
         values
             .map(|values| values.iter().sum())
             .map_err(|error| AgentError::Read { what: "kernel counters".into(), why: last_line(&error) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_stay_within_bounds_on_any_machine() {
+        assert_eq!(RingSizes::for_processors(2), RingSizes { lifecycle: 4 << 20, sockets: 4 << 20, shards: 2 });
+        for processors in [0, 1, 3, 8, 9, 64, 128, 4096] {
+            let sizes = RingSizes::for_processors(processors);
+            assert!(sizes.check().is_ok() && sizes.shards.is_power_of_two() && sizes.shards <= 64, "{processors}");
+            assert!(sizes.total() <= u64::from(SOCKETS_TOTAL + LIFECYCLE), "{processors}");
+        }
     }
 }

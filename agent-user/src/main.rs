@@ -8,7 +8,7 @@ use ebbline_agent_user::{
     doctor,
     error::one_line,
     kernel,
-    load::{self, RingSizes},
+    load::{self, Orders},
     run::{self, Settings},
     scoring::Scoring,
     sink::Archive,
@@ -90,16 +90,16 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
         json: args.json,
         backend: scoring.as_ref().map(|scoring| scoring.backend().0.to_owned()),
         baseline: scoring.as_ref().map(|scoring| scoring.baseline().to_owned()),
-        ring_bytes: u64::from(args.lifecycle_ring_size) + u64::from(args.ring_size),
+        ring_bytes: args.rings().total(),
     };
     if let Some((_, device, reason)) = scoring.as_ref().map(Scoring::backend) {
         eprintln!("scoring on {device} ({reason})");
     }
     let rotate = Duration::from_secs(args.rotate);
     let archive = Archive::open(&args.archive, &settings.host, &boot_id, rotate, books.clone(), scoring)?;
-    let sizes = RingSizes { lifecycle: args.lifecycle_ring_size, sockets: args.ring_size };
+    let orders = Orders { layout: &layout, cgroup: &cgroup, sizes: args.rings(), rate_limit: args.rate_limit };
     let listeners = Listeners::open(args.socket(), args.metrics)?;
-    let loaded = load::load(&args.btf, &layout, &cgroup, sizes)?;
+    let loaded = load::load(&args.btf, &orders)?;
     let writer = Writer::start(archive).context("writer: cannot start its thread")?;
     let capture = loaded.attach_all(&cgroup)?;
     for (hook, why) in &capture.refused {

@@ -1,7 +1,7 @@
 //! What `/proc` says of processes that started before the agent.
 
 use parse::proc_stat;
-use std::{fs, sync::Arc};
+use std::{fs, io::Read, sync::Arc};
 
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +30,17 @@ pub fn look_up(tgid: u32, start: u64) -> Option<Seen> {
         parent: stat.parent,
         session: stat.session,
     })
+}
+
+/// The arguments of the process that started at `start` nanoseconds after boot, each ended by NUL; at most as many bytes as a record holds.
+#[must_use]
+pub fn arguments(tgid: u32, start: u64) -> Option<Vec<u8>> {
+    let mut arguments = Vec::new();
+    let file = fs::File::open(format!("/proc/{tgid}/cmdline")).ok()?;
+    file.take(events::ARGS_MAX as u64).read_to_end(&mut arguments).ok()?;
+    // Asked last, so that what was read is the process's.
+    let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
+    (stat.start_ticks == start / TICK).then_some(arguments)
 }
 
 /// The file that a process runs.

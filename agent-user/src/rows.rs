@@ -1,18 +1,20 @@
-//! From records to the rows of `process` and `connection`.
+//! From records to the rows of the tables.
 
 mod connection;
+mod dns;
 mod process;
 
-pub use connection::ConnectionRows;
-pub use process::{Image, ProcessRows};
+pub use connection::{ConnectionRows, Owned};
+pub use dns::DnsRows;
+pub use process::{ImageFacts, ProcessRows, Row};
 
 use arrow_array::{
-    ArrayRef, RecordBatch,
-    builder::{ArrayBuilder, FixedSizeBinaryBuilder, StringDictionaryBuilder, TimestampNanosecondBuilder},
+    RecordBatch,
+    builder::{FixedSizeBinaryBuilder, StringDictionaryBuilder, TimestampNanosecondBuilder},
     types::Int32Type,
 };
-use arrow_schema::{ArrowError, SchemaRef};
-use events::{EventType, ProcessKey};
+use events::{DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, ProcessKey};
+use std::sync::Arc;
 
 /// Rows of each event type, in the order of [`EventType::ALL`].
 pub type Counts = [u64; EventType::ALL.len()];
@@ -28,18 +30,33 @@ pub struct Batch {
     pub kinds: Vec<EventType>,
 }
 
+/// Where a process runs: its cgroup and, if that is a container's, what the runtime's files say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Path of the cgroup, from the root of the hierarchy.
+    pub path: Option<Arc<str>>,
+    /// Container id.
+    pub container: Option<Arc<str>>,
+    /// Container name.
+    pub name: Option<Arc<str>>,
+    /// Name of the container's image.
+    pub image: Option<Arc<str>>,
+    /// `namespace/name` of the pod.
+    pub pod: Option<Arc<str>>,
+}
+
 pub(crate) type Dict = StringDictionaryBuilder<Int32Type>;
 
-pub(crate) fn times() -> TimestampNanosecondBuilder {
+pub(crate) fn time_column() -> TimestampNanosecondBuilder {
     TimestampNanosecondBuilder::new().with_timezone("UTC")
 }
 
-fn keys() -> FixedSizeBinaryBuilder {
+fn key_column() -> FixedSizeBinaryBuilder {
     FixedSizeBinaryBuilder::new(16)
 }
 
 /// A key into a column of 16-byte values.
-fn put_key(column: &mut FixedSizeBinaryBuilder, key: Option<&ProcessKey>) {
+fn append_key(column: &mut FixedSizeBinaryBuilder, key: Option<&ProcessKey>) {
     match key {
         // The column is 16 bytes wide, as keys are: this cannot fail.
         Some(key) => column.append_value(key.as_bytes()).unwrap_or_else(|_| column.append_null()),
@@ -47,8 +64,84 @@ fn put_key(column: &mut FixedSizeBinaryBuilder, key: Option<&ProcessKey>) {
     }
 }
 
-/// Finishes columns in the order of the schema.
-pub(crate) fn batch(schema: SchemaRef, columns: &mut [&mut dyn ArrayBuilder]) -> Result<RecordBatch, ArrowError> {
-    let columns: Vec<ArrayRef> = columns.iter_mut().map(|column| column.finish()).collect();
-    RecordBatch::try_new(schema, columns)
+/// A structure of column builders, written down once: name, type, and how to make one, in the order of the schema.
+macro_rules! columns {
+    ($(#[$doc:meta])* $name:ident: $schema:expr; $($column:ident: $type:ty = $new:expr;)*) => {
+        $(#[$doc])*
+        pub(crate) struct $name {
+            schema: arrow_schema::SchemaRef,
+            $(pub(crate) $column: $type,)*
+        }
+
+        impl $name {
+            /// Empty columns.
+            pub(crate) fn new() -> Self {
+                Self { schema: $schema, $($column: $new,)* }
+            }
+
+            /// Takes the rows out.
+            pub(crate) fn take(&mut self) -> Result<arrow_array::RecordBatch, arrow_schema::ArrowError> {
+                let columns: Vec<arrow_array::ArrayRef> = vec![$(
+                    arrow_array::builder::ArrayBuilder::finish(&mut self.$column),
+                )*];
+                arrow_array::RecordBatch::try_new(self.schema.clone(), columns)
+            }
+        }
+    };
+}
+pub(crate) use columns;
+
+/// Fills the columns that tables of sockets share: who owns a socket, and its ends.
+macro_rules! socket_columns {
+    ($columns:ident) => {
+        impl $columns {
+            fn socket(&mut self, socket: &events::SocketHead, owned: crate::rows::Owned<'_>) {
+                let (owner, place) = (owned.map(|(owner, _)| owner), owned.map(|(_, place)| place));
+                crate::rows::append_key(&mut self.process_key, owner.map(|owner| &owner.key));
+                crate::rows::append_key(&mut self.root_key, owner.map(|owner| &owner.root));
+                self.pid.append_option(owner.map(|owner| owner.key.tgid()));
+                self.uid.append_option(owner.map(|_| socket.uid));
+                self.comm.append_option(owner.map(|owner| &*owner.comm).filter(|comm| !comm.is_empty()));
+                self.exe.append_option(owner.and_then(|owner| owner.exe.as_deref()));
+                self.parent_exe.append_option(owner.and_then(|owner| owner.parent_exe.as_deref()));
+                self.root_exe.append_option(owner.and_then(|owner| owner.root_exe.as_deref()));
+                self.container_id.append_option(place.and_then(|place| place.container.as_deref()));
+                self.image.append_option(place.and_then(|place| place.image.as_deref()));
+                self.pod.append_option(place.and_then(|place| place.pod.as_deref()));
+                self.protocol.append_value(if socket.protocol == 17 { "udp" } else { "tcp" });
+                self.direction.append_option(crate::rows::direction(socket.direction));
+                self.local_ip.append_option(crate::rows::address(socket.local_ip));
+                self.remote_ip.append_option(crate::rows::address(socket.remote_ip));
+                self.local_port.append_option((socket.local_port != 0).then_some(socket.local_port));
+                self.remote_port.append_option((socket.remote_port != 0).then_some(socket.remote_port));
+            }
+        }
+    };
+}
+pub(crate) use socket_columns;
+
+fn direction(direction: u8) -> Option<&'static str> {
+    match direction {
+        DIRECTION_OUTBOUND => Some("outbound"),
+        DIRECTION_INBOUND => Some("inbound"),
+        _ => None,
+    }
+}
+
+/// An address as text; `None` if it is not known. IPv4 is kept mapped.
+fn address(bytes: [u8; 16]) -> Option<String> {
+    (bytes != [0; 16]).then(|| std::net::Ipv6Addr::from(bytes).to_canonical().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_in_their_family() {
+        let v4 = "::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().unwrap();
+        assert_eq!(address(v4.octets()).as_deref(), Some("127.0.0.1"));
+        assert_eq!(address(std::net::Ipv6Addr::LOCALHOST.octets()).as_deref(), Some("::1"));
+        assert_eq!(address([0; 16]), None);
+    }
 }

@@ -10,9 +10,11 @@ use crate::{
     ready::readable,
     rows::Batch,
     status::{Status, publish::Publisher, serve::Listeners},
+    sweep::Sweep,
     usage::Usage,
     writer::Writer,
 };
+use events::EventType;
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -62,6 +64,7 @@ struct Run {
     settings: Settings,
     drain: Drain,
     counters: Counters,
+    sweep: Sweep,
     attached: Attached,
     hooks: u64,
     enricher: Enricher,
@@ -94,6 +97,7 @@ pub fn run(
         hooks: (HOOKS.len() - capture.refused.len()) as u64,
         drain: Drain::new(capture.rings),
         counters: capture.counters,
+        sweep: Sweep::new(capture.tables),
         attached: capture.attached,
         writer,
         metrics: listeners.metrics(),
@@ -120,8 +124,8 @@ impl Run {
         let caught = |kind| signal(kind).map_err(|error| system("signals", &error));
         let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
         let rings = self.drain.rings();
-        let sockets = readable(&rings.sockets).map_err(|error| system("socket ring", &error))?;
-        let lifecycle = readable(&rings.lifecycle).map_err(|error| system("lifecycle ring", &error))?;
+        let filling =
+            readable(rings.sockets.iter().chain([&rings.lifecycle])).map_err(|error| system("rings", &error))?;
         let end = self.settings.limit.map(|limit| tokio::time::Instant::now() + limit);
         let limit = async move {
             match end {
@@ -139,8 +143,7 @@ impl Run {
                 () = &mut limit => return Ok(()),
                 () = tokio::time::sleep(pace.wait()) => {}
                 // A ring is a quarter full.
-                Ok(mut guard) = sockets.readable() => guard.clear_ready(),
-                Ok(mut guard) = lifecycle.readable() => guard.clear_ready(),
+                Ok(mut guard) = filling.readable() => guard.clear_ready(),
             }
             let given = self.round()?;
             pace.adapt(given);
@@ -171,6 +174,7 @@ impl Run {
         if self.flushed.elapsed() >= BATCH_AGE {
             self.flushed = Instant::now();
             self.enricher.tick();
+            self.sweep.due(&mut self.enricher);
             hand_over(&mut self.enricher, &self.writer)?;
         }
         if self.spoke.elapsed() >= STATUS {
@@ -186,9 +190,15 @@ impl Run {
     }
 
     fn snapshot(&self) -> Result<Snapshot, AgentError> {
+        let counts = self.counters.read()?;
+        let agent = self.enricher.books().clone();
+        let mut kernel = counts.events;
+        // The agent itself makes these.
+        kernel[EventType::Throttle.index()].produced = agent.received[EventType::Throttle.index()];
         let snapshot = Snapshot {
-            kernel: self.counters.read()?,
-            agent: self.enricher.books().clone(),
+            kernel,
+            unix: counts.unix,
+            agent,
             evicted: self.enricher.lineage().evicted(),
             processes: self.enricher.lineage().len() as u64,
             hooks: self.hooks,
@@ -218,6 +228,7 @@ impl Run {
     fn stop(mut self) -> Result<Summary, AgentError> {
         self.attached.detach();
         let detached = Instant::now();
+        self.sweep.rest(&mut self.enricher);
         // A program that ran while it was detached may still be writing its record.
         while !self.snapshot()?.all_received() && detached.elapsed() < SETTLE {
             if self.round()? == 0 {

@@ -5,7 +5,7 @@ use crate::{
     error::{AgentError, one_line},
     rows::{Batch, Counts},
 };
-use events::{CONNECTION, EventType, HEARTBEAT, PROCESS};
+use events::{CONNECTION, DNS, EventType, HEARTBEAT, PROCESS};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -73,7 +73,7 @@ impl<F: Follower> Follower for Option<F> {
 
 /// The archive of one host.
 pub struct Archive<F> {
-    writers: [(&'static str, TableWriter); 3],
+    writers: [(&'static str, TableWriter); 4],
     /// Rows by type in each file that is not complete.
     open: HashMap<Arc<str>, Counts>,
     books: Arc<WriterBooks>,
@@ -114,6 +114,7 @@ impl<F: Follower> Archive<F> {
         let writers = [
             writer(PROCESS, events::process_schema()),
             writer(CONNECTION, events::connection_schema()),
+            writer(DNS, events::dns_schema()),
             writer(HEARTBEAT, events::heartbeat_schema()),
         ];
         Ok(Self { writers, open: HashMap::new(), books, follower, trouble: Trouble::default() })

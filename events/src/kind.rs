@@ -2,65 +2,133 @@
 
 use core::fmt;
 
-/// What happened. The value is the record's `kind` and the row of the counters map.
-#[repr(u16)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EventType {
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $table:ident;)*) => {
+        /// What happened. The value is the record's `kind` and the row of the counters map.
+        #[repr(u16)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum EventType {
+            $($(#[$doc])* $variant = $number,)*
+        }
+
+        impl EventType {
+            /// Every type, in the order of their values.
+            pub const ALL: [Self; [$($number),*].len()] = [$(Self::$variant),*];
+
+            /// The name used in the tables.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The table that its rows are in.
+            #[must_use]
+            pub const fn table(self) -> Table {
+                match self {
+                    $(Self::$variant => Table::$table,)*
+                }
+            }
+        }
+    };
+}
+
+/// The tables of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// What processes do.
+    Process,
+    /// What sockets do.
+    Connection,
+    /// Names asked for and answers.
+    Dns,
+}
+
+event_types! {
     /// A process replaced its image.
-    Exec = 0,
+    Exec = 0, "exec", Process;
     /// A process was created.
-    Fork = 1,
+    Fork = 1, "fork", Process;
     /// The last thread of a process ended.
-    Exit = 2,
+    Exit = 2, "exit", Process;
+    /// A process was there when the agent started.
+    Running = 3, "running", Process;
+    /// A process changed its credentials.
+    Credential = 4, "credential", Process;
+    /// A process began to trace another.
+    Ptrace = 5, "ptrace", Process;
+    /// A process tried to load a kernel module.
+    Module = 6, "module", Process;
+    /// A process tried to load a BPF program.
+    Bpf = 7, "bpf", Process;
+    /// A process began or ceased to be summarised, because it made too many events.
+    Throttle = 8, "throttle", Process;
     /// A socket was told to connect.
-    Connect = 3,
+    Connect = 9, "connect", Connection;
     /// A connection was accepted.
-    Accept = 4,
+    Accept = 10, "accept", Connection;
     /// The first datagram of a socket to one destination.
-    Send = 5,
+    Send = 11, "send", Connection;
+    /// A socket was given an address of this machine.
+    Bind = 12, "bind", Connection;
+    /// A socket began to wait for connections.
+    Listen = 13, "listen", Connection;
     /// A TCP connection, or the attempt at one, ended.
-    Close = 6,
+    Close = 14, "close", Connection;
+    /// A UDP flow ended or fell silent.
+    Flow = 15, "flow", Connection;
+    /// A socket was there when the agent started.
+    Open = 16, "open", Connection;
+    /// A DNS message.
+    Dns = 17, "dns", Dns;
 }
 
 impl EventType {
-    /// Every type, in the order of their values.
-    pub const ALL: [Self; 7] =
-        [Self::Exec, Self::Fork, Self::Exit, Self::Connect, Self::Accept, Self::Send, Self::Close];
-
-    /// The name used in the tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exec => "exec",
-            Self::Fork => "fork",
-            Self::Exit => "exit",
-            Self::Connect => "connect",
-            Self::Accept => "accept",
-            Self::Send => "send",
-            Self::Close => "close",
-        }
-    }
-
     /// Its place in [`EventType::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The row of the kernel's counters map that counts how many were produced.
+    /// Whether a process that makes too many has them counted instead of reported.
+    ///
+    /// What says who a process is and that it is gone never is; nor is what only the agent itself makes.
     #[must_use]
-    pub const fn produced_slot(self) -> u32 {
-        self as u32 * 2
+    pub const fn may_be_summarised(self) -> bool {
+        !matches!(self, Self::Exec | Self::Exit | Self::Running | Self::Open | Self::Throttle | Self::Flow)
     }
 
-    /// The row of the kernel's counters map that counts how many found the ring full.
+    /// The row of the kernel's counters map for a count of this type.
     #[must_use]
-    pub const fn ring_full_slot(self) -> u32 {
-        self as u32 * 2 + 1
+    pub const fn slot(self, count: Count) -> u32 {
+        self as u32 * Count::ALL.len() as u32 + count as u32
     }
 
-    /// Rows in the kernel's counters map.
-    pub const SLOTS: u32 = Self::ALL.len() as u32 * 2;
+    /// Rows in the kernel's counters map. The last is that of [`UNIX_SLOT`].
+    pub const SLOTS: u32 = (Self::ALL.len() * Count::ALL.len()) as u32 + 1;
+}
+
+/// The row of the kernel's counters map that counts unix sockets made. They are not events.
+pub const UNIX_SLOT: u32 = EventType::SLOTS - 1;
+
+/// What the kernel side counts of each event type: everything, and what became of it other than a record in a ring.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Happened in scope.
+    Produced = 0,
+    /// Found no room in its ring.
+    RingFull = 1,
+    /// Found no room in a table of the kernel side.
+    TableFull = 2,
+    /// Belongs to a process that made too many.
+    Summarised = 3,
+}
+
+impl Count {
+    /// Every count.
+    pub const ALL: [Self; 4] = [Self::Produced, Self::RingFull, Self::TableFull, Self::Summarised];
 }
 
 /// The number is not an event type.
@@ -88,9 +156,11 @@ impl TryFrom<u16> for EventType {
 pub enum DropReason {
     /// The kernel found no room in the ring.
     RingFull,
+    /// The kernel found no room in its table of flows.
+    TableFull,
     /// The record could not be decoded.
     Malformed,
-    /// The end of this process was already recorded.
+    /// The same is already recorded: a second end of a process, or what is both in the start-up snapshot and live.
     Duplicate,
     /// The writer could not store the row.
     WriteFailed,
@@ -98,13 +168,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::RingFull, Self::Malformed, Self::Duplicate, Self::WriteFailed];
+    pub const ALL: [Self; 5] = [Self::RingFull, Self::TableFull, Self::Malformed, Self::Duplicate, Self::WriteFailed];
 
     /// The name used in the tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::RingFull => "ring_full",
+            Self::TableFull => "table_full",
             Self::Malformed => "malformed",
             Self::Duplicate => "duplicate",
             Self::WriteFailed => "write_failed",
@@ -123,6 +194,8 @@ pub enum Outcome {
     Timeout,
     /// Cut off: reset, or given up by its owner.
     Aborted,
+    /// There is no way to the other side.
+    Unreachable,
 }
 
 impl Outcome {
@@ -134,6 +207,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::Aborted => "aborted",
+            Self::Unreachable => "unreachable",
         }
     }
 }
@@ -147,8 +221,8 @@ mod tests {
         for (i, kind) in EventType::ALL.into_iter().enumerate() {
             assert_eq!(kind.index(), i);
             assert_eq!(EventType::try_from(i as u16), Ok(kind));
-            assert!(kind.ring_full_slot() < EventType::SLOTS);
+            assert!(Count::ALL.into_iter().all(|count| kind.slot(count) < UNIX_SLOT));
         }
-        assert_eq!(EventType::try_from(7), Err(UnknownEventType(7)));
+        assert_eq!(EventType::try_from(18), Err(UnknownEventType(18)));
     }
 }

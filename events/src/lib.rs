@@ -15,13 +15,15 @@ mod offsets;
 mod schema;
 mod wire;
 
-pub use decode::{Exec, Malformed, Record, decode};
+#[cfg(any(feature = "std", test))]
+pub use decode::path;
+pub use decode::{Call as CallRecord, Dns, Image, Malformed, Record, decode};
 pub use key::{ParseKeyError, ProcessKey};
-pub use kind::{DropReason, EventType, Outcome, UnknownEventType};
-pub use offsets::{Member, Offsets};
+pub use kind::{Count, DropReason, EventType, Outcome, Table, UNIX_SLOT, UnknownEventType};
+pub use offsets::{ABSENT, Member, Offsets};
 #[cfg(feature = "std")]
 pub use schema::{
-    CONNECTION, HEARTBEAT, PROCESS, SCHEMA_VERSION, connection_schema, dictionary, heartbeat_schema, process_schema,
-    timestamp,
+    CONNECTION, DNS, HEARTBEAT, PROCESS, SCHEMA_VERSION, ancestor_fields, connection_schema, dictionary, dns_schema,
+    heartbeat_schema, process_schema, summarised_fields, timestamp,
 };
 pub use wire::*;

@@ -8,8 +8,14 @@ use core::mem::offset_of;
 
 /// Argument bytes that a record holds at most.
 pub const ARGS_MAX: usize = 4095;
+/// Bytes of the file named to execve that a record holds at most.
+pub const NAME_MAX: usize = 255;
 /// Bytes of each path that a record holds at most.
-pub const PATH_MAX: usize = 255;
+pub const PATH_MAX: usize = 1023;
+/// Folders of a path that the kernel side follows at most.
+pub const PATH_DEPTH: usize = 24;
+/// Bytes of a DNS message that a record holds at most.
+pub const DNS_MAX: usize = 1232;
 
 /// Head of every process record, and all of a fork.
 #[repr(C)]
@@ -29,6 +35,8 @@ pub struct TaskHead {
     pub parent_start: u64,
     /// Id of the cgroup it is in.
     pub cgroup: u64,
+    /// Effective capabilities, one bit each.
+    pub capabilities: u64,
     /// Thread group id of its parent, 0 if it has none.
     pub parent_tgid: u32,
     /// Session id.
@@ -37,29 +45,54 @@ pub struct TaskHead {
     pub uid: u32,
     /// Real group id.
     pub gid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// User who logged in, `u32::MAX` if nobody did or the kernel does not say.
+    pub login_uid: u32,
+    /// Id of the thread that did it.
+    pub tid: u32,
     /// Task name, ends at the first NUL.
     pub comm: [u8; 16],
 }
 
-/// Head of an exec record. The tail holds filename, interpreter, leaf and arguments, in this order.
+/// Head of a record about an image: exec and running. The tail holds name, image, folder and arguments, in this order.
+///
+/// Image and folder are paths as the kernel walked them: from the last name to the first, each followed by `/`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub struct ExecHead {
+pub struct ImageHead {
     /// The process.
     pub task: TaskHead,
-    /// True length of the arguments in bytes, NULs included.
-    pub args_len: u32,
+    /// Inode of the image.
+    pub inode: u64,
+    /// Device that the image is on, as the kernel numbers it: major in the upper 12 bits, minor in the lower 20.
+    pub device: u32,
     /// Hard links of the image: 0 if it is deleted or a memory file.
     pub nlink: u32,
+    /// True length of the arguments in bytes, NULs included.
+    pub args_len: u32,
+    /// `IMAGE_` bits.
+    pub flags: u16,
     /// Bytes of the file named to execve.
-    pub filename_len: u16,
-    /// Bytes of the file that runs.
-    pub interp_len: u16,
-    /// Bytes of the image's directory entry name.
-    pub leaf_len: u16,
+    pub name_len: u16,
+    /// Bytes of the path of the image.
+    pub image_len: u16,
+    /// Bytes of the path of the current folder.
+    pub folder_len: u16,
     /// Bytes of arguments that follow.
     pub args_got: u16,
+    /// Zero.
+    pub reserved: u16,
 }
+
+/// The file named to execve is run by an interpreter.
+pub const IMAGE_SCRIPT: u16 = 1;
+/// The path of the image was too long or too deep to be followed to its root.
+pub const IMAGE_CUT: u16 = 2;
+/// The same of the current folder.
+pub const IMAGE_FOLDER_CUT: u16 = 4;
 
 /// An exit record.
 #[repr(C)]
@@ -71,9 +104,39 @@ pub struct Exit {
     pub code: u32,
     /// The signal that ended it, 0 if none.
     pub signal: u32,
+    /// Time on processors, in nanoseconds.
+    pub cpu: u64,
+    /// Of it, as the kernel accounts it: in user mode, in nanoseconds.
+    pub cpu_user: u64,
+    /// And in the kernel.
+    pub cpu_system: u64,
+    /// Most memory it ever had, in pages.
+    pub max_rss: u64,
+    /// Page faults without a read.
+    pub minor_faults: u64,
+    /// Page faults with one.
+    pub major_faults: u64,
 }
 
-/// Head of every socket record, and all of connect, accept and send.
+/// Head of a record about a system call: credential, ptrace, module and bpf. The tail is `text`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct CallHead {
+    /// The process, after the call.
+    pub task: TaskHead,
+    /// [`Call`] as a number.
+    pub call: u16,
+    /// Bytes of text that follow: a path as in [`ImageHead`] for a module file, the name of a BPF program.
+    pub text_len: u16,
+    /// What the call returned: negative numbers are errors.
+    pub result: i32,
+    /// ptrace: thread id of the other process as the caller names it. bpf: program type.
+    pub target: u32,
+    /// ptrace: the request. bpf: number of instructions.
+    pub detail: u32,
+}
+
+/// Head of every socket record, and all of connect, accept, send, bind and listen.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct SocketHead {
@@ -101,6 +164,52 @@ pub struct SocketHead {
     pub local_ip: [u8; 16],
     /// All zero if unknown.
     pub remote_ip: [u8; 16],
+}
+
+/// A record of a socket that was there when the agent started.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Open {
+    /// The socket.
+    pub socket: SocketHead,
+    /// TCP state; for UDP 1 if connected, 7 if not.
+    pub state: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The end of a UDP flow. User space makes it from the kernel's table, [`Flow`] to [`FlowState`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlowEnd {
+    /// The socket. Its time is that of the last datagram.
+    pub socket: SocketHead,
+    /// When the first datagram was seen.
+    pub first: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub packets_out: u64,
+    /// Datagrams received.
+    pub packets_in: u64,
+}
+
+/// Head of a DNS record. The tail is the message, or its beginning.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct DnsHead {
+    /// The socket.
+    pub socket: SocketHead,
+    /// True length of the message in bytes.
+    pub len: u16,
+    /// Bytes that follow. The record may be longer: what comes after them means nothing.
+    pub got: u16,
+    /// 1 if it was sent, 0 if it came in.
+    pub sent: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
 }
 
 /// The kernel side saw neither connect nor accept.
@@ -161,6 +270,8 @@ pub mod tcp_state {
 
 const ETIMEDOUT: u16 = 110;
 const ECONNREFUSED: u16 = 111;
+const ENETUNREACH: u16 = 101;
+const EHOSTUNREACH: u16 = 113;
 
 impl Close {
     /// Payload bytes that the other side acknowledged; `None` if it is not known who opened the connection.
@@ -195,6 +306,7 @@ impl Close {
         match (self.old_state, self.error) {
             (_, ECONNREFUSED) => Outcome::Refused,
             (_, ETIMEDOUT) => Outcome::Timeout,
+            (_, ENETUNREACH | EHOSTUNREACH) => Outcome::Unreachable,
             // Owners that give up early leave no error; one that waited long enough has sent its SYN again.
             (tcp_state::SYN_SENT, 0) if self.retransmits > 0 => Outcome::Timeout,
             (tcp_state::FIN_WAIT1 | tcp_state::FIN_WAIT2 | tcp_state::CLOSING | tcp_state::LAST_ACK, 0)
@@ -203,6 +315,101 @@ impl Close {
                 Outcome::Closed
             }
             _ => Outcome::Aborted,
+        }
+    }
+}
+
+/// System calls that leave a record.
+#[repr(u16)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Numbered as in [`Call::ALL`].
+    Setuid = 0,
+    /// See [`Call::ALL`].
+    Setgid = 1,
+    /// See [`Call::ALL`].
+    Setreuid = 2,
+    /// See [`Call::ALL`].
+    Setregid = 3,
+    /// See [`Call::ALL`].
+    Setresuid = 4,
+    /// See [`Call::ALL`].
+    Setresgid = 5,
+    /// See [`Call::ALL`].
+    Setfsuid = 6,
+    /// See [`Call::ALL`].
+    Setfsgid = 7,
+    /// See [`Call::ALL`].
+    Setgroups = 8,
+    /// See [`Call::ALL`].
+    Capset = 9,
+    /// See [`Call::ALL`].
+    Ptrace = 10,
+    /// See [`Call::ALL`].
+    InitModule = 11,
+    /// See [`Call::ALL`].
+    FinitModule = 12,
+    /// See [`Call::ALL`].
+    Bpf = 13,
+    /// Followed, but leaves a connection's record.
+    Connect = 14,
+    /// As connect.
+    Accept = 15,
+    /// As connect.
+    Accept4 = 16,
+    /// Only counted, for unix sockets.
+    Socket = 17,
+    /// As socket.
+    Socketpair = 18,
+}
+
+impl Call {
+    /// Every call, in the order of their values.
+    pub const ALL: [Self; 19] = [
+        Self::Setuid,
+        Self::Setgid,
+        Self::Setreuid,
+        Self::Setregid,
+        Self::Setresuid,
+        Self::Setresgid,
+        Self::Setfsuid,
+        Self::Setfsgid,
+        Self::Setgroups,
+        Self::Capset,
+        Self::Ptrace,
+        Self::InitModule,
+        Self::FinitModule,
+        Self::Bpf,
+        Self::Connect,
+        Self::Accept,
+        Self::Accept4,
+        Self::Socket,
+        Self::Socketpair,
+    ];
+
+    /// The call's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Setuid => "setuid",
+            Self::Setgid => "setgid",
+            Self::Setreuid => "setreuid",
+            Self::Setregid => "setregid",
+            Self::Setresuid => "setresuid",
+            Self::Setresgid => "setresgid",
+            Self::Setfsuid => "setfsuid",
+            Self::Setfsgid => "setfsgid",
+            Self::Setgroups => "setgroups",
+            Self::Capset => "capset",
+            Self::Ptrace => "ptrace",
+            Self::InitModule => "init_module",
+            Self::FinitModule => "finit_module",
+            Self::Bpf => "bpf",
+            Self::Connect => "connect",
+            Self::Accept => "accept",
+            Self::Accept4 => "accept4",
+            Self::Socket => "socket",
+            Self::Socketpair => "socketpair",
         }
     }
 }
@@ -223,16 +430,82 @@ pub struct Owner {
     pub direction: u64,
 }
 
-/// A destination of an unconnected socket: key of the kernel's map of flows already reported.
+/// One UDP socket and one peer: key of the kernel's table of flows.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Flow {
     /// The kernel's socket cookie.
     pub cookie: u64,
-    /// Destination address.
+    /// Address of the peer.
     pub remote_ip: [u8; 16],
-    /// Destination port, host byte order.
+    /// Port of the peer, host byte order.
     pub remote_port: u64,
+}
+
+/// What is known of a flow: value of the kernel's table of flows.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlowState {
+    /// When the owner started, 0 if it was not seen.
+    pub start: u64,
+    /// Thread group id of the owner, 0 if it was not seen.
+    pub tgid: u32,
+    /// Real user id of the owner.
+    pub uid: u32,
+    /// When the first datagram was seen.
+    pub first: u64,
+    /// When the last one was.
+    pub last: u64,
+    /// When the socket was closed, 0 while it is open.
+    pub released: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Datagrams sent.
+    pub packets_out: u64,
+    /// Datagrams received.
+    pub packets_in: u64,
+    /// All zero if unknown.
+    pub local_ip: [u8; 16],
+    /// Host byte order, 0 if unknown.
+    pub local_port: u16,
+    /// One of the `DIRECTION_` constants: who sent first.
+    pub direction: u16,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// One process: key of the kernel's tables of rates.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Maker {
+    /// When it started.
+    pub start: u64,
+    /// Thread group id.
+    pub tgid: u64,
+}
+
+/// How many events a process makes: value of the kernel's table of rates.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Rate {
+    /// Which second it is since boot.
+    pub second: u64,
+    /// Events in it.
+    pub events: u64,
+}
+
+/// A process that makes too many events: value of the kernel's table of those.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Throttled {
+    /// When it first did.
+    pub first: u64,
+    /// When an event of it was last summarised.
+    pub last: u64,
+    /// How many were, by event type, since it first did.
+    pub summarised: [u64; EventType::ALL.len()],
 }
 
 /// Which processes are in scope: those in one cgroup or below it.
@@ -245,14 +518,38 @@ pub struct Scope {
     pub level: u64,
 }
 
+/// What user space decided for the kernel side before it was loaded.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+pub struct Settings {
+    /// Events of one process in one second, above which they are summarised; 0 for no limit.
+    pub rate_limit: u64,
+    /// Rings of socket events, less one; their number is a power of two.
+    pub shard_mask: u32,
+    /// 1 if the exit tracepoint says whether the last thread went, 0 if the kernel is older than that.
+    pub exit_says_last: u32,
+    /// Numbers of the calls in [`Call::ALL`] on this architecture, `u32::MAX` where it has none.
+    pub calls: [u32; Call::ALL.len()],
+    /// Zero.
+    pub reserved: u32,
+}
+
 const _: () = {
-    assert!(size_of::<TaskHead>() == 72 && offset_of!(TaskHead, time) == 8 && offset_of!(TaskHead, start) == 16);
+    assert!(size_of::<TaskHead>() == 96 && offset_of!(TaskHead, time) == 8 && offset_of!(TaskHead, start) == 16);
     assert!(offset_of!(TaskHead, parent_start) == 24 && offset_of!(TaskHead, cgroup) == 32);
-    assert!(offset_of!(TaskHead, parent_tgid) == 40 && offset_of!(TaskHead, session) == 44);
-    assert!(offset_of!(TaskHead, uid) == 48 && offset_of!(TaskHead, gid) == 52 && offset_of!(TaskHead, comm) == 56);
-    assert!(size_of::<ExecHead>() == 88 && offset_of!(ExecHead, args_len) == 72 && offset_of!(ExecHead, nlink) == 76);
-    assert!(offset_of!(ExecHead, filename_len) == 80 && offset_of!(ExecHead, args_got) == 86);
-    assert!(size_of::<Exit>() == 80 && offset_of!(Exit, code) == 72 && offset_of!(Exit, signal) == 76);
+    assert!(offset_of!(TaskHead, capabilities) == 40 && offset_of!(TaskHead, parent_tgid) == 48);
+    assert!(offset_of!(TaskHead, session) == 52 && offset_of!(TaskHead, uid) == 56 && offset_of!(TaskHead, gid) == 60);
+    assert!(offset_of!(TaskHead, euid) == 64 && offset_of!(TaskHead, login_uid) == 72);
+    assert!(offset_of!(TaskHead, tid) == 76 && offset_of!(TaskHead, comm) == 80);
+    assert!(
+        size_of::<ImageHead>() == 128 && offset_of!(ImageHead, inode) == 96 && offset_of!(ImageHead, device) == 104
+    );
+    assert!(offset_of!(ImageHead, nlink) == 108 && offset_of!(ImageHead, args_len) == 112);
+    assert!(offset_of!(ImageHead, flags) == 116 && offset_of!(ImageHead, name_len) == 118);
+    assert!(offset_of!(ImageHead, args_got) == 124);
+    assert!(size_of::<Exit>() == 152 && offset_of!(Exit, code) == 96 && offset_of!(Exit, cpu) == 104);
+    assert!(offset_of!(Exit, max_rss) == 128 && offset_of!(Exit, major_faults) == 144);
+    assert!(size_of::<CallHead>() == 112 && offset_of!(CallHead, call) == 96 && offset_of!(CallHead, result) == 100);
     assert!(size_of::<SocketHead>() == 72 && offset_of!(SocketHead, tgid) == 4 && offset_of!(SocketHead, time) == 8);
     assert!(offset_of!(SocketHead, start) == 16 && offset_of!(SocketHead, cookie) == 24);
     assert!(offset_of!(SocketHead, uid) == 32 && offset_of!(SocketHead, local_port) == 36);
@@ -260,8 +557,12 @@ const _: () = {
     assert!(size_of::<Close>() == 104 && offset_of!(Close, claimed) == 72 && offset_of!(Close, acked) == 80);
     assert!(offset_of!(Close, received) == 88 && offset_of!(Close, old_state) == 96 && offset_of!(Close, error) == 98);
     assert!(offset_of!(Close, retransmits) == 100);
-    assert!(size_of::<Owner>() == 32 && size_of::<Flow>() == 32 && size_of::<Scope>() == 16);
-    assert!(EventType::Close as u16 == 6);
+    assert!(size_of::<Open>() == 80 && offset_of!(Open, state) == 72);
+    assert!(size_of::<FlowEnd>() == 112 && offset_of!(FlowEnd, first) == 72);
+    assert!(size_of::<DnsHead>() == 80 && offset_of!(DnsHead, len) == 72 && offset_of!(DnsHead, sent) == 76);
+    assert!(size_of::<Owner>() == 32 && size_of::<Flow>() == 32 && size_of::<FlowState>() == 96);
+    assert!(size_of::<Maker>() == 16 && size_of::<Rate>() == 16 && size_of::<Throttled>() == 16 + 18 * 8);
+    assert!(size_of::<Scope>() == 16 && size_of::<Settings>() == 16 + 20 * 4);
 };
 
 #[cfg(test)]

@@ -1,74 +1,73 @@
 //! Rows of `connection`.
 
-use super::{Batch, Dict, batch, keys, put_key, times};
+use super::{Batch, Dict, Place, columns, key_column, socket_columns, time_column};
 use crate::lineage::Process;
 use arrow_array::builder::{
     FixedSizeBinaryBuilder, TimestampNanosecondBuilder, UInt16Builder, UInt32Builder, UInt64Builder,
 };
-use arrow_schema::{ArrowError, SchemaRef};
-use events::{Close, DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, SocketHead};
+use arrow_schema::ArrowError;
+use events::{Close, EventType, FlowEnd, Open, SocketHead, tcp_state};
 use std::sync::Arc;
+
+columns! {
+    /// The columns of `connection`, in the order of its schema.
+    ConnectionColumns: events::connection_schema();
+    time: TimestampNanosecondBuilder = time_column();
+    host: Dict = Dict::new();
+    activity: Dict = Dict::new();
+    process_key: FixedSizeBinaryBuilder = key_column();
+    root_key: FixedSizeBinaryBuilder = key_column();
+    pid: UInt32Builder = UInt32Builder::new();
+    uid: UInt32Builder = UInt32Builder::new();
+    comm: Dict = Dict::new();
+    exe: Dict = Dict::new();
+    parent_exe: Dict = Dict::new();
+    root_exe: Dict = Dict::new();
+    container_id: Dict = Dict::new();
+    image: Dict = Dict::new();
+    pod: Dict = Dict::new();
+    protocol: Dict = Dict::new();
+    direction: Dict = Dict::new();
+    local_ip: Dict = Dict::new();
+    remote_ip: Dict = Dict::new();
+    local_port: UInt16Builder = UInt16Builder::new();
+    remote_port: UInt16Builder = UInt16Builder::new();
+    bytes_out: UInt64Builder = UInt64Builder::new();
+    bytes_in: UInt64Builder = UInt64Builder::new();
+    packets_out: UInt64Builder = UInt64Builder::new();
+    packets_in: UInt64Builder = UInt64Builder::new();
+    duration: UInt64Builder = UInt64Builder::new();
+    outcome: Dict = Dict::new();
+    state: Dict = Dict::new();
+    cookie: UInt64Builder = UInt64Builder::new();
+}
+socket_columns!(ConnectionColumns);
+
+/// What a row says beyond its socket.
+#[derive(Default)]
+struct Traffic {
+    bytes: (Option<u64>, Option<u64>),
+    packets: (Option<u64>, Option<u64>),
+    duration: Option<u64>,
+    outcome: Option<&'static str>,
+    state: Option<&'static str>,
+}
 
 /// Builds rows of `connection`.
 pub struct ConnectionRows {
-    schema: SchemaRef,
+    columns: ConnectionColumns,
     host: Arc<str>,
     kinds: Vec<EventType>,
-    time: TimestampNanosecondBuilder,
-    hosts: Dict,
-    activity: Dict,
-    process_key: FixedSizeBinaryBuilder,
-    root_key: FixedSizeBinaryBuilder,
-    pid: UInt32Builder,
-    uid: UInt32Builder,
-    comm: Dict,
-    exe: Dict,
-    parent_exe: Dict,
-    root_exe: Dict,
-    protocol: Dict,
-    direction: Dict,
-    local_ip: Dict,
-    remote_ip: Dict,
-    local_port: UInt16Builder,
-    remote_port: UInt16Builder,
-    bytes_out: UInt64Builder,
-    bytes_in: UInt64Builder,
-    duration: UInt64Builder,
-    outcome: Dict,
-    cookie: UInt64Builder,
 }
+
+/// Who owns a socket, and where that process runs.
+pub type Owned<'a> = Option<(&'a Process, &'a Place)>;
 
 impl ConnectionRows {
     /// No rows yet, for a host.
     #[must_use]
     pub fn new(host: Arc<str>) -> Self {
-        Self {
-            schema: events::connection_schema(),
-            host,
-            kinds: Vec::new(),
-            time: times(),
-            hosts: Dict::new(),
-            activity: Dict::new(),
-            process_key: keys(),
-            root_key: keys(),
-            pid: UInt32Builder::new(),
-            uid: UInt32Builder::new(),
-            comm: Dict::new(),
-            exe: Dict::new(),
-            parent_exe: Dict::new(),
-            root_exe: Dict::new(),
-            protocol: Dict::new(),
-            direction: Dict::new(),
-            local_ip: Dict::new(),
-            remote_ip: Dict::new(),
-            local_port: UInt16Builder::new(),
-            remote_port: UInt16Builder::new(),
-            bytes_out: UInt64Builder::new(),
-            bytes_in: UInt64Builder::new(),
-            duration: UInt64Builder::new(),
-            outcome: Dict::new(),
-            cookie: UInt64Builder::new(),
-        }
+        Self { columns: ConnectionColumns::new(), host, kinds: Vec::new() }
     }
 
     /// Rows waiting.
@@ -83,48 +82,54 @@ impl ConnectionRows {
         self.kinds.is_empty()
     }
 
-    /// A row for a connect, accept or first datagram.
-    pub fn socket(&mut self, time: i64, kind: EventType, socket: &SocketHead, owner: Option<&Process>) {
-        self.common(time, kind, socket, owner);
-        self.bytes_out.append_null();
-        self.bytes_in.append_null();
-        self.duration.append_null();
-        self.outcome.append_null();
+    /// A row for a connect, accept, bind, listen or first datagram.
+    pub fn socket(&mut self, time: i64, kind: EventType, socket: &SocketHead, owner: Owned<'_>) {
+        self.push(time, kind, socket, owner, &Traffic::default());
     }
 
     /// A row for the end of a connection.
-    pub fn close(&mut self, time: i64, close: &Close, owner: Option<&Process>) {
-        self.common(time, EventType::Close, &close.socket, owner);
-        self.bytes_out.append_option(close.bytes_out());
-        self.bytes_in.append_value(close.bytes_in());
-        self.duration.append_option(close.duration());
-        self.outcome.append_value(close.outcome().name());
+    pub fn close(&mut self, time: i64, close: &Close, owner: Owned<'_>) {
+        let traffic = Traffic {
+            bytes: (close.bytes_out(), Some(close.bytes_in())),
+            duration: close.duration(),
+            outcome: Some(close.outcome().name()),
+            ..Traffic::default()
+        };
+        self.push(time, EventType::Close, &close.socket, owner, &traffic);
     }
 
-    fn common(&mut self, time: i64, kind: EventType, socket: &SocketHead, owner: Option<&Process>) {
+    /// A row for the end of a UDP flow.
+    pub fn flow(&mut self, time: i64, flow: &FlowEnd, owner: Owned<'_>) {
+        let traffic = Traffic {
+            bytes: (Some(flow.bytes_out), Some(flow.bytes_in)),
+            packets: (Some(flow.packets_out), Some(flow.packets_in)),
+            duration: Some(flow.socket.time.saturating_sub(flow.first)),
+            ..Traffic::default()
+        };
+        self.push(time, EventType::Flow, &flow.socket, owner, &traffic);
+    }
+
+    /// A row for a socket that was there when the agent started.
+    pub fn open(&mut self, time: i64, open: &Open, owner: Owned<'_>) {
+        let traffic = Traffic { state: Some(state(open)), ..Traffic::default() };
+        self.push(time, EventType::Open, &open.socket, owner, &traffic);
+    }
+
+    fn push(&mut self, time: i64, kind: EventType, socket: &SocketHead, owner: Owned<'_>, traffic: &Traffic) {
         self.kinds.push(kind);
-        self.time.append_value(time);
-        self.hosts.append_value(&self.host);
-        self.activity.append_value(kind.name());
-        put_key(&mut self.process_key, owner.map(|owner| &owner.key));
-        put_key(&mut self.root_key, owner.map(|owner| &owner.root));
-        self.pid.append_option(owner.map(|owner| owner.key.tgid()));
-        self.uid.append_option(owner.map(|_| socket.uid));
-        self.comm.append_option(owner.map(|owner| &*owner.comm).filter(|comm| !comm.is_empty()));
-        self.exe.append_option(owner.and_then(|owner| owner.exe.as_deref()));
-        self.parent_exe.append_option(owner.and_then(|owner| owner.parent_exe.as_deref()));
-        self.root_exe.append_option(owner.and_then(|owner| owner.root_exe.as_deref()));
-        self.protocol.append_value(if socket.protocol == 17 { "udp" } else { "tcp" });
-        self.direction.append_option(match socket.direction {
-            DIRECTION_OUTBOUND => Some("outbound"),
-            DIRECTION_INBOUND => Some("inbound"),
-            _ => None,
-        });
-        self.local_ip.append_option(address(socket.local_ip));
-        self.remote_ip.append_option(address(socket.remote_ip));
-        self.local_port.append_option((socket.local_port != 0).then_some(socket.local_port));
-        self.remote_port.append_option((socket.remote_port != 0).then_some(socket.remote_port));
-        self.cookie.append_value(socket.cookie);
+        let to = &mut self.columns;
+        to.time.append_value(time);
+        to.host.append_value(&self.host);
+        to.activity.append_value(kind.name());
+        to.socket(socket, owner);
+        to.bytes_out.append_option(traffic.bytes.0);
+        to.bytes_in.append_option(traffic.bytes.1);
+        to.packets_out.append_option(traffic.packets.0);
+        to.packets_in.append_option(traffic.packets.1);
+        to.duration.append_option(traffic.duration);
+        to.outcome.append_option(traffic.outcome);
+        to.state.append_option(traffic.state);
+        to.cookie.append_value(socket.cookie);
     }
 
     /// Takes the rows out.
@@ -132,53 +137,24 @@ impl ConnectionRows {
     /// # Errors
     /// If the columns do not fit the schema.
     pub fn take(&mut self) -> Result<Batch, ArrowError> {
-        let rows = batch(
-            self.schema.clone(),
-            &mut [
-                &mut self.time,
-                &mut self.hosts,
-                &mut self.activity,
-                &mut self.process_key,
-                &mut self.root_key,
-                &mut self.pid,
-                &mut self.uid,
-                &mut self.comm,
-                &mut self.exe,
-                &mut self.parent_exe,
-                &mut self.root_exe,
-                &mut self.protocol,
-                &mut self.direction,
-                &mut self.local_ip,
-                &mut self.remote_ip,
-                &mut self.local_port,
-                &mut self.remote_port,
-                &mut self.bytes_out,
-                &mut self.bytes_in,
-                &mut self.duration,
-                &mut self.outcome,
-                &mut self.cookie,
-            ],
-        )?;
+        let rows = self.columns.take()?;
         Ok(Batch { table: events::CONNECTION, rows, kinds: std::mem::take(&mut self.kinds) })
     }
 }
 
-/// An address as text; `None` if it is not known. IPv4 is kept mapped.
-fn address(bytes: [u8; 16]) -> Option<String> {
-    (bytes != [0; 16]).then(|| std::net::Ipv6Addr::from(bytes).to_canonical().to_string())
+fn state(open: &Open) -> &'static str {
+    match open.state as u8 {
+        tcp_state::ESTABLISHED => "established",
+        tcp_state::LISTEN => "listening",
+        tcp_state::SYN_SENT | tcp_state::SYN_RECV => "opening",
+        tcp_state::CLOSE => "unconnected",
+        _ => "closing",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_written_in_their_family() {
-        let v4 = "::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().unwrap();
-        assert_eq!(address(v4.octets()).as_deref(), Some("127.0.0.1"));
-        assert_eq!(address(std::net::Ipv6Addr::LOCALHOST.octets()).as_deref(), Some("::1"));
-        assert_eq!(address([0; 16]), None);
-    }
 
     #[test]
     fn rows_fit_the_schema() {

@@ -1,84 +1,138 @@
 //! Rows of `process`.
 
-use super::{Batch, Dict, batch, keys, put_key, times};
-use crate::lineage::Process;
+use super::{Batch, Dict, Place, append_key, columns, key_column, time_column};
+use crate::lineage::{Credentials, Process};
 use arrow_array::builder::{
-    BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, ListBuilder, StringBuilder, TimestampNanosecondBuilder,
-    UInt8Builder, UInt32Builder, UInt64Builder,
+    BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, ListBuilder, StringBuilder, StructBuilder,
+    TimestampNanosecondBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
 };
-use arrow_schema::{ArrowError, SchemaRef};
-use events::{EventType, Exec, Exit, TaskHead};
+use arrow_schema::ArrowError;
+use events::{EventType, Exit, Image, ProcessKey, TaskHead};
 use mask::Masker;
 use std::sync::Arc;
 
+columns! {
+    /// The columns of `process`, in the order of its schema.
+    ProcessColumns: events::process_schema();
+    time: TimestampNanosecondBuilder = time_column();
+    host: Dict = Dict::new();
+    activity: Dict = Dict::new();
+    process_key: FixedSizeBinaryBuilder = key_column();
+    parent_key: FixedSizeBinaryBuilder = key_column();
+    root_key: FixedSizeBinaryBuilder = key_column();
+    ancestors: ListBuilder<StructBuilder> = ListBuilder::new(StructBuilder::from_fields(events::ancestor_fields(), 0));
+    pid: UInt32Builder = UInt32Builder::new();
+    tid: UInt32Builder = UInt32Builder::new();
+    parent_pid: UInt32Builder = UInt32Builder::new();
+    session: UInt32Builder = UInt32Builder::new();
+    uid: UInt32Builder = UInt32Builder::new();
+    gid: UInt32Builder = UInt32Builder::new();
+    euid: UInt32Builder = UInt32Builder::new();
+    egid: UInt32Builder = UInt32Builder::new();
+    login_uid: UInt32Builder = UInt32Builder::new();
+    capabilities: UInt64Builder = UInt64Builder::new();
+    comm: Dict = Dict::new();
+    exe: Dict = Dict::new();
+    parent_exe: Dict = Dict::new();
+    root_exe: Dict = Dict::new();
+    script: Dict = Dict::new();
+    args: ListBuilder<StringBuilder> = ListBuilder::new(StringBuilder::new());
+    args_bytes: UInt32Builder = UInt32Builder::new();
+    args_truncated: BooleanBuilder = BooleanBuilder::new();
+    args_masked: BooleanBuilder = BooleanBuilder::new();
+    cwd: Dict = Dict::new();
+    cwd_source: Dict = Dict::new();
+    exe_inode: UInt64Builder = UInt64Builder::new();
+    exe_device: UInt32Builder = UInt32Builder::new();
+    exe_sha256: Dict = Dict::new();
+    exe_unlinked: BooleanBuilder = BooleanBuilder::new();
+    cgroup: UInt64Builder = UInt64Builder::new();
+    cgroup_path: Dict = Dict::new();
+    container_id: Dict = Dict::new();
+    container_name: Dict = Dict::new();
+    image: Dict = Dict::new();
+    pod: Dict = Dict::new();
+    exit_code: Int32Builder = Int32Builder::new();
+    exit_signal: UInt8Builder = UInt8Builder::new();
+    runtime: UInt64Builder = UInt64Builder::new();
+    cpu: UInt64Builder = UInt64Builder::new();
+    cpu_user: UInt64Builder = UInt64Builder::new();
+    cpu_system: UInt64Builder = UInt64Builder::new();
+    max_rss: UInt64Builder = UInt64Builder::new();
+    minor_faults: UInt64Builder = UInt64Builder::new();
+    major_faults: UInt64Builder = UInt64Builder::new();
+    operation: Dict = Dict::new();
+    result: Int32Builder = Int32Builder::new();
+    target: Dict = Dict::new();
+    target_key: FixedSizeBinaryBuilder = key_column();
+    target_pid: UInt32Builder = UInt32Builder::new();
+    target_exe: Dict = Dict::new();
+    previous_uid: UInt32Builder = UInt32Builder::new();
+    previous_gid: UInt32Builder = UInt32Builder::new();
+    previous_euid: UInt32Builder = UInt32Builder::new();
+    previous_egid: UInt32Builder = UInt32Builder::new();
+    previous_capabilities: UInt64Builder = UInt64Builder::new();
+    summarised: ListBuilder<StructBuilder> =
+        ListBuilder::new(StructBuilder::from_fields(events::summarised_fields(), 0));
+    agent: Dict = Dict::new();
+}
+
+/// A row, as far as it differs from event type to event type. What is `None` stays null.
+#[derive(Default)]
+pub struct Row<'a> {
+    /// When, in nanoseconds UTC.
+    pub time: i64,
+    /// What the kernel said of the process; a throttled one is named by its key alone.
+    pub task: Option<&'a TaskHead>,
+    /// The processes above it, the nearest first.
+    pub ancestors: Option<&'a [(ProcessKey, Option<Arc<str>>)]>,
+    /// Exec and running.
+    pub image: Option<ImageFacts<'a>>,
+    /// Exit.
+    pub exit: Option<&'a Exit>,
+    /// Credential, ptrace, module, bpf and throttle.
+    pub operation: Option<&'a str>,
+    /// What the call returned.
+    pub result: Option<i32>,
+    /// Module file, or name of a BPF program.
+    pub target: Option<String>,
+    /// The process that is traced.
+    pub traced: Option<&'a Process>,
+    /// Its number, as the caller named it.
+    pub target_pid: Option<u32>,
+    /// Credentials before a change.
+    pub previous: Option<Credentials>,
+    /// Events of a throttled process that were only counted.
+    pub summarised: Option<&'a [u64; EventType::ALL.len()]>,
+}
+
+/// What is known of an image and how it was started.
+pub struct ImageFacts<'a> {
+    /// The record.
+    pub record: &'a Image<'a>,
+    /// The file named to execve, if an interpreter runs it.
+    pub script: Option<String>,
+    /// The arguments, if they are known: NUL-separated, with their true length.
+    pub args: Option<(&'a [u8], u32)>,
+    /// The current folder, and who said so.
+    pub cwd: Option<(String, &'static str)>,
+    /// SHA-256 of the image, in hex.
+    pub sha256: Option<Arc<str>>,
+}
+
 /// Builds rows of `process`.
 pub struct ProcessRows {
-    schema: SchemaRef,
+    columns: ProcessColumns,
     host: Arc<str>,
     masker: Masker,
     kinds: Vec<EventType>,
-    time: TimestampNanosecondBuilder,
-    hosts: Dict,
-    activity: Dict,
-    process_key: FixedSizeBinaryBuilder,
-    parent_key: FixedSizeBinaryBuilder,
-    root_key: FixedSizeBinaryBuilder,
-    pid: UInt32Builder,
-    parent_pid: UInt32Builder,
-    session: UInt32Builder,
-    uid: UInt32Builder,
-    gid: UInt32Builder,
-    comm: Dict,
-    exe: Dict,
-    parent_exe: Dict,
-    root_exe: Dict,
-    script: Dict,
-    args: ListBuilder<StringBuilder>,
-    args_bytes: UInt32Builder,
-    args_truncated: BooleanBuilder,
-    args_masked: BooleanBuilder,
-    exe_unlinked: BooleanBuilder,
-    cgroup: UInt64Builder,
-    exit_code: Int32Builder,
-    exit_signal: UInt8Builder,
-    agent: Dict,
 }
 
 impl ProcessRows {
     /// No rows yet, for a host.
     #[must_use]
     pub fn new(host: Arc<str>) -> Self {
-        Self {
-            schema: events::process_schema(),
-            host,
-            masker: Masker::default(),
-            kinds: Vec::new(),
-            time: times(),
-            hosts: Dict::new(),
-            activity: Dict::new(),
-            process_key: keys(),
-            parent_key: keys(),
-            root_key: keys(),
-            pid: UInt32Builder::new(),
-            parent_pid: UInt32Builder::new(),
-            session: UInt32Builder::new(),
-            uid: UInt32Builder::new(),
-            gid: UInt32Builder::new(),
-            comm: Dict::new(),
-            exe: Dict::new(),
-            parent_exe: Dict::new(),
-            root_exe: Dict::new(),
-            script: Dict::new(),
-            args: ListBuilder::new(StringBuilder::new()),
-            args_bytes: UInt32Builder::new(),
-            args_truncated: BooleanBuilder::new(),
-            args_masked: BooleanBuilder::new(),
-            exe_unlinked: BooleanBuilder::new(),
-            cgroup: UInt64Builder::new(),
-            exit_code: Int32Builder::new(),
-            exit_signal: UInt8Builder::new(),
-            agent: Dict::new(),
-        }
+        Self { columns: ProcessColumns::new(), host, masker: Masker::default(), kinds: Vec::new() }
     }
 
     /// Rows waiting.
@@ -93,73 +147,136 @@ impl ProcessRows {
         self.kinds.is_empty()
     }
 
-    /// A row for a new image.
-    pub fn exec(&mut self, time: i64, exec: &Exec<'_>, image: &Image, process: &Process) {
-        self.common(time, EventType::Exec, &exec.head.task, process);
-        self.script.append_option(image.script.as_deref());
-        self.arguments(exec);
-        self.args_bytes.append_value(exec.head.args_len);
-        self.args_truncated.append_value(exec.args_truncated());
-        self.exe_unlinked.append_value(image.unlinked);
-        self.exit_code.append_null();
-        self.exit_signal.append_null();
+    /// Adds a row.
+    pub fn push(&mut self, kind: EventType, process: &Process, place: &Place, row: &Row<'_>) {
+        self.kinds.push(kind);
+        self.who(kind, process, row);
+        self.credentials(process, row);
+        self.image(row.image.as_ref());
+        self.place(process, place);
+        self.exit(process, row.exit);
+        self.call(row);
+        self.counts(row.summarised);
+        self.columns.agent.append_null();
+    }
+
+    fn who(&mut self, kind: EventType, process: &Process, row: &Row<'_>) {
+        let to = &mut self.columns;
+        to.time.append_value(row.time);
+        to.host.append_value(&self.host);
+        to.activity.append_value(kind.name());
+        append_key(&mut to.process_key, Some(&process.key));
+        append_key(&mut to.parent_key, process.parent.as_ref());
+        append_key(&mut to.root_key, Some(&process.root));
+        to.pid.append_value(process.key.tgid());
+        to.tid.append_option(row.task.map(|task| task.tid));
+        to.parent_pid.append_option(process.parent.map(|parent| parent.tgid()));
+        to.session.append_option(row.task.map(|task| task.session).filter(|session| *session != 0));
+        to.comm.append_value(&process.comm);
+        to.exe.append_option(process.exe.as_deref());
+        to.parent_exe.append_option(process.parent_exe.as_deref());
+        to.root_exe.append_option(process.root_exe.as_deref());
+        for (key, exe) in row.ancestors.unwrap_or_default() {
+            let entry = to.ancestors.values();
+            if let Some(keys) = entry.field_builder::<FixedSizeBinaryBuilder>(0) {
+                append_key(keys, Some(key));
+            }
+            if let Some(exes) = entry.field_builder::<StringBuilder>(1) {
+                exes.append_option(exe.as_deref());
+            }
+            entry.append(true);
+        }
+        to.ancestors.append(row.ancestors.is_some());
+    }
+
+    fn credentials(&mut self, process: &Process, row: &Row<'_>) {
+        let (to, now) = (&mut self.columns, process.credentials);
+        to.uid.append_value(now.uid);
+        to.gid.append_value(now.gid);
+        to.euid.append_option(row.task.map(|_| now.euid));
+        to.egid.append_option(row.task.map(|_| now.egid));
+        to.login_uid.append_option(row.task.map(|task| task.login_uid).filter(|uid| *uid != u32::MAX));
+        to.capabilities.append_option(row.task.map(|_| now.capabilities));
+        to.previous_uid.append_option(row.previous.map(|before| before.uid));
+        to.previous_gid.append_option(row.previous.map(|before| before.gid));
+        to.previous_euid.append_option(row.previous.map(|before| before.euid));
+        to.previous_egid.append_option(row.previous.map(|before| before.egid));
+        to.previous_capabilities.append_option(row.previous.map(|before| before.capabilities));
+    }
+
+    fn image(&mut self, image: Option<&ImageFacts<'_>>) {
+        self.arguments(image.and_then(|image| image.args));
+        let to = &mut self.columns;
+        let head = image.map(|image| &image.record.head);
+        to.script.append_option(image.and_then(|image| image.script.as_deref()));
+        to.cwd.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(cwd, _)| cwd));
+        to.cwd_source.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(_, source)| source));
+        to.exe_inode.append_option(head.map(|head| head.inode));
+        to.exe_device.append_option(head.map(|head| head.device));
+        to.exe_sha256.append_option(image.and_then(|image| image.sha256.as_deref()));
+        to.exe_unlinked.append_option(head.map(|head| head.nlink == 0));
     }
 
     /// The arguments, with the secrets among them hidden: from here on nothing holds them.
-    fn arguments(&mut self, exec: &Exec<'_>) {
-        let masked = self.masker.list(exec.args);
-        self.args_masked.append_value(masked.is_some());
-        match masked {
-            Some(list) => list.iter().for_each(|argument| self.args.values().append_value(argument)),
-            None => exec.arguments().for_each(|a| self.args.values().append_value(String::from_utf8_lossy(a))),
+    fn arguments(&mut self, args: Option<(&[u8], u32)>) {
+        let to = &mut self.columns;
+        let masked = args.and_then(|(joined, _)| self.masker.list(joined));
+        if let (Some((joined, _)), None) = (args, &masked) {
+            parse::proc_files::cmdline(joined).for_each(|a| to.args.values().append_value(String::from_utf8_lossy(a)));
         }
-        self.args.append(true);
+        masked.iter().flatten().for_each(|argument| to.args.values().append_value(argument));
+        to.args.append(args.is_some());
+        to.args_bytes.append_option(args.map(|(_, len)| len));
+        to.args_truncated.append_option(args.map(|(joined, len)| joined.len() < len as usize));
+        to.args_masked.append_option(args.map(|_| masked.is_some()));
     }
 
-    /// A row for a new process.
-    pub fn fork(&mut self, time: i64, task: &TaskHead, process: &Process) {
-        self.common(time, EventType::Fork, task, process);
-        self.no_image();
-        self.exit_code.append_null();
-        self.exit_signal.append_null();
+    fn place(&mut self, process: &Process, place: &Place) {
+        let to = &mut self.columns;
+        to.cgroup.append_value(process.cgroup);
+        to.cgroup_path.append_option(place.path.as_deref());
+        to.container_id.append_option(place.container.as_deref());
+        to.container_name.append_option(place.name.as_deref());
+        to.image.append_option(place.image.as_deref());
+        to.pod.append_option(place.pod.as_deref());
     }
 
-    /// A row for the end of a process.
-    pub fn exit(&mut self, time: i64, exit: &Exit, process: &Process) {
-        self.common(time, EventType::Exit, &exit.task, process);
-        self.no_image();
-        self.exit_code.append_value(exit.code as i32);
-        self.exit_signal.append_value(exit.signal as u8);
+    fn exit(&mut self, process: &Process, exit: Option<&Exit>) {
+        let (to, page) = (&mut self.columns, rustix::param::page_size() as u64);
+        to.exit_code.append_option(exit.map(|exit| exit.code as i32));
+        to.exit_signal.append_option(exit.map(|exit| exit.signal as u8));
+        to.runtime.append_option(exit.map(|exit| exit.task.time.saturating_sub(process.key.start())));
+        to.cpu.append_option(exit.map(|exit| exit.cpu));
+        to.cpu_user.append_option(exit.map(|exit| exit.cpu_user));
+        to.cpu_system.append_option(exit.map(|exit| exit.cpu_system));
+        to.max_rss.append_option(exit.map(|exit| exit.max_rss.saturating_mul(page)));
+        to.minor_faults.append_option(exit.map(|exit| exit.minor_faults));
+        to.major_faults.append_option(exit.map(|exit| exit.major_faults));
     }
 
-    fn no_image(&mut self) {
-        self.script.append_null();
-        self.args.append(false);
-        self.args_bytes.append_null();
-        self.args_truncated.append_null();
-        self.args_masked.append_null();
-        self.exe_unlinked.append_null();
+    fn call(&mut self, row: &Row<'_>) {
+        let to = &mut self.columns;
+        to.operation.append_option(row.operation);
+        to.result.append_option(row.result);
+        to.target.append_option(row.target.as_deref());
+        append_key(&mut to.target_key, row.traced.map(|process| &process.key));
+        to.target_pid.append_option(row.target_pid);
+        to.target_exe.append_option(row.traced.and_then(|process| process.exe.as_deref()));
     }
 
-    fn common(&mut self, time: i64, kind: EventType, task: &TaskHead, process: &Process) {
-        self.kinds.push(kind);
-        self.time.append_value(time);
-        self.hosts.append_value(&self.host);
-        self.activity.append_value(kind.name());
-        put_key(&mut self.process_key, Some(&process.key));
-        put_key(&mut self.parent_key, process.parent.as_ref());
-        put_key(&mut self.root_key, Some(&process.root));
-        self.pid.append_value(task.tgid);
-        self.parent_pid.append_option((task.parent_tgid != 0).then_some(task.parent_tgid));
-        self.session.append_option((task.session != 0).then_some(task.session));
-        self.uid.append_value(task.uid);
-        self.gid.append_value(task.gid);
-        self.comm.append_value(&process.comm);
-        self.exe.append_option(process.exe.as_deref());
-        self.parent_exe.append_option(process.parent_exe.as_deref());
-        self.root_exe.append_option(process.root_exe.as_deref());
-        self.cgroup.append_value(task.cgroup);
-        self.agent.append_null();
+    fn counts(&mut self, summarised: Option<&[u64; EventType::ALL.len()]>) {
+        let list = &mut self.columns.summarised;
+        for (kind, count) in EventType::ALL.into_iter().zip(summarised.into_iter().flatten()).filter(|(_, n)| **n > 0) {
+            let entry = list.values();
+            if let Some(events) = entry.field_builder::<StringBuilder>(0) {
+                events.append_value(kind.name());
+            }
+            if let Some(counts) = entry.field_builder::<UInt64Builder>(1) {
+                counts.append_value(*count);
+            }
+            entry.append(true);
+        }
+        list.append(summarised.is_some());
     }
 
     /// Takes the rows out.
@@ -167,90 +284,27 @@ impl ProcessRows {
     /// # Errors
     /// If the columns do not fit the schema.
     pub fn take(&mut self) -> Result<Batch, ArrowError> {
-        let rows = batch(
-            self.schema.clone(),
-            &mut [
-                &mut self.time,
-                &mut self.hosts,
-                &mut self.activity,
-                &mut self.process_key,
-                &mut self.parent_key,
-                &mut self.root_key,
-                &mut self.pid,
-                &mut self.parent_pid,
-                &mut self.session,
-                &mut self.uid,
-                &mut self.gid,
-                &mut self.comm,
-                &mut self.exe,
-                &mut self.parent_exe,
-                &mut self.root_exe,
-                &mut self.script,
-                &mut self.args,
-                &mut self.args_bytes,
-                &mut self.args_truncated,
-                &mut self.args_masked,
-                &mut self.exe_unlinked,
-                &mut self.cgroup,
-                &mut self.exit_code,
-                &mut self.exit_signal,
-                &mut self.agent,
-            ],
-        )?;
+        let rows = self.columns.take()?;
         Ok(Batch { table: events::PROCESS, rows, kinds: std::mem::take(&mut self.kinds) })
-    }
-}
-
-/// The image that an exec record tells of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// The file that runs, `memfd:NAME` for a memory file.
-    pub exe: Arc<str>,
-    /// The file named to execve, if an interpreter runs it.
-    pub script: Option<String>,
-    /// The file that runs had no directory entry.
-    pub unlinked: bool,
-}
-
-impl Image {
-    /// Reads it from a record.
-    #[must_use]
-    pub fn of(exec: &Exec<'_>) -> Self {
-        let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let unlinked = exec.head.nlink == 0;
-        let exe = match exec.leaf.starts_with(b"memfd:") && unlinked {
-            true => lossy(exec.leaf),
-            false => lossy(exec.interp),
-        };
-        let script = (exec.interp != exec.filename).then(|| lossy(exec.filename));
-        Self { exe: exe.into(), script, unlinked }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytemuck::Zeroable;
-    use events::ExecHead;
-
-    fn image(nlink: u32, filename: &[u8], interp: &[u8], leaf: &[u8]) -> Image {
-        Image::of(&Exec { head: ExecHead { nlink, ..ExecHead::zeroed() }, filename, interp, leaf, args: b"" })
-    }
-
-    #[test]
-    fn images() {
-        let plain = image(1, b"/bin/ls", b"/bin/ls", b"ls");
-        assert_eq!((&*plain.exe, &plain.script, plain.unlinked), ("/bin/ls", &None, false));
-        let script = image(1, b"./run.sh", b"/bin/sh", b"dash");
-        assert_eq!((&*script.exe, script.script.as_deref()), ("/bin/sh", Some("./run.sh")));
-        let memory = image(0, b"/proc/self/fd/3", b"/proc/self/fd/3", b"memfd:x");
-        assert_eq!((&*memory.exe, &memory.script, memory.unlinked), ("memfd:x", &None, true));
-        // A file that merely bears such a name is not a memory file.
-        assert_eq!(&*image(1, b"/tmp/memfd:x", b"/tmp/memfd:x", b"memfd:x").exe, "/tmp/memfd:x");
-    }
 
     #[test]
     fn rows_fit_the_schema() {
         assert_eq!(ProcessRows::new("h".into()).take().unwrap().rows.num_rows(), 0);
+    }
+
+    #[test]
+    fn a_row_that_knows_little_still_fits() {
+        let mut rows = ProcessRows::new("h".into());
+        let mut counts = [0; EventType::ALL.len()];
+        counts[3] = 7;
+        let row = Row { summarised: Some(&counts), ancestors: Some(&[]), ..Row::default() };
+        rows.push(EventType::Throttle, &Process::nobody(ProcessKey::default()), &Place::default(), &row);
+        assert_eq!(rows.take().unwrap().rows.num_rows(), 1);
     }
 }

@@ -1,10 +1,13 @@
 //! Rows of the two tables, and batches made of them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::builder::{FixedSizeBinaryBuilder, ListBuilder, StringBuilder};
 use arrow_array::types::{ArrowPrimitiveType, Int32Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
-use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, TimestampNanosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, TimestampNanosecondArray, new_null_array,
+};
+use arrow_schema::{FieldRef, SchemaRef};
 use events::ProcessKey;
 
 #[derive(Debug, Clone, Default)]
@@ -83,6 +86,18 @@ fn is_exec(row: &ProcessRow) -> bool {
     row.activity == "exec"
 }
 
+/// A batch of these columns; what the schema has beyond them is null.
+fn batch(schema: &SchemaRef, columns: Vec<(&str, ArrayRef)>, rows: usize) -> RecordBatch {
+    let mut given: HashMap<&str, ArrayRef> = columns.into_iter().collect();
+    let column = |field: &FieldRef| given.remove(field.name().as_str()).unwrap_or_else(|| null(field, rows));
+    let columns = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(schema.clone(), columns).expect("columns follow the schema")
+}
+
+fn null(field: &FieldRef, rows: usize) -> ArrayRef {
+    new_null_array(field.data_type(), rows)
+}
+
 /// A batch of `process`.
 pub(super) fn process_batch(host: &str, rows: &[ProcessRow]) -> RecordBatch {
     let of = Columns(rows);
@@ -94,61 +109,60 @@ pub(super) fn process_batch(host: &str, rows: &[ProcessRow]) -> RecordBatch {
         Arc::new(rows.iter().map(|r| is_exec(r).then(|| value(r))).collect::<BooleanArray>())
     };
     let columns = vec![
-        of.times(|r| r.time),
-        of.words(|_| Some(host)),
-        of.words(|r| Some(r.activity)),
-        of.keys(|r| &r.process_key),
-        of.keys(|r| &r.parent_key),
-        of.keys(|r| &r.root_key),
-        of.numbers::<UInt32Type>(|r| Some(r.pid)),
-        of.numbers::<UInt32Type>(|r| Some(r.parent_pid)),
-        of.numbers::<UInt32Type>(|r| Some(r.session)),
-        of.numbers::<UInt32Type>(|r| Some(r.uid)),
-        of.numbers::<UInt32Type>(|r| Some(r.uid)),
-        of.words(|r| comm(&r.exe)),
-        of.words(|r| Some(&r.exe)),
-        of.words(|r| Some(&r.parent_exe)),
-        of.words(|r| Some(&r.root_exe)),
-        of.words(|r| r.script),
-        Arc::new(args.finish()),
-        of.numbers::<UInt32Type>(|r| r.args_bytes),
-        flag(|_| false),
-        flag(|_| false),
-        flag(|_| false),
-        of.numbers::<UInt64Type>(|r| Some(4_242 + u64::from(r.uid))),
-        of.numbers::<Int32Type>(|r| r.exit.map(|e| e.0)),
-        of.numbers::<UInt8Type>(|r| r.exit.map(|e| e.1)),
-        of.words(|_| None),
+        ("time", of.times(|r| r.time)),
+        ("host", of.words(|_| Some(host))),
+        ("activity", of.words(|r| Some(r.activity))),
+        ("process_key", of.keys(|r| &r.process_key)),
+        ("parent_key", of.keys(|r| &r.parent_key)),
+        ("root_key", of.keys(|r| &r.root_key)),
+        ("pid", of.numbers::<UInt32Type>(|r| Some(r.pid))),
+        ("parent_pid", of.numbers::<UInt32Type>(|r| Some(r.parent_pid))),
+        ("session", of.numbers::<UInt32Type>(|r| Some(r.session))),
+        ("uid", of.numbers::<UInt32Type>(|r| Some(r.uid))),
+        ("gid", of.numbers::<UInt32Type>(|r| Some(r.uid))),
+        ("comm", of.words(|r| comm(&r.exe))),
+        ("exe", of.words(|r| Some(&r.exe))),
+        ("parent_exe", of.words(|r| Some(&r.parent_exe))),
+        ("root_exe", of.words(|r| Some(&r.root_exe))),
+        ("script", of.words(|r| r.script)),
+        ("args", Arc::new(args.finish())),
+        ("args_bytes", of.numbers::<UInt32Type>(|r| r.args_bytes)),
+        ("args_truncated", flag(|_| false)),
+        ("args_masked", flag(|_| false)),
+        ("exe_unlinked", flag(|_| false)),
+        ("cgroup", of.numbers::<UInt64Type>(|r| Some(4_242 + u64::from(r.uid)))),
+        ("exit_code", of.numbers::<Int32Type>(|r| r.exit.map(|e| e.0))),
+        ("exit_signal", of.numbers::<UInt8Type>(|r| r.exit.map(|e| e.1))),
     ];
-    RecordBatch::try_new(events::process_schema(), columns).expect("columns follow the schema")
+    batch(&events::process_schema(), columns, rows.len())
 }
 
 /// A batch of `connection`.
 pub(super) fn connection_batch(host: &str, rows: &[ConnectionRow]) -> RecordBatch {
     let of = Columns(rows);
     let columns = vec![
-        of.times(|r| r.time),
-        of.words(|_| Some(host)),
-        of.words(|r| Some(r.activity)),
-        of.keys(|r| &r.process_key),
-        of.keys(|r| &r.root_key),
-        of.numbers::<UInt32Type>(|r| Some(r.pid)),
-        of.numbers::<UInt32Type>(|r| Some(r.uid)),
-        of.words(|r| comm(&r.exe)),
-        of.words(|r| Some(&r.exe)),
-        of.words(|r| Some(&r.parent_exe)),
-        of.words(|r| Some(&r.root_exe)),
-        of.words(|r| Some(r.protocol)),
-        of.words(|_| Some("outbound")),
-        of.words(|r| Some(&r.local_ip)),
-        of.words(|r| Some(&r.remote_ip)),
-        of.numbers::<UInt16Type>(|r| Some(r.local_port)),
-        of.numbers::<UInt16Type>(|r| Some(r.remote_port)),
-        of.numbers::<UInt64Type>(|r| r.closed.map(|c| c.0)),
-        of.numbers::<UInt64Type>(|r| r.closed.map(|c| c.1)),
-        of.numbers::<UInt64Type>(|r| r.closed.map(|c| c.2)),
-        of.words(|r| r.closed.map(|c| c.3)),
-        of.numbers::<UInt64Type>(|r| Some(r.cookie)),
+        ("time", of.times(|r| r.time)),
+        ("host", of.words(|_| Some(host))),
+        ("activity", of.words(|r| Some(r.activity))),
+        ("process_key", of.keys(|r| &r.process_key)),
+        ("root_key", of.keys(|r| &r.root_key)),
+        ("pid", of.numbers::<UInt32Type>(|r| Some(r.pid))),
+        ("uid", of.numbers::<UInt32Type>(|r| Some(r.uid))),
+        ("comm", of.words(|r| comm(&r.exe))),
+        ("exe", of.words(|r| Some(&r.exe))),
+        ("parent_exe", of.words(|r| Some(&r.parent_exe))),
+        ("root_exe", of.words(|r| Some(&r.root_exe))),
+        ("protocol", of.words(|r| Some(r.protocol))),
+        ("direction", of.words(|_| Some("outbound"))),
+        ("local_ip", of.words(|r| Some(&r.local_ip))),
+        ("remote_ip", of.words(|r| Some(&r.remote_ip))),
+        ("local_port", of.numbers::<UInt16Type>(|r| Some(r.local_port))),
+        ("remote_port", of.numbers::<UInt16Type>(|r| Some(r.remote_port))),
+        ("bytes_out", of.numbers::<UInt64Type>(|r| r.closed.map(|c| c.0))),
+        ("bytes_in", of.numbers::<UInt64Type>(|r| r.closed.map(|c| c.1))),
+        ("duration_ns", of.numbers::<UInt64Type>(|r| r.closed.map(|c| c.2))),
+        ("outcome", of.words(|r| r.closed.map(|c| c.3))),
+        ("cookie", of.numbers::<UInt64Type>(|r| Some(r.cookie))),
     ];
-    RecordBatch::try_new(events::connection_schema(), columns).expect("columns follow the schema")
+    batch(&events::connection_schema(), columns, rows.len())
 }

@@ -1,0 +1,78 @@
+//! What an exec record says of the image that runs.
+
+use events::{IMAGE_CUT, IMAGE_FOLDER_CUT, IMAGE_SCRIPT, Image};
+use std::sync::Arc;
+
+/// The file that runs: its path from the root of the process, `memfd:NAME` for a memory file.
+#[must_use]
+pub fn exe(image: &Image<'_>) -> Option<Arc<str>> {
+    let path = events::path(image.image, image.head.flags & IMAGE_CUT != 0)?;
+    Some(match path.strip_prefix("/memfd:") {
+        // A file that merely bears such a name has links.
+        Some(name) if image.head.nlink == 0 => format!("memfd:{name}").into(),
+        _ => path.into(),
+    })
+}
+
+/// The file named to execve, if an interpreter runs it.
+#[must_use]
+pub fn script(image: &Image<'_>) -> Option<String> {
+    (image.head.flags & IMAGE_SCRIPT != 0).then(|| String::from_utf8_lossy(image.name).into_owned())
+}
+
+/// The current folder, and who said so: `kernel`, or `proc` if its path was too deep for the kernel side.
+#[must_use]
+pub fn folder(image: &Image<'_>) -> Option<(String, &'static str)> {
+    if image.head.flags & IMAGE_FOLDER_CUT == 0 {
+        return Some((events::path(image.folder, false)?, "kernel"));
+    }
+    let read = std::fs::read_link(format!("/proc/{}/cwd", image.head.task.tgid)).ok()?;
+    Some((read.to_string_lossy().into_owned(), "proc"))
+}
+
+/// SHA-256 of images.
+pub struct Hashes {}
+
+impl Hashes {
+    /// None known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+
+    /// The digest of the image of a record, in hex.
+    pub fn of(&mut self, _image: &Image<'_>, _exe: Option<&str>) -> Option<Arc<str>> {
+        None
+    }
+}
+
+impl Default for Hashes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use events::ImageHead;
+
+    fn image<'a>(nlink: u32, flags: u16, name: &'a [u8], path: &'a [u8]) -> Image<'a> {
+        let head = ImageHead { nlink, flags, ..ImageHead::zeroed() };
+        Image { head, name, image: path, folder: b"tmp/", args: b"" }
+    }
+
+    #[test]
+    fn images() {
+        let plain = image(1, 0, b"ls", b"ls/bin/usr/");
+        assert_eq!((exe(&plain).as_deref(), script(&plain)), (Some("/usr/bin/ls"), None));
+        assert_eq!(folder(&plain), Some(("/tmp".into(), "kernel")));
+        let run = image(1, IMAGE_SCRIPT, b"./run.sh", b"dash/bin/");
+        assert_eq!((exe(&run).as_deref(), script(&run).as_deref()), (Some("/bin/dash"), Some("./run.sh")));
+        assert_eq!(exe(&image(0, 0, b"/proc/self/fd/3", b"memfd:x/")).as_deref(), Some("memfd:x"));
+        // A file that merely bears such a name is not a memory file.
+        assert_eq!(exe(&image(1, 0, b"/memfd:x", b"memfd:x/")).as_deref(), Some("/memfd:x"));
+        assert_eq!(exe(&image(1, IMAGE_CUT, b"x", b"c/b/")).as_deref(), Some("…/b/c"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What the kernel side keeps in tables instead of sending: flows that ended, processes that make too many events.
+
+use crate::{enrich::Enricher, kernel, load::Tables, plain::Plain};
+use events::{EventType, Flow, FlowEnd, FlowState, Maker, SocketHead, Throttled};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+/// Time between looks at the tables.
+const EVERY: Duration = Duration::from_secs(2);
+/// A flow without a datagram for this long has ended, in nanoseconds.
+const IDLE: u64 = 60_000_000_000;
+/// A process without an event too many for this long is quiet again, in nanoseconds.
+const QUIET: u64 = 2_000_000_000;
+
+/// Looks at the tables now and then, and makes records of what is over.
+pub struct Sweep {
+    tables: Tables,
+    /// What was reported of processes that make too many events: counts of the last row.
+    reported: HashMap<Maker, Throttled>,
+    last: Instant,
+}
+
+impl Sweep {
+    /// Takes over the tables.
+    #[must_use]
+    pub fn new(tables: Tables) -> Self {
+        Self { tables, reported: HashMap::new(), last: Instant::now() }
+    }
+
+    /// Looks, if it is time to.
+    pub fn due(&mut self, enricher: &mut Enricher) {
+        if self.last.elapsed() >= EVERY {
+            self.last = Instant::now();
+            let now = kernel::boot_time();
+            self.flows(enricher, |flow| flow.released != 0 || now.saturating_sub(flow.last) > IDLE);
+            self.throttled(enricher, |process| now.saturating_sub(process.last) > QUIET);
+        }
+    }
+
+    /// Everything that is left, for when nothing is attached any more.
+    pub fn rest(&mut self, enricher: &mut Enricher) {
+        self.flows(enricher, |_| true);
+        self.throttled(enricher, |_| true);
+    }
+
+    fn flows(&mut self, enricher: &mut Enricher, over: impl Fn(&FlowState) -> bool) {
+        let over: Vec<_> =
+            self.tables.flows.iter().filter_map(Result::ok).filter(|(_, state)| over(&state.0)).collect();
+        for (Plain(flow), Plain(state)) in over {
+            // Whoever removes it reports it.
+            if self.tables.flows.remove(&Plain(flow)).is_ok() {
+                enricher.record(bytemuck::bytes_of(&end(&flow, &state)));
+            }
+        }
+    }
+
+    fn throttled(&mut self, enricher: &mut Enricher, over: impl Fn(&Throttled) -> bool) {
+        let found: Vec<_> = self.tables.throttled.iter().filter_map(Result::ok).collect();
+        for (Plain(maker), Plain(now)) in found {
+            if !self.reported.contains_key(&maker) {
+                enricher.throttle(&maker, now.first, "start", &[0; EventType::ALL.len()]);
+                self.reported.insert(maker, now);
+            }
+            if over(&now) && self.tables.throttled.remove(&Plain(maker)).is_ok() {
+                self.reported.remove(&maker);
+                enricher.throttle(&maker, now.last, "stop", &now.summarised);
+            }
+        }
+    }
+}
+
+fn end(flow: &Flow, state: &FlowState) -> FlowEnd {
+    let socket = SocketHead {
+        kind: EventType::Flow as u16,
+        protocol: 17,
+        direction: state.direction as u8,
+        tgid: state.tgid,
+        time: state.last,
+        start: state.start,
+        cookie: flow.cookie,
+        uid: state.uid,
+        local_port: state.local_port,
+        remote_port: flow.remote_port as u16,
+        local_ip: state.local_ip,
+        remote_ip: flow.remote_ip,
+    };
+    let FlowState { first, bytes_out, bytes_in, packets_out, packets_in, .. } = *state;
+    FlowEnd { socket, first, bytes_out, bytes_in, packets_out, packets_in }
+}

@@ -471,7 +471,8 @@ fn learning_says_what_it_skipped() {
 
 /// Runs the agent where it must fail; returns its one line.
 fn fails(arguments: &[&str]) -> String {
-    let output = Command::new(AGENT).args(["run", "--for", "60"]).args(arguments).output().unwrap();
+    let output =
+        Command::new(AGENT).args(["run", "--for", "60", "--status-socket", "none"]).args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("error: ") && text.trim_end().lines().count() == 1, "{text}");

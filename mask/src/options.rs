@@ -139,6 +139,8 @@ impl<'a> Walk<'a> {
         let skip = match part {
             Part::Whole => 0,
             Part::After(mark) => match value.find(mark) {
+                // `/nolog` of sqlplus.
+                Some(0) if mark == '/' => return,
                 // A name without a password is a token.
                 Some(found) if found + 1 == value.len() && found >= 16 => 0,
                 Some(found) => found + 1,

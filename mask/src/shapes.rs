@@ -26,9 +26,9 @@ const SHAPES: &[Shape] = &[
     Shape {
         family: "GitLab token",
         marks: &["glpat-", "glptt-", "gldt-", "glrt-", "glcbt-"],
-        pattern: r"gl(?:pat|ptt|dt|rt|cbt)-([A-Za-z0-9_.-]{4,})",
+        pattern: r"gl(?:pat|ptt|dt|rt|cbt)-([A-Za-z0-9_.-]+)",
     },
-    Shape { family: "Slack token", marks: &["xox", "xapp-"], pattern: r"(?:xox[a-z]|xapp)-([A-Za-z0-9-]{4,})" },
+    Shape { family: "Slack token", marks: &["xox", "xapp-"], pattern: r"(?:xox[a-z]|xapp)-([A-Za-z0-9-]+)" },
     Shape {
         family: "webhook",
         marks: &["hooks.slack.com/", "/api/webhooks/", "webhook.office.com/"],
@@ -52,7 +52,7 @@ const SHAPES: &[Shape] = &[
     },
     Shape { family: "age key", marks: &["age-secret-key-"], pattern: r"AGE-SECRET-KEY-1([A-Z0-9]{4,})" },
     Shape { family: "npm token", marks: &["npm_"], pattern: r"npm_([A-Za-z0-9]{20,}|[A-Za-z0-9]{4,}$)" },
-    Shape { family: "PyPI token", marks: &["pypi-ag"], pattern: r"pypi-(Ag[A-Za-z0-9_-]{2,})" },
+    Shape { family: "PyPI token", marks: &["pypi-ag"], pattern: r"pypi-(Ag[A-Za-z0-9_-]*)" },
     Shape {
         family: "service token",
         marks: &["sk-", "hf_", "hvs.", "hvb.", "_v1_", "dckr_pat_", "sg.", "dapi", "lin_api_", "xkeysib-", "shpat_"],

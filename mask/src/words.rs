@@ -1,28 +1,12 @@
 //! A list of arguments as words, those of scripts too.
 
-use crate::named::Text;
+use crate::{named::Text, programs::among};
 
 /// Options whose value is for people.
-const MESSAGES: [&str; 16] = [
-    "-m",
-    "-am",
-    "--message",
-    "--grep",
-    "--body",
-    "--title",
-    "--subject",
-    "--description",
-    "--notes",
-    "--comment",
-    "--reason",
-    "--summary",
-    "-s",
-    "--annotation",
-    "--release-notes",
-    "--help-text",
-];
+const MESSAGES: &str = "-m -am --message --grep --body --title --subject --description --notes --comment --reason \
+    --summary --annotation --release-notes";
 /// Programs whose arguments are for people, or to be searched for.
-const TALKERS: [&str; 10] = ["echo", "printf", "logger", "grep", "egrep", "rg", "ag", "notify-send", "wall", "say"];
+const TALKERS: &str = "echo printf logger grep egrep rg ag notify-send wall say";
 
 /// A word of an argument.
 #[derive(Debug, Clone, Copy)]
@@ -53,14 +37,15 @@ impl<'a> Word<'a> {
 /// What each argument is.
 pub(crate) fn kinds(list: &[&str]) -> Vec<Text> {
     let program = list.first().map_or("", |first| first.rsplit('/').next().unwrap_or(first));
-    let talker = TALKERS.contains(&program);
+    let talker = among(TALKERS, program);
     let kind = |(at, text): (usize, &&str)| {
         let before = at.checked_sub(1).map_or("", |before| list[before]);
         let code = before.starts_with('-') && !before.starts_with("--") && before.ends_with('c') && before.len() <= 5;
         let message = text.starts_with("--message=") || text.starts_with("--title=") || text.starts_with("--body=");
-        match text.contains(|c: char| c.is_whitespace()) {
+        let spaces = text.contains(|c: char| c.is_whitespace());
+        match spaces {
             _ if code && program != "curl" => Text::Script,
-            _ if talker || message || MESSAGES.contains(&before) => Text::Prose,
+            _ if talker && spaces || message || among(MESSAGES, before) && !text.starts_with('-') => Text::Prose,
             // `PASSWORD=two words` is one value, not a command with a variable.
             true if !assignment(text) => Text::Script,
             _ => Text::Argument,

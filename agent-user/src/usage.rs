@@ -1,11 +1,19 @@
 //! The agent's own use of the machine.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The kernel walks all pages to say it, a millisecond or two: it is not asked more often than this.
+const PSS_AGE: Duration = Duration::from_secs(10);
+
 /// What the agent uses at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// Memory in bytes.
     pub rss_bytes: u64,
-    /// Memory in bytes, shared pages counted in part; 0 if the kernel does not say.
+    /// Memory in bytes, shared pages counted in part, at most ten seconds old; 0 if the kernel does not say.
     pub pss_bytes: u64,
     /// Processor time in seconds.
     pub cpu_s: f64,
@@ -19,8 +27,20 @@ impl Usage {
         let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
         let clock = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let cpu_s = clock.tv_sec as f64 + clock.tv_nsec as f64 / 1e9;
-        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-        Self { rss_bytes: pages * rustix::param::page_size() as u64, pss_bytes: pss_bytes(&rollup), cpu_s }
+        Self { rss_bytes: pages * rustix::param::page_size() as u64, pss_bytes: recent_pss_bytes(), cpu_s }
+    }
+}
+
+fn recent_pss_bytes() -> u64 {
+    static LAST: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match *last {
+        Some((at, pss)) if at.elapsed() < PSS_AGE => pss,
+        _ => {
+            let pss = pss_bytes(&std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default());
+            *last = Some((Instant::now(), pss));
+            pss
+        }
     }
 }
 

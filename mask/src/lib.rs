@@ -48,6 +48,8 @@ const NAMES: [&str; 17] = [
 const NAMED: usize = 62;
 const URLS: usize = 61;
 const OPTIONS: usize = 60;
+/// What the name of a program stands for.
+const PROGRAM: u64 = 1 << OPTIONS;
 /// Masking what is masked changes nothing: what a pass reveals, the next one hides. Two are enough for all but
 /// contrived arguments, which are hidden altogether after this many.
 const PASSES: usize = 6;
@@ -67,7 +69,7 @@ impl Default for Masker {
     fn default() -> Self {
         let shapes = Shapes::marks().map(|(family, mark)| (mark, 1 << family));
         let names = NAMES.iter().map(|name| (*name, 1 << NAMED | 1 << OPTIONS));
-        let programs = options::programs().map(|program| (program, 1 << OPTIONS));
+        let programs = options::programs().map(|program| (program, PROGRAM));
         let all: Vec<(&str, u64)> = shapes.chain(names).chain(programs).chain([("://", 1 << URLS)]).collect();
         let mut builder = AhoCorasick::builder();
         let builder = builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA));
@@ -117,7 +119,12 @@ impl Masker {
 
     /// What is worth looking for, a bit each.
     fn looks(&self, bytes: &[u8]) -> u64 {
-        self.marks.find_overlapping_iter(bytes).fold(0, |looks, mark| looks | self.bits[mark.pattern().as_usize()])
+        let alone = |at: Option<usize>| !at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+        self.marks.find_overlapping_iter(bytes).fold(0, |looks, mark| match self.bits[mark.pattern().as_usize()] {
+            // Names of programs are short, and parts of many words.
+            PROGRAM if !(alone(mark.start().checked_sub(1)) && alone(Some(mark.end()))) => looks,
+            bits => looks | bits,
+        })
     }
 
     /// Masks until nothing changes.

@@ -23,15 +23,20 @@ pub(crate) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Finds what is secret.
     pub(crate) fn run(&mut self) {
-        let mut program = 0;
+        let (mut program, mut has_rules) = (0, false);
         for at in 0..self.words.len() {
             let word = self.words[at];
-            if word.first || known(word.program()) {
-                program = at;
+            let runs = word.program();
+            // An option, and what no program is called, is not looked up.
+            let known = !word.is_option() && runs.len() <= 20 && known(runs);
+            if word.first || known {
+                (program, has_rules) = (at, known);
             }
             self.general(program, at);
-            self.rules(program, at);
-            self.positions(program, at);
+            if has_rules {
+                self.rules(program, at);
+                self.positions(program, at);
+            }
             self.private_key(at);
         }
     }

@@ -11,9 +11,9 @@ pub(crate) fn find(text: &str, plain: &Plain, spans: &mut Spans) {
     while let Some(at) = text[from..].find("://") {
         let start = from + at + 3;
         let rest = &text[start..];
-        let word = rest.find(|c: char| c.is_whitespace() || "\"'`<>".contains(c)).unwrap_or(rest.len());
         // Another URL may follow in the same word, as in a query.
-        let word = rest[..word].find("://").unwrap_or(word);
+        let word = rest.find("://").unwrap_or(rest.len());
+        let word = rest[..word].find(|c: char| c.is_whitespace() || "\"'`<>".contains(c)).unwrap_or(word);
         if let Some((begin, end)) = password(&rest[..word], start + word == text.len())
             && !plain.is(&rest[begin..end])
         {

@@ -3,10 +3,11 @@
 use crate::{
     edit::Spans,
     names,
-    programs::{EXCEPTIONS, Form, POSITIONS, Part, RULES, among},
+    programs::{EXCEPTIONS, Form, POSITIONS, Part, Position, RULES, Rule, among},
     values::{Plain, quoted, unquoted},
     words::Word,
 };
+use std::{collections::HashMap, sync::LazyLock};
 
 /// Options of curl without a value that may stand before `u` in one argument.
 const FLAGS: &str = "sSfLkviIgGNOJ#n";
@@ -23,19 +24,18 @@ pub(crate) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Finds what is secret.
     pub(crate) fn run(&mut self) {
-        let (mut program, mut has_rules) = (0, false);
+        let (mut program, mut own) = (0, None);
         for at in 0..self.words.len() {
             let word = self.words[at];
             let runs = word.program();
-            // An option, and what no program is called, is not looked up.
-            let known = !word.is_option() && runs.len() <= 20 && known(runs);
-            if word.first || known {
-                (program, has_rules) = (at, known);
+            let known = PROGRAMS.get(runs);
+            if word.first || known.is_some() {
+                (program, own) = (at, known);
             }
             self.general(program, at);
-            if has_rules {
-                self.rules(program, at);
-                self.positions(program, at);
+            if let Some(own) = own {
+                self.rules(own, program, at);
+                self.positions(own, program, at);
             }
             self.private_key(at);
         }
@@ -61,10 +61,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Options of the program that runs.
-    fn rules(&mut self, program: usize, at: usize) {
+    fn rules(&mut self, own: &Own, program: usize, at: usize) {
         let word = self.words[at];
         let runs = self.words[program].program();
-        for rule in RULES.iter().filter(|rule| among(rule.programs, runs) && at > program) {
+        for rule in own.rules.iter().filter(|_| at > program) {
             let commands = &self.words[program..at];
             if !rule.command.is_empty() && !commands.iter().any(|word| word.text == rule.command) {
                 continue;
@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
             for option in rule.options.split(' ') {
                 match word.text.strip_prefix(option) {
                     Some("") if rule.form != Form::Attached => self.next(at, rule.part),
-                    Some(rest) if rule.form != Form::Next && !(option.starts_with("--") && !rest.starts_with('=')) => {
+                    Some(rest) if rule.form != Form::Next && (!option.starts_with("--") || rest.starts_with('=')) => {
                         let skip = option.len() + usize::from(rest.starts_with('='));
                         self.value(word, word.start + skip, rule.part);
                     }
@@ -96,9 +96,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Words at a place of the program that runs.
-    fn positions(&mut self, program: usize, at: usize) {
+    fn positions(&mut self, own: &Own, program: usize, at: usize) {
         let runs = self.words[program].program();
-        for rule in POSITIONS.iter().filter(|rule| among(rule.programs, runs)) {
+        for rule in &own.positions {
             if among(rule.words, self.words[at].text) || among(rule.words, runs) && at == program {
                 let after = self.words[at + 1..].iter().take_while(|word| !word.first);
                 let place = after.filter(|word| !word.is_option()).nth(rule.skip).copied();
@@ -158,15 +158,31 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn known(program: &str) -> bool {
-    tables().any(|programs| among(programs, program)) || EXCEPTIONS.iter().any(|(programs, _)| among(programs, program))
+/// What the tables say of one program.
+#[derive(Default)]
+struct Own {
+    rules: Vec<&'static Rule>,
+    positions: Vec<&'static Position>,
 }
 
-fn tables() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.programs).chain(POSITIONS.iter().map(|rule| rule.programs))
-}
+/// The tables by program.
+static PROGRAMS: LazyLock<HashMap<&'static str, Own>> = LazyLock::new(|| {
+    let mut all: HashMap<&str, Own> = HashMap::new();
+    for rule in RULES {
+        rule.programs.split(' ').for_each(|program| all.entry(program).or_default().rules.push(rule));
+    }
+    for rule in POSITIONS {
+        rule.programs.split(' ').for_each(|program| all.entry(program).or_default().positions.push(rule));
+    }
+    for (programs, _) in EXCEPTIONS {
+        programs.split(' ').for_each(|program| {
+            all.entry(program).or_default();
+        });
+    }
+    all
+});
 
 /// Names of programs that have rules of their own.
 pub(crate) fn programs() -> impl Iterator<Item = &'static str> {
-    tables().flat_map(|programs| programs.split(' '))
+    PROGRAMS.iter().filter(|(_, own)| !own.rules.is_empty() || !own.positions.is_empty()).map(|(program, _)| *program)
 }

@@ -37,7 +37,7 @@ fn a_secret_is_hidden_wherever_the_list_is_cut() {
             if !joined.is_char_boundary(cut) {
                 continue;
             }
-            let list = masker.list(joined[..cut].as_bytes()).unwrap_or_else(|| vec![joined[..cut].to_owned()]);
+            let list = masker.list(&joined.as_bytes()[..cut]).unwrap_or_else(|| vec![joined[..cut].to_owned()]);
             if let Some(piece) = planted.piece_in(list.iter().map(String::as_str)) {
                 left.push(format!("{}: {piece:?} of {:?} in {list:?}", planted.family, &joined[..cut]));
                 break;

@@ -2,8 +2,8 @@
 
 use crate::{
     books::AgentBooks,
-    images::{self, Hashes},
-    kernel,
+    hashes::Hashes,
+    images, kernel,
     lineage::{Lineage, Process},
     places::Places,
     proc,
@@ -36,7 +36,7 @@ impl Enricher {
         Self {
             boot,
             lineage: Lineage::new(boot, processes),
-            places: Places::new(),
+            places: Places::new(kernel::cgroup2_mount().ok()),
             hashes: Hashes::new(),
             process: ProcessRows::new(host.clone()),
             connection: ConnectionRows::new(host.clone()),
@@ -95,7 +95,7 @@ impl Enricher {
         let process = self.lineage.owner(maker.start, maker.tgid as u32);
         let time = self.utc(time);
         let row = Row { time, operation: Some(operation), summarised: Some(counts), ..Row::default() };
-        self.process.push(EventType::Throttle, &process, self.places.of(process.cgroup), &row);
+        self.process.push(EventType::Throttle, &process, self.places.of(process.cgroup, process.key.tgid()), &row);
     }
 
     fn utc(&self, time: u64) -> i64 {
@@ -120,27 +120,27 @@ impl Enricher {
             Record::Call(kind, call) => self.call(time, *kind, call),
             Record::Socket(kind, socket) => {
                 let owner = self.owner(socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
                 self.connection.socket(time, *kind, socket, owned);
             }
             Record::Close(close) => {
                 let owner = self.owner(&close.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
                 self.connection.close(time, close, owned);
             }
             Record::Flow(flow) => {
                 let owner = self.owner(&flow.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
                 self.connection.flow(time, flow, owned);
             }
             Record::Open(open) => {
                 let owner = self.owner(&open.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
                 self.connection.open(time, open, owned);
             }
             Record::Dns(dns) => {
                 let owner = self.owner(&dns.head.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup)));
+                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
                 self.dns.push(time, dns, owned);
             }
         }
@@ -148,7 +148,7 @@ impl Enricher {
     }
 
     fn process_row(&mut self, kind: EventType, process: &Process, row: Row<'_>) {
-        self.process.push(kind, process, self.places.of(process.cgroup), &row);
+        self.process.push(kind, process, self.places.of(process.cgroup, process.key.tgid()), &row);
     }
 
     fn image(&mut self, time: i64, kind: EventType, image: &Image<'_>) -> bool {

@@ -30,28 +30,6 @@ pub fn folder(image: &Image<'_>) -> Option<(String, &'static str)> {
     Some((read.to_string_lossy().into_owned(), "proc"))
 }
 
-/// SHA-256 of images.
-pub struct Hashes {}
-
-impl Hashes {
-    /// None known yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {}
-    }
-
-    /// The digest of the image of a record, in hex.
-    pub fn of(&mut self, _image: &Image<'_>, _exe: Option<&str>) -> Option<Arc<str>> {
-        None
-    }
-}
-
-impl Default for Hashes {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod drain;
 pub mod enrich;
 pub mod error;
+pub mod hashes;
 mod heartbeat;
 pub mod images;
 pub mod kernel;

@@ -1,7 +1,10 @@
 //! Rows of `process`.
 
 use super::{Batch, Dict, Place, append_key, columns, key_column, time_column};
-use crate::lineage::{Credentials, Process};
+use crate::{
+    hashes::{Digest, Waiting},
+    lineage::{Credentials, Process},
+};
 use arrow_array::builder::{
     BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, ListBuilder, StringBuilder, StructBuilder,
     TimestampNanosecondBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
@@ -116,8 +119,8 @@ pub struct ImageFacts<'a> {
     pub args: Option<(&'a [u8], u32)>,
     /// The current folder, and who said so.
     pub cwd: Option<(String, &'static str)>,
-    /// SHA-256 of the image, in hex.
-    pub sha256: Option<Arc<str>>,
+    /// SHA-256 of the image, in hex, when it is known.
+    pub sha256: Option<Digest>,
 }
 
 /// Builds rows of `process`.
@@ -125,6 +128,7 @@ pub struct ProcessRows {
     columns: ProcessColumns,
     host: Arc<str>,
     masker: Masker,
+    digests: Waiting,
     kinds: Vec<EventType>,
 }
 
@@ -132,7 +136,13 @@ impl ProcessRows {
     /// No rows yet, for a host.
     #[must_use]
     pub fn new(host: Arc<str>) -> Self {
-        Self { columns: ProcessColumns::new(), host, masker: Masker::default(), kinds: Vec::new() }
+        Self {
+            columns: ProcessColumns::new(),
+            host,
+            masker: Masker::default(),
+            digests: Waiting::default(),
+            kinds: Vec::new(),
+        }
     }
 
     /// Rows waiting.
@@ -208,12 +218,12 @@ impl ProcessRows {
         self.arguments(image.and_then(|image| image.args));
         let to = &mut self.columns;
         let head = image.map(|image| &image.record.head);
+        self.digests.push(image.and_then(|image| image.sha256.clone()));
         to.script.append_option(image.and_then(|image| image.script.as_deref()));
         to.cwd.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(cwd, _)| cwd));
         to.cwd_source.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(_, source)| source));
         to.exe_inode.append_option(head.map(|head| head.inode));
         to.exe_device.append_option(head.map(|head| head.device));
-        to.exe_sha256.append_option(image.and_then(|image| image.sha256.as_deref()));
         to.exe_unlinked.append_option(head.map(|head| head.nlink == 0));
     }
 
@@ -284,6 +294,9 @@ impl ProcessRows {
     /// # Errors
     /// If the columns do not fit the schema.
     pub fn take(&mut self) -> Result<Batch, ArrowError> {
+        for digest in self.digests.take() {
+            self.columns.exe_sha256.append_option(digest);
+        }
         let rows = self.columns.take()?;
         Ok(Batch { table: events::PROCESS, rows, kinds: std::mem::take(&mut self.kinds) })
     }

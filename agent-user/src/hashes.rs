@@ -1,0 +1,177 @@
+//! SHA-256 of images, made once for each version of a file, on a thread of its own.
+//!
+//! The file is opened while the record is taken in, as the process may be gone a moment later; its bytes are read behind.
+
+use crossbeam_channel::{Sender, bounded};
+use events::Image;
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::HashMap,
+    fs::{File, Metadata},
+    io::Read,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+/// Files that may wait, each an open descriptor.
+const QUEUE: usize = 256;
+/// Digests that are remembered.
+const REMEMBERED: usize = 8192;
+/// Larger files are not read.
+const FILE_MAX: u64 = 256 << 20;
+
+/// A digest in hex, once it is known; `None` inside if the file could not be read.
+pub type Digest = Arc<OnceLock<Option<Arc<str>>>>;
+
+/// One version of a file: what is written to it changes its ctime.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Version {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+    size: u64,
+}
+
+impl Version {
+    fn of(meta: &Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino(), changed: (meta.ctime(), meta.ctime_nsec()), size: meta.size() }
+    }
+}
+
+/// Digests by version of a file.
+pub struct Hashes {
+    known: HashMap<Version, Digest>,
+    queue: Option<Sender<(File, Digest)>>,
+}
+
+impl Hashes {
+    /// None known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let (queue, jobs) = bounded::<(File, Digest)>(QUEUE);
+        let work = move || {
+            for (file, digest) in jobs {
+                let _ = digest.set(hash(file));
+            }
+        };
+        let started = std::thread::Builder::new().name("hasher".into()).spawn(work);
+        Self { known: HashMap::new(), queue: started.is_ok().then_some(queue) }
+    }
+
+    /// The digest of the image of a record, or the promise of one; `None` if the file is gone, is not the one that the
+    /// kernel ran, is too large, or too many wait.
+    pub fn of(&mut self, image: &Image<'_>, exe: Option<&str>) -> Option<Digest> {
+        if image.head.inode == 0 {
+            return None;
+        }
+        let of_process = File::open(format!("/proc/{}/exe", image.head.task.tgid));
+        let file =
+            of_process.ok().and_then(|file| version(file, image)).or_else(|| version(File::open(exe?).ok()?, image));
+        let (file, version) = file?;
+        if let Some(known) = self.known.get(&version) {
+            return Some(known.clone());
+        }
+        let digest = Digest::default();
+        self.queue.as_ref()?.try_send((file, digest.clone())).ok()?;
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(version, digest.clone());
+        Some(digest)
+    }
+}
+
+impl Default for Hashes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The version of an open file, if it is the image of a record.
+fn version(file: File, image: &Image<'_>) -> Option<(File, Version)> {
+    let meta = file.metadata().ok()?;
+    let same = meta.is_file() && meta.ino() == image.head.inode && meta.size() <= FILE_MAX;
+    same.then(|| (file, Version::of(&meta)))
+}
+
+/// The digest of what is in a file, if it stays the same meanwhile.
+fn hash(mut file: File) -> Option<Arc<str>> {
+    let before = Version::of(&file.metadata().ok()?);
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+    let after = Version::of(&file.metadata().ok()?);
+    (before == after).then(|| hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+}
+
+/// Digests of rows that wait for their batch, in order.
+#[derive(Default)]
+pub struct Waiting(Vec<Option<Digest>>);
+
+impl Waiting {
+    /// A batch is held up for its digests no longer than this.
+    const PATIENCE: Duration = Duration::from_millis(500);
+
+    /// The next row's.
+    pub fn push(&mut self, digest: Option<Digest>) {
+        self.0.push(digest);
+    }
+
+    /// All of them, as far as they are known in time.
+    pub fn take(&mut self) -> impl Iterator<Item = Option<Arc<str>>> + use<> {
+        let until = Instant::now() + Self::PATIENCE;
+        std::mem::take(&mut self.0).into_iter().map(move |digest| {
+            let digest = digest?;
+            while digest.get().is_none() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            digest.get()?.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+    use events::{ImageHead, TaskHead};
+
+    fn image(inode: u64, tgid: u32) -> Image<'static> {
+        let task = TaskHead { tgid, ..TaskHead::zeroed() };
+        Image { head: ImageHead { task, inode, ..ImageHead::zeroed() }, name: b"", image: b"", folder: b"", args: b"" }
+    }
+
+    fn digest(hashes: &mut Hashes, image: &Image<'_>, exe: Option<&str>) -> Option<Arc<str>> {
+        let mut waiting = Waiting::default();
+        waiting.push(hashes.of(image, exe));
+        waiting.take().next().flatten()
+    }
+
+    #[test]
+    fn a_file_is_read_anew_when_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let exe = path.to_str();
+        std::fs::write(&path, "abc").unwrap();
+        let image = image(std::fs::metadata(&path).unwrap().ino(), u32::MAX);
+        let mut hashes = Hashes::new();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest(&mut hashes, &image, exe).as_deref(), Some(abc));
+        assert_eq!((digest(&mut hashes, &image, exe).as_deref(), hashes.known.len()), (Some(abc), 1));
+        std::fs::write(&path, "abcd").unwrap();
+        assert!(digest(&mut hashes, &image, exe).is_some_and(|other| &*other != abc));
+    }
+
+    #[test]
+    fn another_file_of_that_name_is_not_the_image() {
+        let mut hashes = Hashes::new();
+        assert_eq!(digest(&mut hashes, &image(1, u32::MAX), Some("/proc/self/exe")), None);
+        let own = std::fs::metadata("/proc/self/exe").unwrap().ino();
+        assert_eq!(digest(&mut hashes, &image(own, std::process::id()), None).map(|hex| hex.len()), Some(64));
+    }
+}

@@ -1,0 +1,126 @@
+//! Records a second of one core from rings in memory to Arrow batches: order, decode, lineage, rows.
+//!
+//! `cargo bench -p ebbline-agent-user --profile dev --bench drain`. Times are the thread's processor time, medians of rounds.
+//! The copy beside them is what any reader of the rings pays at least.
+
+#![allow(missing_docs)] // nobody uses it but cargo
+
+#[path = "drain/records.rs"]
+mod records;
+
+use ebbline_agent_user::{
+    drain::{Drain, Ring},
+    enrich::Enricher,
+};
+use records::Records;
+use rustix::time::{ClockId, clock_gettime};
+use std::hint::black_box;
+
+/// Rounds, of which the median counts.
+const ROUNDS: usize = 9;
+/// Processes in the cache, as in the agent.
+const PROCESSES: usize = 65_536;
+
+/// A ring in memory, read from its beginning.
+struct Memory<'a> {
+    records: &'a Records,
+    next: usize,
+}
+
+impl Ring for Memory<'_> {
+    fn pull(&mut self, take: impl FnOnce(&[u8])) -> bool {
+        let Some(record) = self.records.get(self.next) else { return false };
+        self.next += 1;
+        take(record);
+        true
+    }
+}
+
+fn cpu_ns() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// The median of rounds, in nanoseconds a record.
+fn median(records: usize, mut round: impl FnMut()) -> f64 {
+    let mut times = [(); ROUNDS].map(|()| {
+        let start = cpu_ns();
+        round();
+        (cpu_ns() - start) / records as f64
+    });
+    times.sort_by(f64::total_cmp);
+    times[ROUNDS / 2]
+}
+
+/// Everything from rings to `each`, in rounds of the drain.
+fn drain(rings: &[Records], each: &mut dyn FnMut(&[u8])) {
+    let mut drain = Drain::new(rings.iter().map(|records| Memory { records, next: 0 }).collect());
+    let mut given = 0;
+    for now in (1..).map(|round| round << 40) {
+        match drain.round_at(now, each) {
+            0 => break,
+            some => given += some,
+        }
+    }
+    given += drain.rest(each);
+    assert_eq!(given, rings.iter().map(Records::len).sum::<usize>());
+}
+
+fn batches(enricher: &mut Enricher) {
+    for batch in enricher.take().expect("columns fit their schema") {
+        black_box(batch);
+    }
+}
+
+fn report(name: &str, rings: &[Records]) {
+    let count: usize = rings.iter().map(Records::len).sum();
+    let bytes: usize = rings.iter().map(Records::bytes).sum();
+    println!("{name}: {count} records of {} bytes on average, {} rings", bytes / count, rings.len());
+    let line = |what: &str, ns: f64| println!("  {what:<34} {:>8.0} ns  {:>9.0} k records/s", ns, 1e6 / ns);
+    let mut memory = Vec::with_capacity(bytes);
+    line(
+        "copy alone",
+        median(count, || {
+            memory.clear();
+            let all = rings.iter().flat_map(|ring| (0..ring.len()).filter_map(|at| ring.get(at)));
+            all.for_each(|record| memory.extend_from_slice(record));
+            black_box(&mut memory);
+        }),
+    );
+    line(
+        "in order",
+        median(count, || {
+            drain(rings, &mut |record| {
+                black_box(record);
+            })
+        }),
+    );
+    line(
+        "in order and decoded",
+        median(count, || {
+            drain(rings, &mut |record| {
+                let _ = black_box(events::decode(record));
+            })
+        }),
+    );
+    line(
+        "to Arrow batches",
+        median(count, || {
+            let mut enricher = Enricher::new([1; 4], &"host".into(), PROCESSES);
+            records::parents().for_each(|record| enricher.record(&record));
+            drain(rings, &mut |record| {
+                enricher.record(record);
+                if enricher.is_full() {
+                    batches(&mut enricher);
+                }
+            });
+            batches(&mut enricher);
+            assert_eq!(enricher.books().duplicate.iter().sum::<u64>() + enricher.books().unknown, 0);
+        }),
+    );
+}
+
+fn main() {
+    report("exec-like", &records::exec_like(60_000));
+    report("connect-like", &records::connect_like(200_000));
+}

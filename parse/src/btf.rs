@@ -23,9 +23,9 @@ const ENUM: u32 = 6;
 const FUNC_PROTO: u32 = 13;
 const TYPEDEF: u32 = 8;
 
-/// Looking for one member, no more than so many are looked at: the largest structure has a few thousand, but structures
+/// Looking for one member, no more than so many are looked at: the largest structure has a few hundred, but structures
 /// that hold each other unnamed would go on for ever.
-const MAX_MEMBERS: u32 = 1 << 16;
+const MAX_MEMBERS: u32 = 1 << 14;
 
 /// The kernel's types.
 pub struct Btf<'a> {

@@ -1,6 +1,7 @@
 //! Every event is accounted for: counts at each stage, and whether they add up.
 
 use crate::{
+    drain::Order,
     load::KernelCount,
     rows::Counts,
     status::{AgentStage, Dropped, EventStatus, KernelStage, OwnStatus, Status, WriterStage},
@@ -100,6 +101,8 @@ pub struct Snapshot {
     pub hooks: u64,
     /// Size of the kernel's ring buffers.
     pub ring_bytes: u64,
+    /// How well records were put in order.
+    pub order: Order,
     /// The agent's own use.
     pub usage: Usage,
 }

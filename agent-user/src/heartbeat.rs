@@ -42,6 +42,10 @@ impl Snapshot {
             ("hooks", self.hooks),
             ("processes", self.processes),
             ("processes_evicted", self.evicted),
+            ("reorder_window_ns", self.order.window_ns),
+            ("late_records", self.order.late),
+            ("early_records", self.order.early),
+            ("held_bytes_max", self.order.held_bytes_max),
         ] {
             rows.push("self", resource, "value", None, count);
         }

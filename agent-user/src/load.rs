@@ -164,9 +164,7 @@ fn rings(ebpf: &mut Ebpf, sizes: RingSizes) -> Result<Rings, AgentError> {
         map.set(index, &ring, 0).map_err(wrong)?;
         made.push(ring);
     }
-    let sockets = made.split_off(1);
-    let lifecycle = made.pop().ok_or(AgentError::Load("no ring".into()))?;
-    Ok(Rings { lifecycle, sockets, bytes: sizes.total() })
+    Ok(Rings { all: made, bytes: sizes.total() })
 }
 
 impl Loaded {
@@ -244,10 +242,8 @@ pub struct Capture {
 
 /// The rings.
 pub struct Rings {
-    /// Process events.
-    pub lifecycle: RingBuf<MapData>,
-    /// Socket events.
-    pub sockets: Vec<RingBuf<MapData>>,
+    /// That of process events first, then those of socket events.
+    pub all: Vec<RingBuf<MapData>>,
     /// All together, in bytes.
     pub bytes: u64,
 }

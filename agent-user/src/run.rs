@@ -95,7 +95,7 @@ pub fn run(
         enricher: Enricher::new(settings.boot, &settings.host, PROCESSES),
         settings,
         hooks: (HOOKS.len() - capture.refused.len()) as u64,
-        drain: Drain::new(capture.rings),
+        drain: Drain::new(capture.rings.all),
         counters: capture.counters,
         sweep: Sweep::new(capture.tables),
         attached: capture.attached,
@@ -123,9 +123,7 @@ impl Run {
     async fn capture(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
         let caught = |kind| signal(kind).map_err(|error| system("signals", &error));
         let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
-        let rings = self.drain.rings();
-        let filling =
-            readable(rings.sockets.iter().chain([&rings.lifecycle])).map_err(|error| system("rings", &error))?;
+        let filling = readable(self.drain.rings().iter()).map_err(|error| system("rings", &error))?;
         let end = self.settings.limit.map(|limit| tokio::time::Instant::now() + limit);
         let limit = async move {
             match end {
@@ -203,6 +201,7 @@ impl Run {
             processes: self.enricher.lineage().len() as u64,
             hooks: self.hooks,
             ring_bytes: self.settings.ring_bytes,
+            order: self.drain.order(),
             usage: Usage::now(),
             ..Snapshot::default()
         };

@@ -79,7 +79,7 @@ fn short_fuzz() -> Result<()> {
         eprintln!("NOT CHECKED: fuzz targets need a C++ compiler");
         return Ok(());
     }
-    fuzz::run(&fuzz::FuzzArgs { seconds: 10, targets: Vec::new() })
+    fuzz::run(&fuzz::FuzzArgs { seconds: 30, targets: Vec::new() })
 }
 
 /// The demo is a promise too. Where it cannot capture it replays, which in CI is not enough.

@@ -385,6 +385,10 @@ impl Row {
         self.columns.get(column).map_or("", String::as_str)
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        self.columns.values().map(String::as_str)
+    }
+
     pub(crate) fn is(&self, wanted: &[(&str, &str)]) -> bool {
         wanted.iter().all(|(column, value)| self.get(column) == *value)
     }

@@ -89,7 +89,7 @@ pub enum StoreError {
         table: String,
     },
     /// Written by another version of the schema.
-    #[error("other schema version: {}: it is version {found}, this program reads {wanted}; use the matching release", .path.display())]
+    #[error("other schema version: {}: it is version {found}, this program reads 1 to {wanted}; use a newer release", .path.display())]
     SchemaVersion {
         /// The file.
         path: PathBuf,

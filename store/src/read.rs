@@ -49,10 +49,10 @@ impl ArchiveFile {
         let rows = u64::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| StoreError::damaged(path, "the footer gives a negative number of rows"))?;
         let mut this = Self { path: path.into(), file, metadata, table: None, rows };
-        this.check_version()?;
+        let older = this.check_version()?;
         this.table = match this.footer(META_TABLE) {
             Some(table) => {
-                this.check_types(&table)?;
+                this.check_types(&table, older)?;
                 Some(table)
             }
             None => table_of_schema(this.schema()).map(str::to_owned),
@@ -154,20 +154,28 @@ impl ArchiveFile {
         StoreError::MissingColumn { path: self.path.clone(), column: column.into(), table }
     }
 
-    fn check_version(&self) -> Result<(), StoreError> {
-        let wanted = events::SCHEMA_VERSION.to_string();
-        match self.footer(META_SCHEMA_VERSION) {
-            Some(found) if found != wanted => Err(StoreError::SchemaVersion { path: self.path.clone(), found, wanted }),
-            _ => Ok(()),
+    /// Files of this version and all before it can be read. Returns whether it is one before.
+    fn check_version(&self) -> Result<bool, StoreError> {
+        let Some(found) = self.footer(META_SCHEMA_VERSION) else { return Ok(false) };
+        match found.parse::<u32>() {
+            Ok(version) if (1..=events::SCHEMA_VERSION).contains(&version) => Ok(version < events::SCHEMA_VERSION),
+            _ => {
+                let wanted = events::SCHEMA_VERSION.to_string();
+                Err(StoreError::SchemaVersion { path: self.path.clone(), found, wanted })
+            }
         }
     }
 
-    /// A file that says it holds one of our tables must hold all of its columns, with their types.
-    fn check_types(&self, table: &str) -> Result<(), StoreError> {
+    /// A file that says it holds one of our tables must hold all of its columns, with their types. One of a version
+    /// before may lack those that came since, which may all be null.
+    fn check_types(&self, table: &str, older: bool) -> Result<(), StoreError> {
         let Some(wanted) = own_schema(table) else { return Ok(()) };
         for field in wanted.fields() {
-            let found =
-                self.schema().field_with_name(field.name()).map_err(|_| self.missing(field.name(), Some(table)))?;
+            let found = match self.schema().field_with_name(field.name()) {
+                Ok(found) => found,
+                Err(_) if older && field.is_nullable() => continue,
+                Err(_) => return Err(self.missing(field.name(), Some(table))),
+            };
             if found.data_type() != field.data_type() {
                 return Err(StoreError::WrongType {
                     path: self.path.clone(),
@@ -267,14 +275,16 @@ fn own_schema(table: &str) -> Option<SchemaRef> {
     match table {
         events::PROCESS => Some(events::process_schema()),
         events::CONNECTION => Some(events::connection_schema()),
+        events::DNS => Some(events::dns_schema()),
         events::HEARTBEAT => Some(events::heartbeat_schema()),
         _ => None,
     }
 }
 
 /// A file without our metadata, for example rewritten by another program, is known by the columns that never are null.
+/// Those of `connection` are among those of `dns`.
 fn table_of_schema(schema: &Schema) -> Option<&'static str> {
-    [events::PROCESS, events::CONNECTION, events::HEARTBEAT].into_iter().find(|table| {
+    [events::PROCESS, events::DNS, events::CONNECTION, events::HEARTBEAT].into_iter().find(|table| {
         own_schema(table).is_some_and(|wanted| {
             wanted.fields().iter().filter(|f| !f.is_nullable()).all(|f| schema.index_of(f.name()).is_ok())
         })

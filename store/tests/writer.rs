@@ -92,7 +92,7 @@ fn the_footer_says_what_the_file_is() {
     writer.finish().unwrap();
     let file = ArchiveFile::open(&writer.take_finished()[0].path).unwrap();
     assert_eq!(file.table(), Some("heartbeat"));
-    assert_eq!(file.footer(store::META_SCHEMA_VERSION).as_deref(), Some("1"));
+    assert_eq!(file.footer(store::META_SCHEMA_VERSION).as_deref(), Some("2"));
     assert_eq!(file.footer(store::META_HOST).as_deref(), Some("web1"));
     assert_eq!(file.footer(store::META_BOOT_ID).as_deref(), Some("b007"));
 }

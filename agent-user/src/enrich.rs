@@ -3,11 +3,12 @@
 use crate::{
     books::AgentBooks,
     hashes::Hashes,
-    images, kernel,
-    lineage::{Lineage, Process},
+    images::{self, Paths},
+    kernel,
+    lineage::Lineage,
     places::Places,
     proc,
-    rows::{Batch, ConnectionRows, DnsRows, ImageFacts, ProcessRows, Row},
+    rows::{Batch, ConnectionRows, DnsRows, ImageFacts, Owned, ProcessRows, Row},
 };
 use arrow_schema::ArrowError;
 use events::{CallRecord, EventType, Image, Maker, ProcessKey, Record, SocketHead, TaskHead};
@@ -22,6 +23,7 @@ pub struct Enricher {
     lineage: Lineage,
     places: Places,
     hashes: Hashes,
+    paths: Paths,
     process: ProcessRows,
     connection: ConnectionRows,
     dns: DnsRows,
@@ -38,6 +40,7 @@ impl Enricher {
             lineage: Lineage::new(boot, processes),
             places: Places::new(kernel::cgroup2_mount().ok()),
             hashes: Hashes::new(),
+            paths: Paths::default(),
             process: ProcessRows::new(host.clone()),
             connection: ConnectionRows::new(host.clone()),
             dns: DnsRows::new(host.clone()),
@@ -92,10 +95,11 @@ impl Enricher {
     /// A process that makes too many events began to be summarised, or ceased to be. The agent itself makes this row.
     pub fn throttle(&mut self, maker: &Maker, time: u64, operation: &str, counts: &[u64; EventType::ALL.len()]) {
         self.books.received[EventType::Throttle.index()] += 1;
-        let process = self.lineage.owner(maker.start, maker.tgid as u32);
         let time = self.utc(time);
+        let process = self.lineage.owner(maker.start, maker.tgid as u32);
         let row = Row { time, operation: Some(operation), summarised: Some(counts), ..Row::default() };
-        self.process.push(EventType::Throttle, &process, self.places.of(process.cgroup, process.key.tgid()), &row);
+        let place = self.places.of(process.cgroup, process.key.tgid());
+        self.process.push(EventType::Throttle, process, place, &row);
     }
 
     fn utc(&self, time: u64) -> i64 {
@@ -105,85 +109,67 @@ impl Enricher {
     /// Makes the row of a record; false if it tells what another has told.
     fn row(&mut self, record: &Record<'_>) -> bool {
         let time = self.utc(record.time());
+        let (lineage, places) = (&mut self.lineage, &mut self.places);
         match record {
             Record::Image(kind, image) => return self.image(time, *kind, image),
-            Record::Fork(task) => match self.lineage.fork(task) {
-                Some(process) => self.process_row(EventType::Fork, &process, Row { time, ..Row::of(task) }),
-                None => return false,
-            },
-            Record::Exit(exit) => match self.lineage.exit(&exit.task) {
-                Some(process) => {
-                    self.process_row(EventType::Exit, &process, Row { time, exit: Some(exit), ..Row::of(&exit.task) });
-                }
-                None => return false,
-            },
+            Record::Fork(task) => {
+                let Some(process) = lineage.fork(task) else { return false };
+                let place = places.of(process.cgroup, process.key.tgid());
+                self.process.push(EventType::Fork, process, place, &Row { time, ..Row::of(task) });
+            }
+            Record::Exit(exit) => {
+                let Some(process) = lineage.exit(&exit.task) else { return false };
+                let place = places.of(process.cgroup, process.key.tgid());
+                let row = Row { time, exit: Some(exit), ..Row::of(&exit.task) };
+                self.process.push(EventType::Exit, process, place, &row);
+            }
             Record::Call(kind, call) => self.call(time, *kind, call),
             Record::Socket(kind, socket) => {
-                let owner = self.owner(socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
-                self.connection.socket(time, *kind, socket, owned);
+                self.connection.socket(time, *kind, socket, owned(lineage, places, socket));
             }
-            Record::Close(close) => {
-                let owner = self.owner(&close.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
-                self.connection.close(time, close, owned);
-            }
-            Record::Flow(flow) => {
-                let owner = self.owner(&flow.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
-                self.connection.flow(time, flow, owned);
-            }
-            Record::Open(open) => {
-                let owner = self.owner(&open.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
-                self.connection.open(time, open, owned);
-            }
-            Record::Dns(dns) => {
-                let owner = self.owner(&dns.head.socket);
-                let owned = owner.as_ref().map(|owner| (owner, self.places.of(owner.cgroup, owner.key.tgid())));
-                self.dns.push(time, dns, owned);
-            }
+            Record::Close(close) => self.connection.close(time, close, owned(lineage, places, &close.socket)),
+            Record::Flow(flow) => self.connection.flow(time, flow, owned(lineage, places, &flow.socket)),
+            Record::Open(open) => self.connection.open(time, open, owned(lineage, places, &open.socket)),
+            Record::Dns(dns) => self.dns.push(time, dns, owned(lineage, places, &dns.head.socket)),
         }
         true
     }
 
-    fn process_row(&mut self, kind: EventType, process: &Process, row: Row<'_>) {
-        self.process.push(kind, process, self.places.of(process.cgroup, process.key.tgid()), &row);
-    }
-
     fn image(&mut self, time: i64, kind: EventType, image: &Image<'_>) -> bool {
         let task = &image.head.task;
-        let exe = images::exe(image);
+        let exe = self.paths.exe(image);
         let process = match kind {
             EventType::Running => self.lineage.running(task, exe),
             _ => Some(self.lineage.exec(task, exe.unwrap_or_default())),
         };
-        let Some(process) = process else { return false };
-        let ancestors = self.lineage.ancestors(&process);
+        let Some(key) = process.map(|process| process.key) else { return false };
+        let process = self.lineage.get(&key);
+        let ancestors = self.lineage.ancestors(process);
         // The kernel can read the arguments of the running process only.
         let running = if kind == EventType::Running { proc::arguments(task.tgid, task.start) } else { None };
         let args = match &running {
-            Some(args) => Some((&args[..], args.len() as u32)),
+            Some((args, len)) => Some((&args[..], *len)),
             None => (kind == EventType::Exec).then_some((image.args, image.head.args_len)),
         };
         let facts = ImageFacts {
             record: image,
             script: images::script(image),
             args,
-            cwd: images::folder(image),
+            cwd: self.paths.folder(image),
             sha256: self.hashes.of(image, process.exe.as_deref()),
         };
         let row = Row { time, image: Some(facts), ancestors: Some(&ancestors), ..Row::of(task) };
-        self.process_row(kind, &process, row);
+        self.process.push(kind, process, self.places.of(process.cgroup, process.key.tgid()), &row);
         true
     }
 
     fn call(&mut self, time: i64, kind: EventType, call: &CallRecord<'_>) {
         let task = &call.head.task;
         let (process, before) = self.lineage.acted(task);
-        let ancestors = self.lineage.ancestors(&process);
+        let key = process.key;
+        let process = self.lineage.get(&key);
+        let ancestors = self.lineage.ancestors(process);
         let what = crate::calls::describe(kind, call);
-        let traced = what.target_pid.and_then(|pid| self.lineage.numbered(pid)).cloned();
         let row = Row {
             time,
             ancestors: Some(&ancestors),
@@ -191,15 +177,11 @@ impl Enricher {
             result: Some(call.head.result),
             target: what.target,
             target_pid: what.target_pid,
-            traced: traced.as_ref(),
+            traced: what.target_pid.and_then(|pid| self.lineage.numbered(pid)),
             previous: before.filter(|_| kind == EventType::Credential),
             ..Row::of(task)
         };
-        self.process_row(kind, &process, row);
-    }
-
-    fn owner(&mut self, socket: &SocketHead) -> Option<Process> {
-        (socket.tgid != 0).then(|| self.lineage.owner(socket.start, socket.tgid))
+        self.process.push(kind, process, self.places.of(process.cgroup, process.key.tgid()), &row);
     }
 
     /// The key of a process of this boot.
@@ -225,6 +207,12 @@ impl Enricher {
         }
         Ok(batches)
     }
+}
+
+/// Who owns a socket, and where that process runs.
+fn owned<'a>(lineage: &'a mut Lineage, places: &'a mut Places, socket: &SocketHead) -> Owned<'a> {
+    let owner = (socket.tgid != 0).then(|| lineage.owner(socket.start, socket.tgid))?;
+    Some((owner, places.of(owner.cgroup, owner.key.tgid())))
 }
 
 impl<'a> Row<'a> {

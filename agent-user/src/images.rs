@@ -1,7 +1,8 @@
 //! What an exec record says of the image that runs.
 
+use ahash::RandomState;
 use events::{IMAGE_CUT, IMAGE_FOLDER_CUT, IMAGE_SCRIPT, Image};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// The file that runs: its path from the root of the process, `memfd:NAME` for a memory file.
 #[must_use]
@@ -22,12 +23,55 @@ pub fn script(image: &Image<'_>) -> Option<String> {
 
 /// The current folder, and who said so: `kernel`, or `proc` if its path was too deep for the kernel side.
 #[must_use]
-pub fn folder(image: &Image<'_>) -> Option<(String, &'static str)> {
+pub fn folder(image: &Image<'_>) -> Option<(Arc<str>, &'static str)> {
     if image.head.flags & IMAGE_FOLDER_CUT == 0 {
-        return Some((events::path(image.folder, false)?, "kernel"));
+        return Some((events::path(image.folder, false)?.into(), "kernel"));
     }
     let read = std::fs::read_link(format!("/proc/{}/cwd", image.head.task.tgid)).ok()?;
-    Some((read.to_string_lossy().into_owned(), "proc"))
+    Some((read.to_string_lossy().into(), "proc"))
+}
+
+/// Paths that were turned round, by what the kernel walked: most come again and again.
+#[derive(Default)]
+pub struct Paths {
+    /// By whether the path was cut and whether the file has links, as both change its name.
+    images: [Known; 4],
+    folders: Known,
+}
+
+type Known = HashMap<Box<[u8]>, Arc<str>, RandomState>;
+
+/// Paths that are remembered of each kind.
+const REMEMBERED: usize = 4096;
+
+impl Paths {
+    /// As [`exe`].
+    pub fn exe(&mut self, image: &Image<'_>) -> Option<Arc<str>> {
+        let linked = usize::from(image.head.nlink > 0);
+        let cut = usize::from(image.head.flags & IMAGE_CUT != 0);
+        remembered(&mut self.images[2 * cut + linked], image.image, || exe(image))
+    }
+
+    /// As [`folder`].
+    pub fn folder(&mut self, image: &Image<'_>) -> Option<(Arc<str>, &'static str)> {
+        if image.head.flags & IMAGE_FOLDER_CUT != 0 {
+            return folder(image);
+        }
+        let path = remembered(&mut self.folders, image.folder, || folder(image).map(|(path, _)| path))?;
+        Some((path, "kernel"))
+    }
+}
+
+fn remembered(known: &mut Known, bytes: &[u8], path: impl FnOnce() -> Option<Arc<str>>) -> Option<Arc<str>> {
+    if let Some(path) = known.get(bytes) {
+        return Some(path.clone());
+    }
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    let path = path()?;
+    known.insert(bytes.into(), path.clone());
+    Some(path)
 }
 
 #[cfg(test)]
@@ -52,5 +96,17 @@ mod tests {
         // A file that merely bears such a name is not a memory file.
         assert_eq!(exe(&image(1, 0, b"/memfd:x", b"memfd:x/")).as_deref(), Some("/memfd:x"));
         assert_eq!(exe(&image(1, IMAGE_CUT, b"x", b"c/b/")).as_deref(), Some("…/b/c"));
+    }
+
+    #[test]
+    fn what_is_remembered_is_the_same() {
+        let mut paths = Paths::default();
+        for _ in 0..2 {
+            for (nlink, flags) in [(0, 0), (1, 0), (0, IMAGE_CUT), (1, IMAGE_CUT)] {
+                let image = image(nlink, flags, b"x", b"memfd:x/");
+                assert_eq!(paths.exe(&image), exe(&image));
+                assert_eq!(paths.folder(&image), folder(&image));
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Who descends from whom: a bounded cache of processes, filled by events and, for those before the agent, from `/proc`.
 
 use crate::proc;
+use ahash::RandomState;
 use events::{ProcessKey, TaskHead};
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -79,10 +80,13 @@ impl Process {
 pub struct Lineage {
     boot: [u8; 4],
     capacity: usize,
-    /// By key, and so by start.
-    processes: BTreeMap<ProcessKey, Process>,
+    processes: HashMap<ProcessKey, Process, RandomState>,
+    /// Their keys, and some that are gone, in the order in which they came.
+    order: VecDeque<ProcessKey>,
     /// The latest process with a number.
-    by_tgid: HashMap<u32, ProcessKey>,
+    by_tgid: HashMap<u32, ProcessKey, RandomState>,
+    /// Stands for a process of which nothing is known.
+    nobody: Process,
     ended: VecDeque<(u64, ProcessKey)>,
     evicted: u64,
 }
@@ -91,8 +95,9 @@ impl Lineage {
     /// An empty cache for at most `capacity` processes of the boot whose id starts with `boot`.
     #[must_use]
     pub fn new(boot: [u8; 4], capacity: usize) -> Self {
-        let (processes, by_tgid, ended) = Default::default();
-        Self { boot, capacity: capacity.max(1), processes, by_tgid, ended, evicted: 0 }
+        let (processes, order, by_tgid, ended) = Default::default();
+        let nobody = Process::nobody(ProcessKey::default());
+        Self { boot, capacity: capacity.max(1), processes, order, by_tgid, nobody, ended, evicted: 0 }
     }
 
     /// Processes that had to go before their time.
@@ -118,42 +123,47 @@ impl Lineage {
     }
 
     /// A process was created: it runs its parent's image. `None` if it is recorded as one that was there before.
-    pub fn fork(&mut self, task: &TaskHead) -> Option<Process> {
+    pub fn fork(&mut self, task: &TaskHead) -> Option<&Process> {
         let parent = self.parent(task);
         let exe = parent.and_then(|key| self.processes.get(&key)).and_then(|parent| parent.exe.clone());
         self.begin(task, parent, exe)
     }
 
     /// A process was there when the agent started. `None` if its creation is recorded, or its end.
-    pub fn running(&mut self, task: &TaskHead, exe: Option<Arc<str>>) -> Option<Process> {
+    pub fn running(&mut self, task: &TaskHead, exe: Option<Arc<str>>) -> Option<&Process> {
         let parent = self.parent(task);
         self.begin(task, parent, exe)
     }
 
-    fn begin(&mut self, task: &TaskHead, parent: Option<ProcessKey>, exe: Option<Arc<str>>) -> Option<Process> {
+    fn begin(&mut self, task: &TaskHead, parent: Option<ProcessKey>, exe: Option<Arc<str>>) -> Option<&Process> {
         let known = self.processes.get(&self.key(task.start, task.tgid));
         if known.is_some_and(|process| process.begun || process.ended.is_some()) {
             return None;
         }
-        let mut process = self.put(task, parent, exe);
+        let process = self.put(task, parent, exe);
         process.begun = true;
-        self.processes.insert(process.key, process.clone());
         Some(process)
     }
 
     /// A process runs a new image.
-    pub fn exec(&mut self, task: &TaskHead, exe: Arc<str>) -> Process {
+    pub fn exec(&mut self, task: &TaskHead, exe: Arc<str>) -> &Process {
         let parent = self.parent(task);
         self.put(task, parent, Some(exe))
     }
 
     /// A process did something that changes no more than its credentials; also those before, if they are known.
-    pub fn acted(&mut self, task: &TaskHead) -> (Process, Option<Credentials>) {
+    pub fn acted(&mut self, task: &TaskHead) -> (&Process, Option<Credentials>) {
         let parent = self.parent(task);
         let known = self.processes.get(&self.key(task.start, task.tgid));
         let before = known.filter(|process| process.cgroup != 0).map(|process| process.credentials);
         let exe = known.and_then(|process| process.exe.clone()).or_else(|| proc::exe(task.tgid));
         (self.put(task, parent, exe), before)
+    }
+
+    /// What is known of a process.
+    #[must_use]
+    pub fn get(&self, key: &ProcessKey) -> &Process {
+        self.processes.get(key).unwrap_or(&self.nobody)
     }
 
     /// The latest process with a number.
@@ -179,7 +189,7 @@ impl Lineage {
     }
 
     /// A process ended; `None` if its end was recorded before.
-    pub fn exit(&mut self, task: &TaskHead) -> Option<Process> {
+    pub fn exit(&mut self, task: &TaskHead) -> Option<&Process> {
         let key = self.key(task.start, task.tgid);
         let known = self.processes.get(&key);
         if known.is_some_and(|process| process.ended.is_some()) {
@@ -187,20 +197,22 @@ impl Lineage {
         }
         let exe = known.and_then(|process| process.exe.clone());
         let parent = self.parent(task);
-        let mut process = self.put(task, parent, exe);
-        process.ended = Some(task.time);
-        self.processes.insert(key, process.clone());
         self.ended.push_back((task.time, key));
+        let process = self.put(task, parent, exe);
+        process.ended = Some(task.time);
         Some(process)
     }
 
     /// The owner of a socket, from the cache or `/proc`.
-    pub fn owner(&mut self, start: u64, tgid: u32) -> Process {
+    pub fn owner(&mut self, start: u64, tgid: u32) -> &Process {
         let key = self.key(start, tgid);
         self.known(key);
         match self.processes.get(&key) {
-            Some(process) => process.clone(),
-            None => Process::nobody(key),
+            Some(process) => process,
+            None => {
+                self.nobody = Process::nobody(key);
+                &self.nobody
+            }
         }
     }
 
@@ -249,24 +261,23 @@ impl Lineage {
         self.insert(process);
     }
 
-    fn put(&mut self, task: &TaskHead, parent: Option<ProcessKey>, exe: Option<Arc<str>>) -> Process {
+    fn put(&mut self, task: &TaskHead, parent: Option<ProcessKey>, exe: Option<Arc<str>>) -> &mut Process {
         let key = self.key(task.start, task.tgid);
         let root = self.root(key, task.session, parent);
         let exe_of = |key: ProcessKey| self.processes.get(&key).and_then(|process| process.exe.clone());
-        let process = Process {
-            key,
-            parent,
-            root,
-            comm: text(&task.comm),
-            parent_exe: parent.and_then(exe_of),
-            root_exe: if root == key { exe.clone() } else { exe_of(root) },
-            exe,
-            credentials: Credentials::of(task),
-            cgroup: task.cgroup,
-            begun: self.processes.get(&key).is_some_and(|known| known.begun),
-            ended: None,
-        };
-        self.insert(process.clone());
+        let parent_exe = parent.and_then(exe_of);
+        let root_exe = if root == key { exe.clone() } else { exe_of(root) };
+        if !self.processes.contains_key(&key) {
+            self.insert(Process::nobody(key));
+        }
+        let process = self.processes.entry(key).or_insert_with(|| Process::nobody(key));
+        let comm = until_nul(&task.comm);
+        if process.comm.as_bytes() != comm {
+            process.comm = String::from_utf8_lossy(comm).into();
+        }
+        (process.parent, process.root, process.ended) = (parent, root, None);
+        (process.exe, process.parent_exe, process.root_exe) = (exe, parent_exe, root_exe);
+        (process.credentials, process.cgroup) = (Credentials::of(task), task.cgroup);
         process
     }
 
@@ -281,21 +292,33 @@ impl Lineage {
         leader.or_else(above).unwrap_or(key)
     }
 
+    /// Takes in a process that is not known yet.
     fn insert(&mut self, process: Process) {
         let key = process.key;
         if self.by_tgid.get(&key.tgid()).is_none_or(|latest| *latest < key) {
             self.by_tgid.insert(key.tgid(), key);
         }
         self.processes.insert(key, process);
+        self.order.push_back(key);
+        if self.order.len() > 2 * self.capacity + 2 {
+            self.order.retain(|key| self.processes.contains_key(key));
+        }
         while self.processes.len() > self.capacity {
             self.evicted += 1;
             // Ended ones go first, then the oldest: whatever is asked for again comes back from `/proc`.
-            let next = self.ended.pop_front().map(|(_, key)| key);
-            match next.or_else(|| self.processes.keys().find(|other| **other != key).copied()) {
+            match self.next_to_go(key) {
                 Some(key) => self.remove(key),
                 None => break,
             }
         }
+    }
+
+    fn next_to_go(&mut self, keep: ProcessKey) -> Option<ProcessKey> {
+        let ended = std::iter::from_fn(|| self.ended.pop_front().map(|(_, key)| key));
+        if let Some(key) = { ended }.find(|key| *key != keep && self.processes.contains_key(key)) {
+            return Some(key);
+        }
+        std::iter::from_fn(|| self.order.pop_front()).find(|key| *key != keep && self.processes.contains_key(key))
     }
 
     fn remove(&mut self, key: ProcessKey) {
@@ -306,10 +329,8 @@ impl Lineage {
     }
 }
 
-/// Text up to the first NUL.
-pub(crate) fn text(bytes: &[u8]) -> Arc<str> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into()
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -386,7 +407,7 @@ mod tests {
         lineage.exec(&task(4, 1, 4), "/bin/login".into());
         lineage.exec(&task(5, 4, 5), "/bin/sh".into());
         lineage.exec(&task(6, 5, 5), "/bin/make".into());
-        let process = lineage.exec(&task(7, 6, 5), "/bin/cc".into());
+        let process = lineage.exec(&task(7, 6, 5), "/bin/cc".into()).clone();
         let names: Vec<_> = lineage.ancestors(&process).into_iter().map(|(key, exe)| (key, exe.unwrap())).collect();
         assert_eq!(names, [(key(6), "/bin/make".into()), (key(5), "/bin/sh".into())]);
         let root = lineage.numbered(BASE + 5).unwrap().clone();
@@ -417,7 +438,7 @@ mod tests {
     #[test]
     fn the_cache_is_bounded_and_counts_what_it_gave_up() {
         let mut lineage = Lineage::new([0; 4], 3);
-        (10..20).for_each(|tgid| drop(lineage.fork(&task(tgid, 1, 1))));
+        (10..20).for_each(|tgid| assert!(lineage.fork(&task(tgid, 1, 1)).is_some()));
         assert_eq!((lineage.len(), lineage.evicted()), (3, 7));
     }
 }

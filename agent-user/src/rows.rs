@@ -1,6 +1,7 @@
 //! From records to the rows of the tables.
 
 mod connection;
+mod dict;
 mod dns;
 mod process;
 
@@ -8,10 +9,11 @@ pub use connection::{ConnectionRows, Owned};
 pub use dns::DnsRows;
 pub use process::{ImageFacts, ProcessRows, Row};
 
+pub(crate) use dict::Dict;
+
 use arrow_array::{
     RecordBatch,
-    builder::{FixedSizeBinaryBuilder, StringDictionaryBuilder, TimestampNanosecondBuilder},
-    types::Int32Type,
+    builder::{FixedSizeBinaryBuilder, TimestampNanosecondBuilder},
 };
 use events::{DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, ProcessKey};
 use std::sync::Arc;
@@ -44,8 +46,6 @@ pub struct Place {
     /// `namespace/name` of the pod.
     pub pod: Option<Arc<str>>,
 }
-
-pub(crate) type Dict = StringDictionaryBuilder<Int32Type>;
 
 pub(crate) fn time_column() -> TimestampNanosecondBuilder {
     TimestampNanosecondBuilder::new().with_timezone("UTC")
@@ -82,7 +82,7 @@ macro_rules! columns {
             /// Takes the rows out.
             pub(crate) fn take(&mut self) -> Result<arrow_array::RecordBatch, arrow_schema::ArrowError> {
                 let columns: Vec<arrow_array::ArrayRef> = vec![$(
-                    arrow_array::builder::ArrayBuilder::finish(&mut self.$column),
+                    std::sync::Arc::new(self.$column.finish()),
                 )*];
                 arrow_array::RecordBatch::try_new(self.schema.clone(), columns)
             }
@@ -110,8 +110,8 @@ macro_rules! socket_columns {
                 self.pod.append_option(place.and_then(|place| place.pod.as_deref()));
                 self.protocol.append_value(if socket.protocol == 17 { "udp" } else { "tcp" });
                 self.direction.append_option(crate::rows::direction(socket.direction));
-                self.local_ip.append_option(crate::rows::address(socket.local_ip));
-                self.remote_ip.append_option(crate::rows::address(socket.remote_ip));
+                crate::rows::append_address(&mut self.local_ip, &socket.local_ip);
+                crate::rows::append_address(&mut self.remote_ip, &socket.remote_ip);
                 self.local_port.append_option((socket.local_port != 0).then_some(socket.local_port));
                 self.remote_port.append_option((socket.remote_port != 0).then_some(socket.remote_port));
             }
@@ -128,9 +128,16 @@ fn direction(direction: u8) -> Option<&'static str> {
     }
 }
 
-/// An address as text; `None` if it is not known. IPv4 is kept mapped.
-fn address(bytes: [u8; 16]) -> Option<String> {
-    (bytes != [0; 16]).then(|| std::net::Ipv6Addr::from(bytes).to_canonical().to_string())
+/// An address into a column of text; null if it is not known. IPv4 is kept mapped.
+fn append_address(column: &mut Dict, bytes: &[u8; 16]) {
+    match bytes {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => column.append_null(),
+        _ => column.append_as(bytes, || address(*bytes).into()),
+    }
+}
+
+fn address(bytes: [u8; 16]) -> String {
+    std::net::Ipv6Addr::from(bytes).to_canonical().to_string()
 }
 
 #[cfg(test)]
@@ -140,8 +147,7 @@ mod tests {
     #[test]
     fn addresses_are_written_in_their_family() {
         let v4 = "::ffff:127.0.0.1".parse::<std::net::Ipv6Addr>().unwrap();
-        assert_eq!(address(v4.octets()).as_deref(), Some("127.0.0.1"));
-        assert_eq!(address(std::net::Ipv6Addr::LOCALHOST.octets()).as_deref(), Some("::1"));
-        assert_eq!(address([0; 16]), None);
+        assert_eq!(address(v4.octets()), "127.0.0.1");
+        assert_eq!(address(std::net::Ipv6Addr::LOCALHOST.octets()), "::1");
     }
 }

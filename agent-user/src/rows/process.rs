@@ -118,7 +118,7 @@ pub struct ImageFacts<'a> {
     /// The arguments, if they are known: NUL-separated, with their true length.
     pub args: Option<(&'a [u8], u32)>,
     /// The current folder, and who said so.
-    pub cwd: Option<(String, &'static str)>,
+    pub cwd: Option<(Arc<str>, &'static str)>,
     /// SHA-256 of the image, in hex, when it is known.
     pub sha256: Option<Digest>,
 }
@@ -217,7 +217,8 @@ impl ProcessRows {
     fn image(&mut self, image: Option<&ImageFacts<'_>>) {
         self.arguments(image.and_then(|image| image.args));
         let to = &mut self.columns;
-        let head = image.map(|image| &image.record.head);
+        // What the kernel runs for itself has no image.
+        let head = image.map(|image| &image.record.head).filter(|head| head.inode != 0);
         self.digests.push(image.and_then(|image| image.sha256.clone()));
         to.script.append_option(image.and_then(|image| image.script.as_deref()));
         to.cwd.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(cwd, _)| cwd));

@@ -7,12 +7,18 @@
 // For one instruction in `maps::count`; `cargo xtask ebpf` allows it to this crate by name.
 #![feature(asm_experimental_arch)]
 
+mod dns;
 mod maps;
+mod opened;
+mod packet;
 mod path;
 mod process;
+mod raw;
 mod scratch;
 mod socket;
 mod task;
+mod tcp;
+mod udp;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

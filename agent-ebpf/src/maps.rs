@@ -6,7 +6,10 @@ use aya_ebpf::{
         bpf_map_type::{BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_RINGBUF},
     },
     cty::c_void,
-    helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_elem, bpf_ringbuf_output, bpf_ringbuf_query},
+    helpers::generated::{
+        bpf_get_smp_processor_id, bpf_map_lookup_elem, bpf_ringbuf_output, bpf_ringbuf_query, bpf_ringbuf_reserve,
+        bpf_ringbuf_submit,
+    },
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray},
 };
@@ -50,6 +53,9 @@ pub static OWNERS: LruHashMap<u64, Owner> = LruHashMap::with_max_entries(65_536,
 /// Flows of UDP sockets. User space reports and removes those that ended.
 #[map]
 pub static FLOWS: HashMap<Flow, FlowState> = HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
+/// Cookies of UDP sockets that were closed, and when. User space ends their flows; the kernel side begins none.
+#[map]
+pub static RELEASED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(16_384, 0);
 /// How many events each process makes.
 #[map]
 static RATES: LruHashMap<Maker, Rate> = LruHashMap::with_max_entries(16_384, 0);
@@ -149,14 +155,29 @@ impl Ring {
 /// `maker` is the process whose rate it counts for; that with number 0 is nobody.
 #[inline(always)]
 pub fn emit(ring: Ring, kind: EventType, maker: Maker, time: u64, record: &[u8]) {
-    count(kind.slot(Count::Produced));
-    if kind.may_be_summarised() && maker.tgid != 0 && too_many(kind, maker, time) {
-        count(kind.slot(Count::Summarised));
-        return;
-    }
-    if send(ring.index(), record).is_none() {
+    if wanted(kind, maker, time) && send(ring.index(), record).is_none() {
         count(kind.slot(Count::RingFull));
     }
+}
+
+/// As [`emit`], for a record that is put together in the ring: for programs that may be interrupted by themselves, and
+/// so can share no scratch.
+#[inline(always)]
+pub fn emit_in_place<T>(ring: Ring, kind: EventType, maker: Maker, time: u64, fill: impl FnOnce(*mut T)) {
+    if wanted(kind, maker, time) && reserve(ring.index(), fill).is_none() {
+        count(kind.slot(Count::RingFull));
+    }
+}
+
+/// Counts an event; false if its process makes too many, which is counted too.
+#[inline(always)]
+fn wanted(kind: EventType, maker: Maker, time: u64) -> bool {
+    count(kind.slot(Count::Produced));
+    let summarised = kind.may_be_summarised() && maker.tgid != 0 && too_many(kind, maker, time);
+    if summarised {
+        count(kind.slot(Count::Summarised));
+    }
+    !summarised
 }
 
 /// As [`emit`], for a record of fixed size.
@@ -165,10 +186,11 @@ pub fn emit_all<T: bytemuck::NoUninit>(ring: Ring, kind: EventType, maker: Maker
     emit(ring, kind, maker, time, bytemuck::bytes_of(record));
 }
 
-/// Wakes the reader only when a quarter of the ring waits for it: a wake costs more than the record.
+/// A ring by its place in the map, and how to wake its reader: only when a quarter of it waits, as a wake costs more
+/// than a record.
 #[inline(always)]
-fn send(index: u32, record: &[u8]) -> Option<()> {
-    // SAFETY: the helpers take a ring from the map of rings, and bytes that are readable for their length.
+fn ring(index: u32) -> Option<(*mut c_void, u64)> {
+    // SAFETY: the helpers take a map, a key for it, and a ring that is not null.
     unsafe {
         let ring = bpf_map_lookup_elem((&raw const RINGS).cast_mut().cast(), (&raw const index).cast());
         if ring.is_null() {
@@ -176,10 +198,31 @@ fn send(index: u32, record: &[u8]) -> Option<()> {
         }
         let full =
             bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA as u64) >= bpf_ringbuf_query(ring, BPF_RB_RING_SIZE as u64) / 4;
-        let flags = if full { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-        let bytes = record.as_ptr().cast_mut().cast::<c_void>();
-        (bpf_ringbuf_output(ring, bytes, record.len() as u64, flags as u64) == 0).then_some(())
+        Some((ring, if full { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP } as u64))
     }
+}
+
+#[inline(always)]
+fn send(index: u32, record: &[u8]) -> Option<()> {
+    let (ring, wake) = ring(index)?;
+    let bytes = record.as_ptr().cast_mut().cast::<c_void>();
+    // SAFETY: the helper takes a ring, and bytes that are readable for their length.
+    (unsafe { bpf_ringbuf_output(ring, bytes, record.len() as u64, wake) } == 0).then_some(())
+}
+
+#[inline(always)]
+fn reserve<T>(index: u32, fill: impl FnOnce(*mut T)) -> Option<()> {
+    let (ring, wake) = ring(index)?;
+    // SAFETY: what is reserved is submitted, and belongs to this program in between.
+    unsafe {
+        let record = bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0);
+        if record.is_null() {
+            return None;
+        }
+        fill(record.cast());
+        bpf_ringbuf_submit(record, wake);
+    }
+    Some(())
 }
 
 /// Whether a process makes more events than it may in this second, and if so counts one more of them.

@@ -1,38 +1,39 @@
-//! Sockets: connect, accept, first datagram, end of a TCP connection.
+//! Sockets where a process calls in: creation, connect, bind, accept, release.
 //!
-//! The process that uses a socket is known where it calls in (connect, accept, sendmsg) and kept by socket cookie for the
-//! callbacks that run in any context (state changes).
+//! The process that uses a socket is known here only. It is kept by socket cookie for the programs that run in any
+//! context: state changes (`tcp`) and packets (`udp`).
 //!
 //! The kernel runs these programs for sockets made in the cgroup. A socket can be handed to a process outside, which is
 //! none of ours: where a process calls in, it must be in scope too.
 
 use crate::{
-    maps::{FLOWS, OWNERS, Ring, emit_all, offset},
-    task::{self, Kernel},
+    maps::{OWNERS, RELEASED, Ring, emit_all, offset},
+    raw::Sock,
+    task,
 };
 use aya_ebpf::{
-    bindings::{bpf_sock, bpf_sock_addr, bpf_sock_ops},
-    helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock},
-    macros::{cgroup_sock_addr, sock_ops},
-    programs::{SockAddrContext, SockOpsContext},
+    bindings::{bpf_sock, bpf_sock_addr},
+    helpers::generated::bpf_get_socket_cookie,
+    macros::{cgroup_sock, cgroup_sock_addr},
+    programs::{SockAddrContext, SockContext},
 };
 use core::mem::offset_of;
 use events::{
-    CLOSE_FIN_ACKED, CLOSE_FIN_RECEIVED, Close, DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, Flow, FlowState,
-    Maker, Owner, SocketHead, tcp_state,
+    Close, DIRECTION_INBOUND, DIRECTION_OUTBOUND, DIRECTION_UNKNOWN, EventType, Maker, Owner, SocketHead, tcp_state,
 };
 
-const AF_INET: u32 = 2;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const BPF_ANY: u64 = 0;
-const BPF_NOEXIST: u64 = 1;
+pub const AF_INET: u32 = 2;
+pub const TCP: u8 = 6;
+pub const UDP: u8 = 17;
+pub const BPF_ANY: u64 = 0;
+pub const BPF_NOEXIST: u64 = 1;
 /// What a map says to [`BPF_NOEXIST`] if the key is there.
-const EEXIST: i32 = 17;
-/// Bit of `sk_flags` that is set when the other side's FIN arrives.
-const SOCK_DONE: u64 = 1 << 1;
+pub const EEXIST: i32 = 17;
 
-type Ip = [u8; 16];
+/// Lets the call or the packet go on, as all programs here do.
+pub const ALLOW: i32 = 1;
+
+pub type Ip = [u8; 16];
 
 /// One field of a context or socket. The compiler must not join or move such reads: the verifier wants each as it is.
 macro_rules! field {
@@ -41,92 +42,79 @@ macro_rules! field {
         unsafe { core::ptr::read_volatile(&raw const (*$base).$($path)+) }
     };
 }
+pub(crate) use field;
 
 macro_rules! ip6 {
     ($base:expr, $($path:tt)+) => {
-        words([
+        $crate::socket::words([
             field!($base, $($path)+[0]), field!($base, $($path)+[1]),
             field!($base, $($path)+[2]), field!($base, $($path)+[3]),
         ])
     };
 }
+pub(crate) use ip6;
 
 /// An address from its words in network order.
 #[inline(always)]
-fn words(words: [u32; 4]) -> Ip {
+pub fn words(words: [u32; 4]) -> Ip {
     bytemuck::cast(words)
 }
 
 /// An IPv4 address as `::ffff:a.b.c.d`.
 #[inline(always)]
-fn mapped(ip: u32) -> Ip {
-    if ip == 0 { [0; 16] } else { words([0, 0, 0xffff_u32.to_be(), ip]) }
+pub fn mapped(ip: u32) -> Ip {
+    words([0, 0, 0xffff_u32.to_be(), ip])
+}
+
+/// As [`mapped`]; all zero, which is unknown, for no address.
+#[inline(always)]
+pub fn known(ip: u32) -> Ip {
+    if ip == 0 { [0; 16] } else { mapped(ip) }
 }
 
 /// The two ends of a socket.
-struct Ends {
-    local_ip: Ip,
-    remote_ip: Ip,
-    local_port: u16,
-    remote_port: u16,
+#[derive(Clone, Copy)]
+pub struct Ends {
+    pub local_ip: Ip,
+    pub remote_ip: Ip,
+    pub local_port: u16,
+    pub remote_port: u16,
 }
-
-#[cgroup_sock_addr(connect4)]
-pub fn socket_connect4(ctx: SockAddrContext) -> i32 {
-    connect(ctx.sock_addr, mapped(field!(ctx.sock_addr, user_ip4)))
-}
-
-#[cgroup_sock_addr(connect6)]
-pub fn socket_connect6(ctx: SockAddrContext) -> i32 {
-    connect(ctx.sock_addr, ip6!(ctx.sock_addr, user_ip6))
-}
-
-#[cgroup_sock_addr(sendmsg4)]
-pub fn socket_sendmsg4(ctx: SockAddrContext) -> i32 {
-    send(ctx.sock_addr, mapped(field!(ctx.sock_addr, user_ip4)))
-}
-
-#[cgroup_sock_addr(sendmsg6)]
-pub fn socket_sendmsg6(ctx: SockAddrContext) -> i32 {
-    send(ctx.sock_addr, ip6!(ctx.sock_addr, user_ip6))
-}
-
-/// Called inside `accept`, in the process that accepts, with the new socket.
-#[cgroup_sock_addr(getpeername4)]
-pub fn socket_accept4(ctx: SockAddrContext) -> i32 {
-    accept(ctx.sock_addr)
-}
-
-/// As [`socket_accept4`].
-#[cgroup_sock_addr(getpeername6)]
-pub fn socket_accept6(ctx: SockAddrContext) -> i32 {
-    accept(ctx.sock_addr)
-}
-
-/// Lets the call go on, as all programs here do.
-const ALLOW: i32 = 1;
 
 #[inline(always)]
-fn cookie<T>(ctx: *mut T) -> u64 {
+pub fn cookie<T>(ctx: *mut T) -> u64 {
     // SAFETY: takes a program's own context.
     unsafe { bpf_get_socket_cookie(ctx.cast()) }
 }
 
 /// The running process as owner of a socket. Only where a process calls in.
 #[inline(always)]
-fn claim(direction: u8) -> Owner {
+pub fn claim(direction: u8) -> Owner {
     let task = task::current();
     Owner {
         start: task::start(task.follow(offset!(task_group_leader))),
         claimed: task::now(),
         tgid: task.read(offset!(task_tgid)),
         uid: task::uid(task),
-        direction: direction as u64,
+        direction: direction as u32,
+        connecting: 0,
+        peer_ip: [0; 16],
+        peer_port: 0,
+    }
+}
+
+/// The owner of a socket; all zero if it is not known.
+#[inline(always)]
+pub fn owner(cookie: u64) -> Owner {
+    match OWNERS.get_ptr(&cookie) {
+        // SAFETY: the map keeps the memory; a value changed meanwhile is still a value.
+        Some(owner) => unsafe { owner.read() },
+        None => bytemuck::Zeroable::zeroed(),
     }
 }
 
 #[inline(always)]
-fn head(kind: EventType, protocol: u8, cookie: u64, owner: &Owner, ends: Ends) -> SocketHead {
+pub fn head(kind: EventType, protocol: u8, cookie: u64, owner: &Owner, ends: Ends) -> SocketHead {
     SocketHead {
         kind: kind as u16,
         protocol,
@@ -143,17 +131,92 @@ fn head(kind: EventType, protocol: u8, cookie: u64, owner: &Owner, ends: Ends) -
     }
 }
 
+/// The process that a record's rate counts for.
+#[inline(always)]
+pub fn maker(head: &SocketHead) -> Maker {
+    Maker { start: head.start, tgid: head.tgid as u64 }
+}
+
 /// Sends the record of a call by a process.
 #[inline(always)]
-fn report(kind: EventType, head: &SocketHead) {
-    emit_all(Ring::Sockets, kind, Maker { start: head.start, tgid: head.tgid as u64 }, head.time, head);
+pub fn report(kind: EventType, head: &SocketHead) {
+    emit_all(Ring::Sockets, kind, maker(head), head.time, head);
+}
+
+/// A process made a socket.
+#[cgroup_sock(sock_create)]
+pub fn socket_create(ctx: SockContext) -> i32 {
+    let protocol = field!(ctx.sock, protocol) as u8;
+    if (protocol == TCP || protocol == UDP) && task::in_scope() {
+        let _ = OWNERS.insert(cookie(ctx.sock), &claim(DIRECTION_UNKNOWN), BPF_ANY);
+    }
+    ALLOW
+}
+
+/// The last descriptor of a socket is gone. The end of a TCP connection comes later and still wants the owner.
+#[cgroup_sock(sock_release)]
+pub fn socket_release(ctx: SockContext) -> i32 {
+    let (protocol, state) = (field!(ctx.sock, protocol) as u8, field!(ctx.sock, state) as u8);
+    let idle = state == tcp_state::CLOSE || state == tcp_state::LISTEN;
+    if protocol == UDP || protocol == TCP && idle {
+        let cookie = cookie(ctx.sock);
+        if protocol == UDP {
+            let _ = RELEASED.insert(cookie, task::now(), BPF_ANY);
+        }
+        let _ = OWNERS.remove(cookie);
+    }
+    ALLOW
+}
+
+#[cgroup_sock(post_bind4)]
+pub fn socket_bind4(ctx: SockContext) -> i32 {
+    bind(ctx.sock, mapped(field!(ctx.sock, src_ip4)))
+}
+
+#[cgroup_sock(post_bind6)]
+pub fn socket_bind6(ctx: SockContext) -> i32 {
+    bind(ctx.sock, ip6!(ctx.sock, src_ip6))
+}
+
+/// A socket was given the address and port that it asked for.
+#[inline(always)]
+fn bind(sock: *mut bpf_sock, local_ip: Ip) -> i32 {
+    let protocol = field!(sock, protocol) as u8;
+    let local_port = field!(sock, src_port) as u16;
+    if (protocol == TCP || protocol == UDP) && task::in_scope() {
+        let ends = Ends { local_ip, remote_ip: [0; 16], local_port, remote_port: 0 };
+        report(EventType::Bind, &head(EventType::Bind, protocol, cookie(sock), &claim(DIRECTION_UNKNOWN), ends));
+    }
+    ALLOW
+}
+
+#[cgroup_sock_addr(connect4)]
+pub fn socket_connect4(ctx: SockAddrContext) -> i32 {
+    connect(ctx.sock_addr, mapped(field!(ctx.sock_addr, user_ip4)))
+}
+
+#[cgroup_sock_addr(connect6)]
+pub fn socket_connect6(ctx: SockAddrContext) -> i32 {
+    connect(ctx.sock_addr, ip6!(ctx.sock_addr, user_ip6))
+}
+
+/// What the kernel takes an address without a host for: this machine.
+#[inline(always)]
+fn host(ip: Ip) -> Ip {
+    let [a, b, c, d]: [u32; 4] = bytemuck::cast(ip);
+    match (a | b, c, d) {
+        (0, 0, 0) => words([0, 0, 0, 1_u32.to_be()]),
+        (0, v4, 0) if v4 == 0xffff_u32.to_be() => mapped(0x7f00_0001_u32.to_be()),
+        _ => ip,
+    }
 }
 
 /// The ends of a call that names its destination.
 #[inline(always)]
-fn ends_to(addr: *mut bpf_sock_addr, remote_ip: Ip) -> Ends {
+pub fn ends_to(addr: *mut bpf_sock_addr, remote_ip: Ip) -> Ends {
     let (local_ip, local_port) = local(field!(addr, __bindgen_anon_1.sk));
-    Ends { local_ip, remote_ip, local_port, remote_port: u16::from_be(field!(addr, user_port) as u16) }
+    let remote_port = u16::from_be(field!(addr, user_port) as u16);
+    Ends { local_ip, remote_ip: host(remote_ip), local_port, remote_port }
 }
 
 #[inline(always)]
@@ -161,7 +224,7 @@ fn local(sk: *mut bpf_sock) -> (Ip, u16) {
     if sk.is_null() {
         return ([0; 16], 0);
     }
-    let v4 = mapped(field!(sk, src_ip4));
+    let v4 = known(field!(sk, src_ip4));
     let v6 = ip6!(sk, src_ip6);
     (if field!(sk, family) == AF_INET { v4 } else { v6 }, field!(sk, src_port) as u16)
 }
@@ -171,41 +234,58 @@ fn connect(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
     let protocol = field!(addr, protocol) as u8;
     if (protocol == TCP || protocol == UDP) && task::in_scope() {
         let cookie = cookie(addr);
-        let owner = claim(DIRECTION_OUTBOUND);
-        if protocol == TCP {
-            let _ = OWNERS.insert(&cookie, &owner, BPF_ANY);
-        }
-        let head = head(EventType::Connect, protocol, cookie, &owner, ends_to(addr, remote_ip));
-        report(EventType::Connect, &head);
+        let ends = ends_to(addr, remote_ip);
+        let mut owner = claim(DIRECTION_OUTBOUND);
+        (owner.peer_ip, owner.peer_port) = (ends.remote_ip, ends.remote_port as u64);
+        owner.connecting = (protocol == TCP) as u32;
+        let _ = OWNERS.insert(&cookie, &owner, BPF_ANY);
+        report(EventType::Connect, &head(EventType::Connect, protocol, cookie, &owner, ends));
     }
     ALLOW
 }
 
+/// Errors of connect after which the attempt goes on, or never began.
+const GOES_ON: [i32; 4] = [4, 106, 114, 115];
+
+/// A call to connect failed: called at its end, in the process that made it. Without a way to the other side no state
+/// changes, so that nothing else tells of the end.
 #[inline(always)]
-fn send(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
-    let cookie = cookie(addr);
-    let ends = ends_to(addr, remote_ip);
-    let flow = Flow { cookie, remote_ip, remote_port: ends.remote_port as u64 };
-    if field!(addr, protocol) as u8 != UDP || !task::in_scope() {
-        return ALLOW;
+pub fn connect_failed(fd: u32, errno: i32) {
+    if GOES_ON.contains(&errno) {
+        return;
     }
-    let owner = claim(DIRECTION_OUTBOUND);
-    let state = FlowState {
-        start: owner.start,
-        tgid: owner.tgid,
-        uid: owner.uid,
-        first: owner.claimed,
-        last: owner.claimed,
-        local_ip: ends.local_ip,
-        local_port: ends.local_port,
-        direction: DIRECTION_OUTBOUND as u16,
-        ..bytemuck::Zeroable::zeroed()
+    let Some(sock) = Sock::of_descriptor(fd) else { return };
+    let cookie = sock.cookie();
+    let owner = owner(cookie);
+    // Whoever reports the end forgets the owner.
+    if owner.connecting == 0 || sock.protocol() != TCP || sock.state() != tcp_state::CLOSE {
+        return;
+    }
+    let _ = OWNERS.remove(&cookie);
+    let ends = Ends { remote_ip: owner.peer_ip, remote_port: owner.peer_port as u16, ..sock.ends() };
+    let record = Close {
+        socket: head(EventType::Close, TCP, cookie, &owner, ends),
+        claimed: owner.claimed,
+        acked: 0,
+        received: 0,
+        old_state: tcp_state::CLOSE,
+        flags: 0,
+        error: errno as u16,
+        retransmits: 0,
     };
-    // Of many threads, the one that adds the flow reports it; so does one for which there is no room.
-    if FLOWS.insert(&flow, &state, BPF_NOEXIST) != Err(-EEXIST) {
-        report(EventType::Send, &head(EventType::Send, UDP, cookie, &owner, ends));
-    }
-    ALLOW
+    emit_all(Ring::Sockets, EventType::Close, maker(&record.socket), record.socket.time, &record);
+}
+
+/// Called inside `accept`, in the process that accepts, with the new socket; if it asks for the peer's name.
+#[cgroup_sock_addr(getpeername4)]
+pub fn socket_accept4(ctx: SockAddrContext) -> i32 {
+    accept(ctx.sock_addr)
+}
+
+/// As [`socket_accept4`].
+#[cgroup_sock_addr(getpeername6)]
+pub fn socket_accept6(ctx: SockAddrContext) -> i32 {
+    accept(ctx.sock_addr)
 }
 
 /// A process may ask for a peer's name at any time. It is an accept if the connection came in and has no owner yet.
@@ -225,7 +305,7 @@ fn accept(addr: *mut bpf_sock_addr) -> i32 {
     }
     let _ = OWNERS.insert(&cookie, &owner, BPF_ANY);
     let (local_ip, local_port) = local(sk);
-    let v4 = mapped(field!(sk, dst_ip4));
+    let v4 = known(field!(sk, dst_ip4));
     let v6 = ip6!(sk, dst_ip6);
     let remote_ip = if field!(sk, family) == AF_INET { v4 } else { v6 };
     let ends = Ends { local_ip, remote_ip, local_port, remote_port: u16::from_be(field!(sk, dst_port)) };
@@ -233,99 +313,24 @@ fn accept(addr: *mut bpf_sock_addr) -> i32 {
     ALLOW
 }
 
-const OP_TCP_CONNECT: u32 = 3;
-const OP_ACTIVE_ESTABLISHED: u32 = 4;
-const OP_PASSIVE_ESTABLISHED: u32 = 5;
-const OP_STATE: u32 = 10;
-const OP_LISTEN: u32 = 11;
-const STATE_CALLBACK: i32 = 4;
-
-/// Follows TCP connections. Runs in any process or none: who the socket belongs to comes from the owner map alone.
-#[sock_ops]
-pub fn socket_state(ctx: SockOpsContext) -> u32 {
-    let ops = ctx.ops;
-    match field!(ops, op) {
-        OP_STATE => close(ops),
-        op @ (OP_TCP_CONNECT | OP_ACTIVE_ESTABLISHED | OP_PASSIVE_ESTABLISHED | OP_LISTEN) => {
-            let _ = ctx.set_cb_flags(field!(ops, bpf_sock_ops_cb_flags) as i32 | STATE_CALLBACK);
-            if op == OP_PASSIVE_ESTABLISHED {
-                let waiting =
-                    Owner { start: 0, claimed: task::now(), tgid: 0, uid: 0, direction: DIRECTION_INBOUND as u64 };
-                let _ = OWNERS.insert(cookie(ops), &waiting, BPF_NOEXIST);
-            }
-        }
-        _ => {}
-    }
-    1
-}
-
+/// A call to accept gave a socket: called at its end, in the process that made it. Only news if the call did not ask for
+/// the peer's name.
 #[inline(always)]
-fn close(ops: *mut bpf_sock_ops) {
-    let old_state = field!(ops, __bindgen_anon_1.args[0]) as u8;
-    let new_state = field!(ops, __bindgen_anon_1.args[1]) as u8;
-    if new_state != tcp_state::CLOSE || old_state == tcp_state::LISTEN {
+pub fn accepted(fd: u32) {
+    let Some(sock) = Sock::of_descriptor(fd) else { return };
+    let cookie = sock.cookie();
+    if cookie == 0 || sock.protocol() != TCP {
         return;
     }
-    let cookie = cookie(ops);
-    let owner = match OWNERS.get_ptr(&cookie) {
-        // SAFETY: the map keeps the memory; a value changed meanwhile is still a value.
-        Some(owner) => unsafe { owner.read() },
-        None => bytemuck::Zeroable::zeroed(),
-    };
-    if owner.tgid != 0 {
-        let _ = OWNERS.remove(&cookie);
+    let mut owner = claim(DIRECTION_INBOUND);
+    if let Some(before) = OWNERS.get_ptr(&cookie) {
+        if field!(before, tgid) != 0 {
+            return;
+        }
+        owner.claimed = field!(before, claimed);
     }
-    let (error, flags) = last_words(ops, old_state);
-    let record = Close {
-        socket: head(EventType::Close, TCP, cookie, &owner, ends_of(ops)),
-        claimed: owner.claimed,
-        acked: field!(ops, bytes_acked),
-        received: field!(ops, bytes_received),
-        old_state,
-        flags,
-        error,
-        retransmits: field!(ops, total_retrans),
-    };
-    let maker = Maker { start: owner.start, tgid: owner.tgid as u64 };
-    emit_all(Ring::Sockets, EventType::Close, maker, record.socket.time, &record);
-}
-
-#[inline(always)]
-fn ends_of(ops: *mut bpf_sock_ops) -> Ends {
-    let (local4, remote4) = (mapped(field!(ops, local_ip4)), mapped(field!(ops, remote_ip4)));
-    let (local6, remote6) = (ip6!(ops, local_ip6), ip6!(ops, remote_ip6));
-    let v4 = field!(ops, family) == AF_INET;
-    Ends {
-        local_ip: if v4 { local4 } else { local6 },
-        remote_ip: if v4 { remote4 } else { remote6 },
-        local_port: field!(ops, local_port) as u16,
-        remote_port: u32::from_be(field!(ops, remote_port)) as u16,
-    }
-}
-
-/// The socket's error, and which FINs are among the sequence numbers that it counted.
-#[inline(always)]
-fn last_words(ops: *mut bpf_sock_ops, old_state: u8) -> (u16, u8) {
-    let sk = field!(ops, __bindgen_anon_2.sk);
-    if sk.is_null() {
-        return (0, 0);
-    }
-    // SAFETY: takes a socket that is not null.
-    let tcp = Kernel(unsafe { bpf_skc_to_tcp_sock(sk.cast()) } as *const u8);
-    if tcp.0.is_null() {
-        return (0, 0);
-    }
-    let mut flags = 0;
-    let fin_sent =
-        matches!(old_state, tcp_state::FIN_WAIT1 | tcp_state::FIN_WAIT2 | tcp_state::CLOSING | tcp_state::LAST_ACK);
-    // Our FIN is the last thing that we wrote.
-    if fin_sent && tcp.read::<u32>(offset!(tcp_snd_una)) == tcp.read::<u32>(offset!(tcp_write_seq)) {
-        flags |= CLOSE_FIN_ACKED;
-    }
-    if tcp.read::<u64>(offset!(sock_flags)) & SOCK_DONE != 0 {
-        flags |= CLOSE_FIN_RECEIVED;
-    }
-    (tcp.read::<u32>(offset!(sock_err)) as u16, flags)
+    let _ = OWNERS.insert(&cookie, &owner, BPF_ANY);
+    report(EventType::Accept, &head(EventType::Accept, TCP, cookie, &owner, sock.ends()));
 }
 
 // The port is read as the 16-bit field that the verifier knows, whatever the bindings make of it.

@@ -9,7 +9,7 @@ use crate::{
 use aya::{
     Ebpf, EbpfLoader, Endianness,
     maps::{ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{CgroupAttachMode, Program},
+    programs::{CgroupAttachMode, CgroupSkbAttachType, Program},
 };
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use events::{Count, EventType, Flow, FlowState, Maker, Settings, Throttled, UNIX_SLOT};
@@ -39,13 +39,21 @@ pub const HOOKS: &[Hook] = &[
     hook("process_exec", "tp_btf sched_process_exec", "exec", true),
     hook("process_fork", "tp_btf sched_process_fork", "fork", true),
     hook("process_exit", "tp_btf sched_process_exit", "exit", true),
-    hook("socket_state", "cgroup sockops", "close", false),
+    hook("socket_create", "cgroup sock_create", "owners of sockets", false),
+    hook("socket_release", "cgroup sock_release", "ends of flows", false),
+    hook("socket_state", "cgroup sockops", "listen, close", false),
+    hook("socket_ended", "tp_btf inet_sock_set_state", "close (connections older than the agent)", false),
     hook("socket_connect4", "cgroup connect4", "connect (IPv4)", false),
     hook("socket_connect6", "cgroup connect6", "connect (IPv6)", false),
     hook("socket_accept4", "cgroup getpeername4", "accept (IPv4)", false),
     hook("socket_accept6", "cgroup getpeername6", "accept (IPv6)", false),
     hook("socket_sendmsg4", "cgroup sendmsg4", "send (IPv4)", false),
     hook("socket_sendmsg6", "cgroup sendmsg6", "send (IPv6)", false),
+    hook("socket_bind4", "cgroup post_bind4", "bind (IPv4)", false),
+    hook("socket_bind6", "cgroup post_bind6", "bind (IPv6)", false),
+    hook("socket_egress", "cgroup_skb egress", "flow, dns (sent)", false),
+    hook("socket_ingress", "cgroup_skb ingress", "flow, dns (received)", false),
+    hook("socket_open", "iter task_file", "open", false),
 ];
 
 /// The rings that records come through.
@@ -173,12 +181,15 @@ impl Loaded {
     /// # Errors
     /// Why it was refused, in words.
     pub fn load(&mut self, hook: &Hook) -> Result<(), String> {
-        let tracepoint = hook.place.strip_prefix("tp_btf ").unwrap_or_default();
+        let name = hook.place.rsplit(' ').next().unwrap_or_default();
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         match program {
-            Program::BtfTracePoint(program) => program.load(tracepoint, &self.btf),
+            Program::BtfTracePoint(program) => program.load(name, &self.btf),
+            Program::Iter(program) => program.load(name, &self.btf),
             Program::SockOps(program) => program.load(),
+            Program::CgroupSock(program) => program.load(),
             Program::CgroupSockAddr(program) => program.load(),
+            Program::CgroupSkb(program) => program.load(),
             _ => return Err("a program of unknown type".into()),
         }
         .map_err(|error| last_line(&error))
@@ -196,7 +207,18 @@ impl Loaded {
         match program {
             Program::BtfTracePoint(program) => program.attach().map(drop),
             Program::SockOps(program) => program.attach(folder()?, mode).map(drop),
+            Program::CgroupSock(program) => program.attach(folder()?, mode).map(drop),
             Program::CgroupSockAddr(program) => program.attach(folder()?, mode).map(drop),
+            Program::CgroupSkb(program) => {
+                let way = if hook.place.ends_with("egress") {
+                    CgroupSkbAttachType::Egress
+                } else {
+                    CgroupSkbAttachType::Ingress
+                };
+                program.attach(folder()?, way, mode).map(drop)
+            }
+            // Runs when its link is read.
+            Program::Iter(program) => program.attach().map(drop),
             _ => return Err("a program of unknown type".into()),
         }
         .map_err(|error| last_line(&error))
@@ -220,8 +242,9 @@ impl Loaded {
         let wrong = |error: aya::maps::MapError| AgentError::Load(last_line(&error));
         let counters = PerCpuArray::try_from(map("COUNTERS")?).map_err(wrong)?;
         let flows = HashMap::try_from(map("FLOWS")?).map_err(wrong)?;
+        let released = HashMap::try_from(map("RELEASED")?).map_err(wrong)?;
         let throttled = HashMap::try_from(map("THROTTLED")?).map_err(wrong)?;
-        let (rings, tables) = (self.rings, Tables { flows, throttled });
+        let (rings, tables) = (self.rings, Tables { flows, released, throttled });
         Ok(Capture { rings, counters: Counters(counters), tables, refused, attached: Attached(Some(self.ebpf)) })
     }
 }
@@ -252,6 +275,8 @@ pub struct Rings {
 pub struct Tables {
     /// Flows of UDP sockets.
     pub flows: HashMap<MapData, Plain<Flow>, Plain<FlowState>>,
+    /// Cookies of UDP sockets that were closed, and when.
+    pub released: HashMap<MapData, u64, u64>,
     /// Processes that make too many events.
     pub throttled: HashMap<MapData, Plain<Maker>, Plain<Throttled>>,
 }

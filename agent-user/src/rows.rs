@@ -15,7 +15,7 @@ use arrow_array::{
     RecordBatch,
     builder::{FixedSizeBinaryBuilder, TimestampNanosecondBuilder},
 };
-use events::{DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, ProcessKey};
+use events::{DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, ProcessKey, SocketHead};
 use std::sync::Arc;
 
 /// Rows of each event type, in the order of [`EventType::ALL`].
@@ -110,7 +110,7 @@ macro_rules! socket_columns {
                 self.pod.append_option(place.and_then(|place| place.pod.as_deref()));
                 self.protocol.append_value(if socket.protocol == 17 { "udp" } else { "tcp" });
                 self.direction.append_option(crate::rows::direction(socket.direction));
-                crate::rows::append_address(&mut self.local_ip, &socket.local_ip);
+                crate::rows::append_local(&mut self.local_ip, socket);
                 crate::rows::append_address(&mut self.remote_ip, &socket.remote_ip);
                 self.local_port.append_option((socket.local_port != 0).then_some(socket.local_port));
                 self.remote_port.append_option((socket.remote_port != 0).then_some(socket.remote_port));
@@ -125,6 +125,16 @@ fn direction(direction: u8) -> Option<&'static str> {
         DIRECTION_OUTBOUND => Some("outbound"),
         DIRECTION_INBOUND => Some("inbound"),
         _ => None,
+    }
+}
+
+/// The local address into a column of text. A socket that waits at a port and names no host waits at all addresses.
+fn append_local(column: &mut Dict, socket: &SocketHead) {
+    let waits = [EventType::Bind, EventType::Listen, EventType::Open].map(|kind| kind as u16).contains(&socket.kind);
+    if waits && socket.local_port != 0 && socket.local_ip == [0; 16] {
+        column.append_value("::");
+    } else {
+        append_address(column, &socket.local_ip);
     }
 }
 

@@ -227,12 +227,15 @@ impl Run {
     fn stop(mut self) -> Result<Summary, AgentError> {
         self.attached.detach();
         let detached = Instant::now();
+        // What processes began comes before the flows that they left.
+        self.take(Drain::rest)?;
         self.sweep.rest(&mut self.enricher);
         // A program that ran while it was detached may still be writing its record.
         while !self.snapshot()?.all_received() && detached.elapsed() < SETTLE {
             if self.round()? == 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
+            self.sweep.rest(&mut self.enricher);
         }
         self.take(Drain::rest)?;
         hand_over(&mut self.enricher, &self.writer)?;

@@ -34,24 +34,30 @@ impl Sweep {
         if self.last.elapsed() >= EVERY {
             self.last = Instant::now();
             let now = kernel::boot_time();
-            self.flows(enricher, |flow| flow.released != 0 || now.saturating_sub(flow.last) > IDLE);
+            self.flows(enricher, Some(now));
             self.throttled(enricher, |process| now.saturating_sub(process.last) > QUIET);
         }
     }
 
     /// Everything that is left, for when nothing is attached any more.
     pub fn rest(&mut self, enricher: &mut Enricher) {
-        self.flows(enricher, |_| true);
+        self.flows(enricher, None);
         self.throttled(enricher, |_| true);
     }
 
-    fn flows(&mut self, enricher: &mut Enricher, over: impl Fn(&FlowState) -> bool) {
-        let over: Vec<_> =
-            self.tables.flows.iter().filter_map(Result::ok).filter(|(_, state)| over(&state.0)).collect();
-        for (Plain(flow), Plain(state)) in over {
-            // Whoever removes it reports it.
-            if self.tables.flows.remove(&Plain(flow)).is_ok() {
-                enricher.record(bytemuck::bytes_of(&end(&flow, &state)));
+    /// Reports the flows that are over at a time: all, if there is none.
+    fn flows(&mut self, enricher: &mut Enricher, now: Option<u64>) {
+        let Tables { flows, released, .. } = &mut self.tables;
+        let over = |flow: &Flow, state: &FlowState| {
+            now.is_none_or(|now| now.saturating_sub(state.last) > IDLE || released.get(&flow.cookie, 0).is_ok())
+        };
+        let found = flows.iter().filter_map(Result::ok);
+        let found: Vec<_> = found.filter(|(flow, state)| over(&flow.0, &state.0)).map(|(flow, _)| flow).collect();
+        for flow in found {
+            // Once more, as late as can be: what is added between here and the removal is not reported.
+            let Ok(state) = flows.get(&flow, 0) else { continue };
+            if over(&flow.0, &state.0) && flows.remove(&flow).is_ok() {
+                enricher.record(bytemuck::bytes_of(&end(&flow.0, &state.0)));
             }
         }
     }

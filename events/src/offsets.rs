@@ -128,6 +128,7 @@ offsets! {
     tcp_bytes_acked: "tcp_sock", "bytes_acked";
     tcp_bytes_received: "tcp_sock", "bytes_received";
     tcp_total_retrans: "tcp_sock", "total_retrans";
+    tcp_callbacks: "tcp_sock", "bpf_sock_ops_cb_flags";
 }
 
 const _: () = assert!(size_of::<Offsets>() == Offsets::MEMBERS.len() * 4);

@@ -427,7 +427,13 @@ pub struct Owner {
     /// Real user id.
     pub uid: u32,
     /// One of the `DIRECTION_` constants.
-    pub direction: u64,
+    pub direction: u32,
+    /// 1 from a call to connect until the connection's end was reported.
+    pub connecting: u32,
+    /// Address that the owner last named in a call to connect or send.
+    pub peer_ip: [u8; 16],
+    /// Port that it named, host byte order.
+    pub peer_port: u64,
 }
 
 /// One UDP socket and one peer: key of the kernel's table of flows.
@@ -456,8 +462,6 @@ pub struct FlowState {
     pub first: u64,
     /// When the last one was.
     pub last: u64,
-    /// When the socket was closed, 0 while it is open.
-    pub released: u64,
     /// Payload bytes sent.
     pub bytes_out: u64,
     /// Payload bytes received.
@@ -560,7 +564,7 @@ const _: () = {
     assert!(size_of::<Open>() == 80 && offset_of!(Open, state) == 72);
     assert!(size_of::<FlowEnd>() == 112 && offset_of!(FlowEnd, first) == 72);
     assert!(size_of::<DnsHead>() == 80 && offset_of!(DnsHead, len) == 72 && offset_of!(DnsHead, sent) == 76);
-    assert!(size_of::<Owner>() == 32 && size_of::<Flow>() == 32 && size_of::<FlowState>() == 96);
+    assert!(size_of::<Owner>() == 56 && size_of::<Flow>() == 32 && size_of::<FlowState>() == 88);
     assert!(size_of::<Maker>() == 16 && size_of::<Rate>() == 16 && size_of::<Throttled>() == 16 + 18 * 8);
     assert!(size_of::<Scope>() == 16 && size_of::<Settings>() == 16 + 20 * 4);
 };

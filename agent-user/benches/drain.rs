@@ -41,11 +41,12 @@ fn cpu_ns() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-/// The median of rounds, in nanoseconds a record.
-fn median(records: usize, mut round: impl FnMut()) -> f64 {
+/// The median of rounds, in nanoseconds a record. What a round needs is made before.
+fn median<T>(records: usize, mut prepare: impl FnMut() -> T, mut round: impl FnMut(&mut T)) -> f64 {
     let mut times = [(); ROUNDS].map(|()| {
+        let mut prepared = prepare();
         let start = cpu_ns();
-        round();
+        round(&mut prepared);
         (cpu_ns() - start) / records as f64
     });
     times.sort_by(f64::total_cmp);
@@ -77,47 +78,42 @@ fn report(name: &str, rings: &[Records]) {
     let bytes: usize = rings.iter().map(Records::bytes).sum();
     println!("{name}: {count} records of {} bytes on average, {} rings", bytes / count, rings.len());
     let line = |what: &str, ns: f64| println!("  {what:<34} {:>8.0} ns  {:>9.0} k records/s", ns, 1e6 / ns);
-    let mut memory = Vec::with_capacity(bytes);
-    line(
-        "copy alone",
-        median(count, || {
-            memory.clear();
-            let all = rings.iter().flat_map(|ring| (0..ring.len()).filter_map(|at| ring.get(at)));
-            all.for_each(|record| memory.extend_from_slice(record));
-            black_box(&mut memory);
-        }),
-    );
-    line(
-        "in order",
-        median(count, || {
-            drain(rings, &mut |record| {
-                black_box(record);
-            })
-        }),
-    );
-    line(
-        "in order and decoded",
-        median(count, || {
-            drain(rings, &mut |record| {
-                let _ = black_box(events::decode(record));
-            })
-        }),
-    );
-    line(
-        "to Arrow batches",
-        median(count, || {
-            let mut enricher = Enricher::new([1; 4], &"host".into(), PROCESSES);
-            records::parents().for_each(|record| enricher.record(&record));
-            drain(rings, &mut |record| {
-                enricher.record(record);
-                if enricher.is_full() {
-                    batches(&mut enricher);
-                }
-            });
-            batches(&mut enricher);
-            assert_eq!(enricher.books().duplicate.iter().sum::<u64>() + enricher.books().unknown, 0);
-        }),
-    );
+    let copy = |memory: &mut Vec<u8>| {
+        let all = rings.iter().flat_map(|ring| (0..ring.len()).filter_map(|at| ring.get(at)));
+        all.for_each(|record| memory.extend_from_slice(record));
+        black_box(memory);
+    };
+    line("copy alone", median(count, || Vec::with_capacity(bytes), copy));
+    let ordered = |(): &mut ()| {
+        drain(rings, &mut |record| {
+            black_box(record);
+        });
+    };
+    line("in order", median(count, || (), ordered));
+    let decoded = |(): &mut ()| {
+        drain(rings, &mut |record| {
+            let _ = black_box(events::decode(record));
+        });
+    };
+    line("in order and decoded", median(count, || (), decoded));
+    line("to Arrow batches", median(count, enricher, |enricher| rows(rings, enricher)));
+}
+
+fn enricher() -> Enricher {
+    let mut enricher = Enricher::new([1; 4], &"host".into(), PROCESSES);
+    records::parents().for_each(|record| enricher.record(&record));
+    enricher
+}
+
+fn rows(rings: &[Records], enricher: &mut Enricher) {
+    drain(rings, &mut |record| {
+        enricher.record(record);
+        if enricher.is_full() {
+            batches(enricher);
+        }
+    });
+    batches(enricher);
+    assert_eq!(enricher.books().duplicate.iter().sum::<u64>() + enricher.books().unknown, 0);
 }
 
 fn main() {

@@ -201,6 +201,7 @@ impl Snapshot {
                 rss_bytes: self.usage.rss_bytes,
                 pss_bytes: self.usage.pss_bytes,
                 ring_bytes: self.ring_bytes,
+                unix_sockets: self.unix,
                 cpu_s: self.usage.cpu_s,
                 hooks: self.hooks,
                 processes: self.processes,

@@ -27,6 +27,7 @@ pub fn page(status: &Status, age_s: f64) -> String {
     one("ebbline_rss_bytes", "gauge", "Resident memory.", own.rss_bytes as f64);
     one("ebbline_pss_bytes", "gauge", "Proportional memory, 0 if the kernel does not say.", own.pss_bytes as f64);
     one("ebbline_ring_bytes", "gauge", "Size of the kernel's ring buffers.", own.ring_bytes as f64);
+    one("ebbline_unix_sockets_total", "counter", "Unix sockets made in scope.", own.unix_sockets as f64);
     one("ebbline_cpu_seconds_total", "counter", "Processor time used.", own.cpu_s);
     one("ebbline_hooks", "gauge", "Kernel programs in place.", own.hooks as f64);
     one("ebbline_processes", "gauge", "Processes in the cache.", own.processes as f64);

@@ -131,6 +131,8 @@ pub struct OwnStatus {
     pub pss_bytes: u64,
     /// Size of the kernel's ring buffers.
     pub ring_bytes: u64,
+    /// Unix sockets made in scope, which are counted only.
+    pub unix_sockets: u64,
     /// Processor time in seconds.
     pub cpu_s: f64,
     /// Programs in place.

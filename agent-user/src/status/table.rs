@@ -51,7 +51,10 @@ pub fn text(status: &Status) -> String {
             bytes(own.ring_bytes),
             own.cpu_s
         ),
-        format!("hooks {}   processes {}, {} evicted", own.hooks, own.processes, own.processes_evicted),
+        format!(
+            "hooks {}   processes {}, {} evicted   unix sockets made {}",
+            own.hooks, own.processes, own.processes_evicted, own.unix_sockets
+        ),
     ]);
     lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
     lines.join("\n")
@@ -65,7 +68,7 @@ fn books(status: &Status) -> String {
     };
     match status.in_flight() {
         Ok(flight) => format!(
-            "books balance: produced = summarised + open + written + dropped + in flight {} ({} in rings, {} on the way \
+            "books balance: produced = summarised + open + written + dropped + in flight {} ({} in the kernel, {} on the way \
              to a file); {lost}",
             flight.total(),
             flight.ring,
@@ -188,14 +191,14 @@ mod tests {
         assert_eq!(words(&text, "exec"), ["exec", "10", "0", "7", "0", "4", "2", "4", "ring_full", "2"]);
         assert_eq!(words(&text, "all"), ["all", "15", "0", "12", "0", "9", "2", "4", "ring_full", "2"]);
         assert!(text.contains("\nnone of: dns\n"), "{text}");
-        assert!(text.contains("in flight 4 (1 in rings, 3 on the way to a file); 2 lost"), "{text}");
+        assert!(text.contains("in flight 4 (1 in the kernel, 3 on the way to a file); 2 lost"), "{text}");
         assert!(text.contains("up 1 h 2 min") && !text.contains('\u{1b}'), "{text}");
     }
 
     #[test]
     fn wrong_books_are_said() {
         let mut status = Status::default();
-        assert!(text(&status).contains("in flight 0 (0 in rings, 0 on the way to a file); nothing lost"));
+        assert!(text(&status).contains("in flight 0 (0 in the kernel, 0 on the way to a file); nothing lost"));
         status.events = [("exec".to_owned(), event(3, 0, 3, 4))].into();
         assert!(text(&status).contains("\nBOOKS DO NOT BALANCE: exec: "), "{}", text(&status));
     }

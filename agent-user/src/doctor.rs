@@ -40,9 +40,12 @@ pub struct Report {
 
 /// What the hooks do not see anywhere.
 const NOTES: &[&str] = &[
-    "accept() without an address: not seen; its connection's end is, without a process",
-    "a socket made in the watched cgroup and used outside: only its connection's end is seen, without a process",
+    "accept through io_uring without an address: not seen; its connection's end is, without a process",
+    "a socket made in the watched cgroup and used outside: no connect, accept or send; the rest names who made it",
     "a socket made outside and used in the watched cgroup: not seen",
+    "a datagram counts when it reaches the socket, also if there is no room for it there",
+    "connections older than the agent: their bytes count from their beginning, those sent are not known",
+    "DNS over TCP: seen where one segment holds one whole message, and again if the segment is sent again",
 ];
 
 impl Check {
@@ -178,6 +181,6 @@ mod tests {
         let check = report.checks.iter().find(|check| check.what == "type information").unwrap();
         assert!(!check.ok && check.remedy.is_some());
         assert!(report.text().contains("does not work here"));
-        assert!(report.text().contains("\nnote  accept() without an address: "));
+        assert!(report.text().contains("\nnote  accept through io_uring "));
     }
 }

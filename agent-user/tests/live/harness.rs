@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
@@ -180,7 +180,19 @@ impl Live {
 
     /// Starts an agent that writes to `archive` below the folder.
     pub(crate) fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> Self {
+        Self::start_on(Cgroup::new(), folder, arguments)
+    }
+
+    /// Starts an agent in whose cgroup a role has played already. Returns the words it said, too.
+    pub(crate) fn start_after(role: &str) -> (Self, Vec<String>) {
         let cgroup = Cgroup::new();
+        let (words, actor) = perform(role, &cgroup);
+        let mut live = Self::start_on(cgroup, tempfile::tempdir().unwrap(), &[]);
+        live.actors.push(actor);
+        (live, words)
+    }
+
+    fn start_on(cgroup: Cgroup, folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(AGENT);
         command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.path().join("archive"));
         command.arg("--status-socket").arg(folder.path().join(SOCKET));
@@ -204,32 +216,20 @@ impl Live {
     /// Runs a role of this test program in the cgroup, which it joins by itself: its own exec is not seen. Returns the
     /// words it said, one a line.
     pub(crate) fn role(&self, role: &str) -> Vec<String> {
-        self.perform(role).0
+        perform(role, &self.cgroup).0
     }
 
     /// As [`Live::role`], but it stays until the agent has stopped: whoever asks for it in `/proc` finds it.
     pub(crate) fn stage(&mut self, role: &str) -> Vec<String> {
-        let (words, actor) = self.perform(role);
+        let (words, actor) = perform(role, &self.cgroup);
         self.actors.push(actor);
         words
     }
 
-    fn perform(&self, role: &str) -> (Vec<String>, Actor) {
-        let mut command = role_command(role);
-        command.env(CGROUP, &self.cgroup.0).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let lines = Lines::of(child.stdout.take().unwrap());
-        let actor = Actor { stay: child.stdin.take(), child };
-        let mut words = Vec::new();
-        while let Some(line) = lines.next(role) {
-            match line.strip_prefix('@') {
-                Some(END) => return (words, actor),
-                Some(word) => words.push(word.to_owned()),
-                None => {}
-            }
-        }
-        // A role that became another program says no end.
-        (words, actor)
+    /// Lets the role that was staged last go on.
+    pub(crate) fn cue(&mut self) {
+        let stay = self.actors.last_mut().and_then(|actor| actor.stay.as_mut());
+        stay.expect("a role is on stage").write_all(b"\n").unwrap();
     }
 
     /// Waits until the kernel has reported this many events of a type. What happens in callbacks, as the end of a
@@ -290,6 +290,7 @@ impl Live {
             status: serde_json::from_str(&last).unwrap(),
             process: read("process"),
             connection: read("connection"),
+            dns: read("dns"),
             heartbeat: read("heartbeat"),
             cgroup: self.cgroup.id(),
         }
@@ -305,6 +306,25 @@ impl Drop for Live {
     }
 }
 
+/// Runs a role in a cgroup until it has said its last word.
+fn perform(role: &str, cgroup: &Cgroup) -> (Vec<String>, Actor) {
+    let mut command = role_command(role);
+    command.env(CGROUP, &cgroup.0).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let lines = Lines::of(child.stdout.take().unwrap());
+    let actor = Actor { stay: child.stdin.take(), child };
+    let mut words = Vec::new();
+    while let Some(line) = lines.next(role) {
+        match line.strip_prefix('@') {
+            Some(END) => return (words, actor),
+            Some(word) => words.push(word.to_owned()),
+            None => {}
+        }
+    }
+    // A role that became another program says no end.
+    (words, actor)
+}
+
 /// A copy of this test program in a role.
 pub(crate) fn role_command(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -318,6 +338,7 @@ pub(crate) struct Stored {
     pub(crate) status: Value,
     pub(crate) process: Vec<Row>,
     pub(crate) connection: Vec<Row>,
+    pub(crate) dns: Vec<Row>,
     pub(crate) heartbeat: Vec<Row>,
     pub(crate) cgroup: String,
 }
@@ -336,8 +357,12 @@ impl Stored {
         for kind in events::EventType::ALL {
             let name = kind.name();
             let (produced, written) = (self.count(name, "produced"), self.count(name, "written"));
-            assert_eq!(produced, written + self.dropped(name), "{name}: {}", self.status);
-            let rows = self.process.iter().chain(&self.connection).filter(|row| row.get("activity") == name).count();
+            let summarised = self.status["events"][name]["summarised"].as_u64().unwrap_or(0);
+            assert_eq!(produced, written + self.dropped(name) + summarised, "{name}: {}", self.status);
+            let rows = match kind.table() {
+                events::Table::Dns => self.dns.len(),
+                _ => self.process.iter().chain(&self.connection).filter(|row| row.get("activity") == name).count(),
+            };
             assert_eq!(written, rows as u64, "{name}");
         }
     }
@@ -393,6 +418,14 @@ impl Row {
         wanted.iter().all(|(column, value)| self.get(column) == *value)
     }
 
+    /// Whether these columns and no others hold something, and hold this. A value of `*` is any.
+    pub(crate) fn is_all(&self, wanted: &[(&str, &str)]) -> bool {
+        self.columns.len() == wanted.len()
+            && wanted
+                .iter()
+                .all(|(column, value)| self.columns.get(*column).is_some_and(|found| *value == "*" || found == value))
+    }
+
     pub(crate) fn number(&self, column: &str) -> u64 {
         self.get(column).parse().unwrap_or_else(|_| panic!("{column} in {self:?}"))
     }
@@ -429,7 +462,9 @@ fn read_row(batch: &arrow_array::RecordBatch, at: usize) -> Row {
             row.columns.insert(field.name().clone(), times.value(at).to_string());
         } else if let Some(list) = column.as_any().downcast_ref::<ListArray>() {
             let values = list.value(at);
-            row.args = Some(values.as_string::<i32>().iter().flatten().map(str::to_owned).collect());
+            if let Some(texts) = values.as_string_opt::<i32>() {
+                row.args = Some(texts.iter().flatten().map(str::to_owned).collect());
+            }
         } else {
             row.columns.insert(field.name().clone(), array_value_to_string(column, at).unwrap());
         }

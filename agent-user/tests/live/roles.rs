@@ -3,14 +3,14 @@
 use super::harness::{CGROUP, END, role_command};
 use std::{
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::{fd::AsRawFd, unix::process::CommandExt},
     process::{Command, Stdio},
 };
 
 /// Payload of the client and of the server.
-pub(crate) const REQUEST: usize = 1000;
-pub(crate) const REPLY: usize = 5000;
+const REQUEST: usize = 1000;
+const REPLY: usize = 5000;
 /// How many execs and connections a flood makes.
 pub(crate) const FLOOD: u64 = 300;
 
@@ -20,17 +20,10 @@ pub(crate) fn play(role: &str) {
     }
     match role {
         "tcp4" => tcp(Ipv4Addr::LOCALHOST.into()),
-        "tcp6" => tcp(Ipv6Addr::LOCALHOST.into()),
         "client" => client(),
-        "mapped" => mapped(),
-        "reset" => reset(),
-        "refused" => refused(),
-        "udp4" => udp(Ipv4Addr::LOCALHOST.into()),
-        "udp6" => udp(Ipv6Addr::LOCALHOST.into()),
         "memfd" => memfd(),
         "threads" => threads(),
         "flood" => flood(),
-        "outside" => outside(),
         other => panic!("no role {other}"),
     }
     say(END);
@@ -80,57 +73,6 @@ fn exchange(mut stream: TcpStream) {
     assert_eq!(reply.len(), REPLY);
 }
 
-/// An IPv4 client of an IPv6 listener; the client closes first, fully, and asks for its peer's name meanwhile.
-fn mapped() {
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
-    client.write_all(&[b'x'; REQUEST]).unwrap();
-    for _ in 0..3 {
-        server.peer_addr().unwrap();
-    }
-    drop(client);
-    let mut request = Vec::new();
-    server.read_to_end(&mut request).unwrap();
-    assert_eq!(request.len(), REQUEST);
-    say(port);
-}
-
-/// The server goes away with the request unread, which resets the connection.
-fn reset() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (server, _) = listener.accept().unwrap();
-    client.write_all(&[b'x'; REQUEST]).unwrap();
-    while server.peek(&mut [0; REQUEST]).unwrap() < REQUEST {}
-    drop(server);
-    assert!(client.read(&mut [0; 10]).is_err());
-    say(listener.local_addr().unwrap().port());
-}
-
-fn refused() {
-    // A port that was just free and nobody listens on.
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err());
-    say(port);
-}
-
-/// Three datagrams to one destination, one to another, and one over a connected socket.
-fn udp(ip: IpAddr) {
-    let receivers = [(); 3].map(|()| UdpSocket::bind((ip, 0)).unwrap());
-    let sender = UdpSocket::bind((ip, 0)).unwrap();
-    for receiver in [0, 0, 0, 1] {
-        sender.send_to(b"hello", receivers[receiver].local_addr().unwrap()).unwrap();
-    }
-    let connected = UdpSocket::bind((ip, 0)).unwrap();
-    connected.connect(receivers[2].local_addr().unwrap()).unwrap();
-    connected.send(b"hello").unwrap();
-    say(std::process::id());
-    say(sender.local_addr().unwrap().port());
-    receivers.iter().for_each(|receiver| say(receiver.local_addr().unwrap().port()));
-}
-
 /// Runs a program from a memory file.
 fn memfd() {
     let file = rustix::fs::memfd_create("ebb", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
@@ -144,21 +86,6 @@ fn threads() {
     (0..8).map(|_| std::thread::spawn(|| ())).for_each(|thread| thread.join().unwrap());
     let error = std::thread::spawn(|| Command::new("/bin/true").exec()).join().unwrap();
     panic!("{error}");
-}
-
-/// Sockets made in the cgroup, used after the process has left it.
-fn outside() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let mount = ebbline_agent_user::kernel::cgroup2_mount().unwrap();
-    std::fs::write(mount.join("cgroup.procs"), "0").unwrap();
-    let client = TcpStream::connect(address).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
-    drop(client);
-    assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
-    sender.send_to(b"hello", address).unwrap();
-    sender.connect(address).unwrap();
 }
 
 fn flood() {

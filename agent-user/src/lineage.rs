@@ -70,8 +70,8 @@ impl Process {
     /// A process of which nothing is known but its key.
     #[must_use]
     pub fn nobody(key: ProcessKey) -> Self {
-        let (parent, exe, parent_exe, root_exe, ended) = Default::default();
-        let (credentials, comm) = (Credentials::default(), "".into());
+        let (comm, parent, exe, parent_exe, root_exe, ended) = Default::default();
+        let credentials = Credentials::default();
         Self { key, parent, root: key, comm, exe, parent_exe, root_exe, credentials, cgroup: 0, begun: false, ended }
     }
 }
@@ -268,7 +268,10 @@ impl Lineage {
         let parent_exe = parent.and_then(exe_of);
         let root_exe = if root == key { exe.clone() } else { exe_of(root) };
         if !self.processes.contains_key(&key) {
-            self.insert(Process::nobody(key));
+            // Named as its parent, as most are at first: a name less to keep.
+            let parent = parent.and_then(|key| self.processes.get(&key));
+            let comm = parent.map(|parent| parent.comm.clone()).unwrap_or_default();
+            self.insert(Process { comm, ..Process::nobody(key) });
         }
         let process = self.processes.entry(key).or_insert_with(|| Process::nobody(key));
         let comm = until_nul(&task.comm);

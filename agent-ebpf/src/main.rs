@@ -7,6 +7,7 @@
 // For one instruction in `maps::count`; `cargo xtask ebpf` allows it to this crate by name.
 #![feature(asm_experimental_arch)]
 
+mod calls;
 mod dns;
 mod maps;
 mod opened;
@@ -15,6 +16,7 @@ mod path;
 mod process;
 mod raw;
 mod scratch;
+mod snapshot;
 mod socket;
 mod task;
 mod tcp;

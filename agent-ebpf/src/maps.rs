@@ -73,7 +73,9 @@ static SETTINGS: Settings = Settings {
     shard_mask: 0,
     exit_says_last: 0,
     calls: [u32::MAX; events::Call::ALL.len()],
+    registers: [0; 4],
     reserved: 0,
+    followed: [0; 8],
 };
 
 /// The offsets in the running kernel.
@@ -125,8 +127,14 @@ pub fn add(number: *mut u64, amount: u64) {
 /// Adds one to a row of [`COUNTERS`].
 #[inline(always)]
 pub fn count(slot: u32) {
+    count_many(slot, 1);
+}
+
+/// Adds to a row of [`COUNTERS`].
+#[inline(always)]
+pub fn count_many(slot: u32, amount: u64) {
     if let Some(counter) = COUNTERS.get_ptr_mut(slot) {
-        add(counter, 1);
+        add(counter, amount);
     }
 }
 

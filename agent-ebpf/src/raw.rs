@@ -19,11 +19,7 @@ impl Sock {
     /// What a descriptor of the running process stands for, if that is a socket of a family with ports.
     #[inline(always)]
     pub fn of_descriptor(fd: u32) -> Option<Self> {
-        let table = task::current().follow(offset!(task_files)).follow(offset!(files_fdt));
-        if fd >= table.read::<u32>(offset!(fdt_max)) {
-            return None;
-        }
-        Self::of_file(table.follow(offset!(fdt_fd)).follow(fd as usize * size_of::<usize>()))
+        Self::of_file(task::file(task::current(), fd))
     }
 
     #[inline(always)]

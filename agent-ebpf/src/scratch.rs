@@ -2,7 +2,7 @@
 
 use crate::task::Kernel;
 use aya_ebpf::{
-    helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user},
+    helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str},
     macros::map,
     maps::PerCpuArray,
 };
@@ -21,10 +21,15 @@ pub static CALL_SCRATCH: PerCpuArray<[u8; SIZE]> = PerCpuArray::with_max_entries
 #[map]
 pub static ITER_SCRATCH: PerCpuArray<[u8; SIZE]> = PerCpuArray::with_max_entries(1, 0);
 
+/// Where the length is kept, behind everything else.
+const LEN: usize = SIZE - size_of::<u64>();
+
 /// A record in the making.
+///
+/// Its length lies in the map, too: what is read from there the verifier knows nothing of, so that all ways through a loop
+/// look the same to it. A length in a register would be followed along every one of them.
 pub struct Scratch {
     bytes: *mut u8,
-    len: usize,
 }
 
 /// Keeps `len` in sight of the verifier: `max` is a power of two less one.
@@ -38,25 +43,34 @@ impl Scratch {
     /// This processor's, with room for a head of type `T` at its beginning.
     #[inline(always)]
     pub fn with_head<T>(map: &'static PerCpuArray<[u8; SIZE]>) -> Option<Self> {
-        Some(Self { bytes: map.get_ptr_mut(0)?.cast(), len: size_of::<T>() })
+        let scratch = Self { bytes: map.get_ptr_mut(0)?.cast() };
+        scratch.set(size_of::<T>());
+        Some(scratch)
     }
 
     /// Bytes so far.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.len
+        // SAFETY: within the scratch, which is this processor's.
+        (unsafe { self.bytes.add(LEN).cast::<u64>().read_volatile() }) as usize & START_MASK
+    }
+
+    #[inline(always)]
+    fn set(&self, len: usize) {
+        // SAFETY: as for reading.
+        unsafe { self.bytes.add(LEN).cast::<u64>().write_volatile(len as u64) };
     }
 
     /// Takes back what was appended since `len`.
     #[inline(always)]
     pub fn cut(&mut self, len: usize) {
-        self.len = len;
+        self.set(len);
     }
 
     #[inline(always)]
     fn end(&self) -> *mut u8 {
         // SAFETY: the mask keeps it within the scratch.
-        unsafe { self.bytes.add(black_box(self.len) & START_MASK) }
+        unsafe { self.bytes.add(black_box(self.len()) & START_MASK) }
     }
 
     /// Appends a kernel string without its NUL; returns its bytes.
@@ -65,8 +79,17 @@ impl Scratch {
         // SAFETY: 256 bytes fit behind the end; the helper catches faults.
         let got = unsafe { bpf_probe_read_kernel_str(self.end().cast(), NAME_MAX as u32 + 1, text.0.cast()) };
         let len = if got > 0 { bound(got as usize - 1, NAME_MAX) } else { 0 };
-        self.len += len;
+        self.set(self.len() + len);
         len
+    }
+
+    /// Appends the name of a BPF program from the memory of the running process.
+    #[inline(always)]
+    pub fn user_name(&mut self, address: u64) {
+        // SAFETY: 16 bytes fit behind the end; the helper catches faults.
+        let got = unsafe { bpf_probe_read_user_str(self.end().cast(), 16, address as *const _) };
+        let len = if got > 0 { bound(got as usize - 1, 15) } else { 0 };
+        self.set(self.len() + len);
     }
 
     /// Appends a name and `/`; false if it cannot be read.
@@ -75,7 +98,7 @@ impl Scratch {
         let len = self.string(text);
         // SAFETY: one byte fits behind the end.
         unsafe { self.end().write(b'/') };
-        self.len += 1;
+        self.set(self.len() + 1);
         len > 0
     }
 
@@ -86,14 +109,14 @@ impl Scratch {
         // SAFETY: 4,095 bytes fit behind the end; the helper catches faults.
         let failed = unsafe { bpf_probe_read_user(self.end().cast(), want as u32, first as *const _) };
         let got = if failed == 0 { want } else { 0 };
-        self.len += got;
+        self.set(self.len() + got);
         got
     }
 
     /// Writes the head; the record is complete.
     #[inline(always)]
     pub fn finish<T: bytemuck::NoUninit>(self, head: T) -> &'static [u8] {
-        let len = black_box(self.len) & (SIZE / 2 - 1);
+        let len = black_box(self.len()) & START_MASK;
         // SAFETY: a head fits at the beginning, and `len` bytes are within the scratch, which is this processor's.
         unsafe {
             self.bytes.cast::<T>().write(head);

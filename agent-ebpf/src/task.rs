@@ -101,6 +101,16 @@ pub fn uid(task: Kernel) -> u32 {
     task.follow(offset!(task_cred)).read(offset!(cred_uid))
 }
 
+/// The file behind a descriptor of a task, null if there is none.
+#[inline(always)]
+pub fn file(task: Kernel, descriptor: u32) -> Kernel {
+    let table = task.follow(offset!(task_files)).follow(offset!(files_fdt));
+    if descriptor >= table.read::<u32>(offset!(fdt_max)) {
+        return Kernel(core::ptr::null());
+    }
+    table.follow(offset!(fdt_fd)).follow(descriptor as usize * size_of::<usize>())
+}
+
 /// What every record says of the running task.
 #[inline(always)]
 pub fn head(kind: EventType, task: Kernel) -> TaskHead {

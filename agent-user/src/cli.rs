@@ -135,6 +135,13 @@ pub struct RunArgs {
     /// Events of one process in a second, above which all but its execs and its end are only counted; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub rate_limit: u64,
+    /// Leave off the hook at the end of every system call
+    ///
+    /// It takes tens of nanoseconds of each call of every process. Without it there are no credential, ptrace, module and
+    /// bpf rows, accept() without an address has no process, a connect() that fails at once has no end, and unix sockets
+    /// are not counted.
+    #[arg(long)]
+    pub no_calls: bool,
     /// Stop after this many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub limit: Option<std::time::Duration>,

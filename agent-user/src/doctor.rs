@@ -3,7 +3,7 @@
 use crate::{
     error::AgentError,
     kernel::{self, Cgroup, Layout},
-    load::{self, HOOKS, Loaded, Orders, RingSizes},
+    load::{self, HOOKS, ITERATORS, Loaded, Orders, RingSizes},
 };
 use serde::Serialize;
 use std::path::Path;
@@ -46,6 +46,7 @@ const NOTES: &[&str] = &[
     "a datagram counts when it reaches the socket, also if there is no room for it there",
     "connections older than the agent: their bytes count from their beginning, those sent are not known",
     "DNS over TCP: seen where one segment holds one whole message, and again if the segment is sent again",
+    "credential, ptrace, module and bpf calls of 32-bit programs: not seen",
 ];
 
 impl Check {
@@ -130,7 +131,7 @@ fn hooks(btf: &Path, layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
     let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
     let mut checks = vec![Check::new("maps", maps, "needs Linux 5.8 or later, and rights")];
     if let Ok(mut loaded) = loaded {
-        checks.extend(HOOKS.iter().map(|hook| one(&mut loaded, hook, cgroup)));
+        checks.extend(HOOKS.iter().chain(ITERATORS).map(|hook| one(&mut loaded, hook, cgroup)));
     }
     checks
 }

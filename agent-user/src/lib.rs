@@ -27,6 +27,7 @@ pub mod rows;
 pub mod run;
 pub mod scoring;
 pub mod sink;
+pub mod snapshot;
 pub mod status;
 pub mod sweep;
 pub mod usage;

@@ -53,6 +53,15 @@ pub const HOOKS: &[Hook] = &[
     hook("socket_bind6", "cgroup post_bind6", "bind (IPv6)", false),
     hook("socket_egress", "cgroup_skb egress", "flow, dns (sent)", false),
     hook("socket_ingress", "cgroup_skb ingress", "flow, dns (received)", false),
+    hook(CALLS, "tp_btf sys_exit", "credential, ptrace, module, bpf, failed connects", false),
+];
+
+/// The program behind every system call.
+pub const CALLS: &str = "calls_exit";
+
+/// Programs that the kernel runs once over what is there when the agent starts, in this order.
+pub const ITERATORS: &[Hook] = &[
+    hook("snapshot_tasks", "iter task", "running", false),
     hook("socket_open", "iter task_file", "open", false),
 ];
 
@@ -130,7 +139,9 @@ impl Orders<'_> {
             shard_mask: self.sizes.shards - 1,
             exit_says_last: u32::from(self.layout.exit_says_last),
             calls: calls::numbers(),
+            registers: calls::REGISTERS,
             reserved: 0,
+            followed: calls::followed(),
         }
     }
 }
@@ -181,11 +192,12 @@ impl Loaded {
     /// # Errors
     /// Why it was refused, in words.
     pub fn load(&mut self, hook: &Hook) -> Result<(), String> {
-        let name = hook.place.rsplit(' ').next().unwrap_or_default();
+        // The words after the kind of place: a tracepoint, or what is iterated over.
+        let (_, at) = hook.place.split_once(' ').unwrap_or_default();
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         match program {
-            Program::BtfTracePoint(program) => program.load(name, &self.btf),
-            Program::Iter(program) => program.load(name, &self.btf),
+            Program::BtfTracePoint(program) => program.load(at, &self.btf),
+            Program::Iter(program) => program.load(at, &self.btf),
             Program::SockOps(program) => program.load(),
             Program::CgroupSock(program) => program.load(),
             Program::CgroupSockAddr(program) => program.load(),
@@ -206,6 +218,8 @@ impl Loaded {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         match program {
             Program::BtfTracePoint(program) => program.attach().map(drop),
+            // Runs when its link is read.
+            Program::Iter(program) => program.attach().map(drop),
             Program::SockOps(program) => program.attach(folder()?, mode).map(drop),
             Program::CgroupSock(program) => program.attach(folder()?, mode).map(drop),
             Program::CgroupSockAddr(program) => program.attach(folder()?, mode).map(drop),
@@ -217,25 +231,42 @@ impl Loaded {
                 };
                 program.attach(folder()?, way, mode).map(drop)
             }
-            // Runs when its link is read.
-            Program::Iter(program) => program.attach().map(drop),
             _ => return Err("a program of unknown type".into()),
         }
         .map_err(|error| last_line(&error))
     }
 
-    /// Loads and attaches every program.
+    /// Makes an iterator ready to be read.
+    fn open(&mut self, iterator: &Hook) -> Result<File, String> {
+        self.load(iterator)?;
+        let program = self.ebpf.program_mut(iterator.program).ok_or("not in the object")?;
+        let Program::Iter(program) = program else { return Err("not an iterator".into()) };
+        let link = program.attach().and_then(|link| program.take_link(link)).map_err(|error| last_line(&error))?;
+        link.into_file().map_err(|error| last_line(&error))
+    }
+
+    /// Loads and attaches every program but those left off, then opens the iterators: what begins meanwhile is seen.
     ///
     /// # Errors
     /// [`AgentError::Attach`] if a required one is refused, [`AgentError::Load`] if a map is not in the object.
-    pub fn attach_all(mut self, cgroup: &Cgroup) -> Result<Capture, AgentError> {
+    pub fn attach_all(mut self, cgroup: &Cgroup, left_off: &[&str]) -> Result<Capture, AgentError> {
         let mut refused = Vec::new();
-        for hook in HOOKS {
+        let mut hooks = 0;
+        for hook in HOOKS.iter().filter(|hook| !left_off.contains(&hook.program)) {
+            hooks += 1;
             if let Err(why) = self.load(hook).and_then(|()| self.attach(hook, cgroup)) {
                 if hook.required {
                     return Err(AgentError::Attach { hook: hook.program, why });
                 }
                 refused.push((hook.program, why));
+                hooks -= 1;
+            }
+        }
+        let mut iterators = Vec::new();
+        for iterator in ITERATORS {
+            match self.open(iterator) {
+                Ok(file) => iterators.push((iterator.program, file)),
+                Err(why) => refused.push((iterator.program, why)),
             }
         }
         let mut map = |name: &str| self.ebpf.take_map(name).ok_or(AgentError::Load(format!("no map {name}")));
@@ -245,7 +276,8 @@ impl Loaded {
         let released = HashMap::try_from(map("RELEASED")?).map_err(wrong)?;
         let throttled = HashMap::try_from(map("THROTTLED")?).map_err(wrong)?;
         let (rings, tables) = (self.rings, Tables { flows, released, throttled });
-        Ok(Capture { rings, counters: Counters(counters), tables, refused, attached: Attached(Some(self.ebpf)) })
+        let (counters, attached) = (Counters(counters), Attached(Some(self.ebpf)));
+        Ok(Capture { rings, counters, tables, hooks, iterators, refused, attached })
     }
 }
 
@@ -257,6 +289,10 @@ pub struct Capture {
     pub counters: Counters,
     /// What is read and cleaned up now and then.
     pub tables: Tables,
+    /// How many hooks are in place.
+    pub hooks: u64,
+    /// What is there already: reading to the end makes its records.
+    pub iterators: Vec<(&'static str, File)>,
     /// Programs that the kernel refused, and why.
     pub refused: Vec<(&'static str, String)>,
     /// Holds the programs in place.

@@ -101,7 +101,7 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
     let listeners = Listeners::open(args.socket(), args.metrics)?;
     let loaded = load::load(&args.btf, &orders)?;
     let writer = Writer::start(archive).context("writer: cannot start its thread")?;
-    let capture = loaded.attach_all(&cgroup)?;
+    let capture = loaded.attach_all(&cgroup, if args.no_calls { &[load::CALLS] } else { &[] })?;
     for (hook, why) in &capture.refused {
         eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
     }

@@ -1,7 +1,11 @@
 //! What `/proc` says of processes that started before the agent.
 
 use parse::proc_stat;
-use std::{fs, io::Read, sync::Arc};
+use std::{
+    fs,
+    io::{self, Read},
+    sync::Arc,
+};
 
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,15 +36,33 @@ pub fn look_up(tgid: u32, start: u64) -> Option<Seen> {
     })
 }
 
-/// The arguments of the process that started at `start` nanoseconds after boot, each ended by NUL; at most as many bytes as a record holds.
+/// The arguments of the process that started at `start` nanoseconds after boot, each ended by NUL: at most as many bytes
+/// as a record holds, and how many there are.
 #[must_use]
-pub fn arguments(tgid: u32, start: u64) -> Option<Vec<u8>> {
+pub fn arguments(tgid: u32, start: u64) -> Option<(Vec<u8>, u32)> {
     let mut arguments = Vec::new();
-    let file = fs::File::open(format!("/proc/{tgid}/cmdline")).ok()?;
-    file.take(events::ARGS_MAX as u64).read_to_end(&mut arguments).ok()?;
+    let mut file = fs::File::open(format!("/proc/{tgid}/cmdline")).ok()?;
+    file.by_ref().take(events::ARGS_MAX as u64).read_to_end(&mut arguments).ok()?;
+    let more = io::copy(&mut file, &mut io::sink()).ok()?;
     // Asked last, so that what was read is the process's.
     let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
-    (stat.start_ticks == start / TICK).then_some(arguments)
+    let len = arguments.len() as u64 + more;
+    (stat.start_ticks == start / TICK).then_some((arguments, len as u32))
+}
+
+/// The thread group that a thread is in.
+#[must_use]
+pub fn leader(tid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// Whether a process numbers others as the agent does; so it is if nobody can tell.
+#[must_use]
+pub fn same_numbers(tgid: u32) -> bool {
+    let space = |name: &str| fs::read_link(format!("/proc/{name}/ns/pid")).ok();
+    let other = space(&tgid.to_string());
+    other.is_none() || other == space("self")
 }
 
 /// The file that a process runs.

@@ -6,9 +6,10 @@ use crate::{
     enrich::Enricher,
     error::AgentError,
     kernel,
-    load::{Attached, Capture, Counters, HOOKS},
+    load::{Attached, Capture, Counters},
     ready::readable,
     rows::Batch,
+    snapshot::Reader,
     status::{Status, publish::Publisher, serve::Listeners},
     sweep::Sweep,
     usage::Usage,
@@ -16,6 +17,7 @@ use crate::{
 };
 use events::EventType;
 use std::{
+    fs::File,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -67,6 +69,9 @@ struct Run {
     sweep: Sweep,
     attached: Attached,
     hooks: u64,
+    /// Until capture begins.
+    iterators: Option<Vec<(&'static str, File)>>,
+    reader: Option<Reader>,
     enricher: Enricher,
     writer: Writer,
     metrics: Option<SocketAddr>,
@@ -94,7 +99,9 @@ pub fn run(
     let mut run = Run {
         enricher: Enricher::new(settings.boot, &settings.host, PROCESSES),
         settings,
-        hooks: (HOOKS.len() - capture.refused.len()) as u64,
+        hooks: capture.hooks,
+        iterators: Some(capture.iterators),
+        reader: None,
         drain: Drain::new(capture.rings.all),
         counters: capture.counters,
         sweep: Sweep::new(capture.tables),
@@ -133,6 +140,9 @@ impl Run {
         };
         tokio::pin!(limit);
         publisher.ready();
+        // While the rings are emptied, so that a big machine does not fill them.
+        let iterators = self.iterators.take().unwrap_or_default();
+        self.reader = Some(Reader::start(iterators).map_err(|error| system("snapshot thread", &error))?);
         let mut pace = Pace::default();
         loop {
             tokio::select! {
@@ -225,6 +235,7 @@ impl Run {
 
     /// Takes the programs out, then everything that they left.
     fn stop(mut self) -> Result<Summary, AgentError> {
+        self.reader.take().into_iter().for_each(Reader::end);
         self.attached.detach();
         let detached = Instant::now();
         // What processes began comes before the flows that they left.
@@ -238,6 +249,7 @@ impl Run {
             self.sweep.rest(&mut self.enricher);
         }
         self.take(Drain::rest)?;
+        self.sweep.last(&mut self.enricher);
         hand_over(&mut self.enricher, &self.writer)?;
         self.finish()
     }

@@ -3,7 +3,7 @@
 use crate::{enrich::Enricher, kernel, load::Tables, plain::Plain};
 use events::{EventType, Flow, FlowEnd, FlowState, Maker, SocketHead, Throttled};
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     time::{Duration, Instant},
 };
 
@@ -17,8 +17,8 @@ const QUIET: u64 = 2_000_000_000;
 /// Looks at the tables now and then, and makes records of what is over.
 pub struct Sweep {
     tables: Tables,
-    /// What was reported of processes that make too many events: counts of the last row.
-    reported: HashMap<Maker, Throttled>,
+    /// Processes that make too many events, whose beginning is reported.
+    reported: HashSet<Maker>,
     last: Instant,
 }
 
@@ -26,7 +26,7 @@ impl Sweep {
     /// Takes over the tables.
     #[must_use]
     pub fn new(tables: Tables) -> Self {
-        Self { tables, reported: HashMap::new(), last: Instant::now() }
+        Self { tables, reported: HashSet::new(), last: Instant::now() }
     }
 
     /// Looks, if it is time to.
@@ -39,9 +39,13 @@ impl Sweep {
         }
     }
 
-    /// Everything that is left, for when nothing is attached any more.
+    /// The flows that are left, for when nothing is attached any more.
     pub fn rest(&mut self, enricher: &mut Enricher) {
         self.flows(enricher, None);
+    }
+
+    /// What is left of processes that made too many events, for when all their other events are recorded.
+    pub fn last(&mut self, enricher: &mut Enricher) {
         self.throttled(enricher, |_| true);
     }
 
@@ -65,15 +69,23 @@ impl Sweep {
     fn throttled(&mut self, enricher: &mut Enricher, over: impl Fn(&Throttled) -> bool) {
         let found: Vec<_> = self.tables.throttled.iter().filter_map(Result::ok).collect();
         for (Plain(maker), Plain(now)) in found {
-            if !self.reported.contains_key(&maker) {
+            if self.reported.insert(maker) {
                 enricher.throttle(&maker, now.first, "start", &[0; EventType::ALL.len()]);
-                self.reported.insert(maker, now);
             }
-            if over(&now) && self.tables.throttled.remove(&Plain(maker)).is_ok() {
-                self.reported.remove(&maker);
-                enricher.throttle(&maker, now.last, "stop", &now.summarised);
+            if over(&now)
+                && let Some(counts) = self.end(maker)
+            {
+                enricher.throttle(&maker, counts.last, "stop", &counts.summarised);
             }
         }
+    }
+
+    /// Removes a process; its counts, which may have moved since it was looked at.
+    fn end(&mut self, maker: Maker) -> Option<Throttled> {
+        let Plain(counts) = self.tables.throttled.get(&Plain(maker), 0).ok()?;
+        self.tables.throttled.remove(&Plain(maker)).ok()?;
+        self.reported.remove(&maker);
+        Some(counts)
     }
 }
 

@@ -56,6 +56,8 @@ offsets! {
     task_files: "task_struct", "files";
     task_cgroups: "task_struct", "cgroups";
     task_login_uid: "task_struct", "loginuid.val", optional;
+    task_status: "task_struct", "thread_info.status", optional;
+    task_flags: "task_struct", "thread_info.flags", optional;
     task_runtime: "task_struct", "se.sum_exec_runtime";
     task_utime: "task_struct", "utime";
     task_stime: "task_struct", "stime";

@@ -132,9 +132,12 @@ pub struct CallHead {
     pub result: i32,
     /// ptrace: thread id of the other process as the caller names it. bpf: program type.
     pub target: u32,
-    /// ptrace: the request. bpf: number of instructions.
+    /// ptrace: the request. bpf: number of instructions. module: [`CALL_PATH_CUT`] or 0.
     pub detail: u32,
 }
+
+/// The path of a module file was too long or too deep to be followed to its root.
+pub const CALL_PATH_CUT: u32 = 1;
 
 /// Head of every socket record, and all of connect, accept, send, bind and listen.
 #[repr(C)]
@@ -534,8 +537,12 @@ pub struct Settings {
     pub exit_says_last: u32,
     /// Numbers of the calls in [`Call::ALL`] on this architecture, `u32::MAX` where it has none.
     pub calls: [u32; Call::ALL.len()],
+    /// Where a call's number and its first three arguments lie in `pt_regs` on this architecture, in bytes.
+    pub registers: [u32; 4],
     /// Zero.
     pub reserved: u32,
+    /// The same numbers as `calls`, one bit each, so that every other call is told apart at once.
+    pub followed: [u64; 8],
 }
 
 const _: () = {
@@ -566,7 +573,7 @@ const _: () = {
     assert!(size_of::<DnsHead>() == 80 && offset_of!(DnsHead, len) == 72 && offset_of!(DnsHead, sent) == 76);
     assert!(size_of::<Owner>() == 56 && size_of::<Flow>() == 32 && size_of::<FlowState>() == 88);
     assert!(size_of::<Maker>() == 16 && size_of::<Rate>() == 16 && size_of::<Throttled>() == 16 + 18 * 8);
-    assert!(size_of::<Scope>() == 16 && size_of::<Settings>() == 16 + 20 * 4);
+    assert!(size_of::<Scope>() == 16 && size_of::<Settings>() == 16 + 24 * 4 + 64);
 };
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod demo_report;
 mod ebpf;
 mod ebpf_compare;
 mod fuzz;
+mod sensor_bench;
 mod setup;
 mod shell;
 mod test;
@@ -29,6 +30,8 @@ enum Chore {
     Ebpf(ebpf::EbpfArgs),
     /// Fuzz whatever reads untrusted bytes, guided by coverage.
     Fuzz(fuzz::FuzzArgs),
+    /// Measure what the sensor bears without a loss, what it costs, and its memory.
+    SensorBench(sensor_bench::SensorBenchArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -37,6 +40,7 @@ fn main() -> std::process::ExitCode {
         Chore::Test(args) => test::run(args),
         Chore::Ebpf(args) => ebpf::run(args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::SensorBench(args) => sensor_bench::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -79,6 +79,16 @@ macro_rules! columns {
                 Self { schema: $schema, $($column: $new,)* }
             }
 
+            /// Fills all columns up to this many rows with nulls.
+            #[allow(dead_code, reason = "tables whose rows fill every column need it not")]
+            pub(crate) fn fill(&mut self, rows: usize) {
+                use arrow_array::builder::ArrayBuilder as _;
+                $(
+                    let missing = rows.saturating_sub(self.$column.len());
+                    self.$column.append_nulls(missing);
+                )*
+            }
+
             /// Takes the rows out.
             pub(crate) fn take(&mut self) -> Result<arrow_array::RecordBatch, arrow_schema::ArrowError> {
                 let columns: Vec<arrow_array::ArrayRef> = vec![$(

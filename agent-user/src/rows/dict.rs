@@ -3,7 +3,7 @@
 use ahash::RandomState;
 use arrow_array::{
     DictionaryArray,
-    builder::{PrimitiveBuilder, StringBuilder},
+    builder::{ArrayBuilder, PrimitiveBuilder, StringBuilder},
     types::Int32Type,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -47,8 +47,16 @@ impl Dict {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(crate) fn append_null(&mut self) {
         self.keys.append_null();
+    }
+
+    pub(crate) fn append_nulls(&mut self, count: usize) {
+        self.keys.append_nulls(count);
     }
 
     pub(crate) fn append_value(&mut self, value: impl AsRef<str>) {

@@ -6,7 +6,7 @@ use crate::{
     lineage::{Credentials, Process},
 };
 use arrow_array::builder::{
-    BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, ListBuilder, StringBuilder, StructBuilder,
+    ArrayBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, ListBuilder, StringBuilder, StructBuilder,
     TimestampNanosecondBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
 };
 use arrow_schema::ArrowError;
@@ -78,6 +78,18 @@ columns! {
     summarised: ListBuilder<StructBuilder> =
         ListBuilder::new(StructBuilder::from_fields(events::summarised_fields(), 0));
     agent: Dict = Dict::new();
+}
+
+/// Fills columns with nulls for the rows before that said nothing of them.
+macro_rules! fill {
+    ($to:ident, $rows:expr; $($column:ident),*) => {
+        $(
+            let missing = $rows - $to.$column.len();
+            if missing > 0 {
+                $to.$column.append_nulls(missing);
+            }
+        )*
+    };
 }
 
 /// A row, as far as it differs from event type to event type. What is `None` stays null.
@@ -157,7 +169,7 @@ impl ProcessRows {
         self.kinds.is_empty()
     }
 
-    /// Adds a row.
+    /// Adds a row. Columns that it says nothing of stay short: they are filled with nulls when they are needed.
     pub fn push(&mut self, kind: EventType, process: &Process, place: &Place, row: &Row<'_>) {
         self.kinds.push(kind);
         self.who(kind, process, row);
@@ -167,11 +179,10 @@ impl ProcessRows {
         self.exit(process, row.exit);
         self.call(row);
         self.counts(row.summarised);
-        self.columns.agent.append_null();
     }
 
     fn who(&mut self, kind: EventType, process: &Process, row: &Row<'_>) {
-        let to = &mut self.columns;
+        let (to, before) = (&mut self.columns, self.kinds.len() - 1);
         to.time.append_value(row.time);
         to.host.append_value(&self.host);
         to.activity.append_value(kind.name());
@@ -186,7 +197,9 @@ impl ProcessRows {
         to.exe.append_option(process.exe.as_deref());
         to.parent_exe.append_option(process.parent_exe.as_deref());
         to.root_exe.append_option(process.root_exe.as_deref());
-        for (key, exe) in row.ancestors.unwrap_or_default() {
+        let Some(ancestors) = row.ancestors else { return };
+        fill!(to, before; ancestors);
+        for (key, exe) in ancestors {
             let entry = to.ancestors.values();
             if let Some(keys) = entry.field_builder::<FixedSizeBinaryBuilder>(0) {
                 append_key(keys, Some(key));
@@ -196,33 +209,37 @@ impl ProcessRows {
             }
             entry.append(true);
         }
-        to.ancestors.append(row.ancestors.is_some());
+        to.ancestors.append(true);
     }
 
     fn credentials(&mut self, process: &Process, row: &Row<'_>) {
-        let (to, now) = (&mut self.columns, process.credentials);
+        let (to, before, now) = (&mut self.columns, self.kinds.len() - 1, process.credentials);
         to.uid.append_value(now.uid);
         to.gid.append_value(now.gid);
         to.euid.append_option(row.task.map(|_| now.euid));
         to.egid.append_option(row.task.map(|_| now.egid));
         to.login_uid.append_option(row.task.map(|task| task.login_uid).filter(|uid| *uid != u32::MAX));
         to.capabilities.append_option(row.task.map(|_| now.capabilities));
-        to.previous_uid.append_option(row.previous.map(|before| before.uid));
-        to.previous_gid.append_option(row.previous.map(|before| before.gid));
-        to.previous_euid.append_option(row.previous.map(|before| before.euid));
-        to.previous_egid.append_option(row.previous.map(|before| before.egid));
-        to.previous_capabilities.append_option(row.previous.map(|before| before.capabilities));
+        let Some(previous) = row.previous else { return };
+        fill!(to, before; previous_uid, previous_gid, previous_euid, previous_egid, previous_capabilities);
+        to.previous_uid.append_value(previous.uid);
+        to.previous_gid.append_value(previous.gid);
+        to.previous_euid.append_value(previous.euid);
+        to.previous_egid.append_value(previous.egid);
+        to.previous_capabilities.append_value(previous.capabilities);
     }
 
     fn image(&mut self, image: Option<&ImageFacts<'_>>) {
-        self.arguments(image.and_then(|image| image.args));
-        let to = &mut self.columns;
-        // What the kernel runs for itself has no image.
-        let head = image.map(|image| &image.record.head).filter(|head| head.inode != 0);
         self.digests.push(image.and_then(|image| image.sha256.clone()));
-        to.script.append_option(image.and_then(|image| image.script.as_deref()));
-        to.cwd.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(cwd, _)| cwd));
-        to.cwd_source.append_option(image.and_then(|image| image.cwd.as_ref()).map(|(_, source)| source));
+        let Some(image) = image else { return };
+        self.arguments(image.args);
+        let (to, before) = (&mut self.columns, self.kinds.len() - 1);
+        // What the kernel runs for itself has no image.
+        let head = Some(&image.record.head).filter(|head| head.inode != 0);
+        fill!(to, before; script, cwd, cwd_source, exe_inode, exe_device, exe_unlinked);
+        to.script.append_option(image.script.as_deref());
+        to.cwd.append_option(image.cwd.as_ref().map(|(cwd, _)| cwd));
+        to.cwd_source.append_option(image.cwd.as_ref().map(|(_, source)| source));
         to.exe_inode.append_option(head.map(|head| head.inode));
         to.exe_device.append_option(head.map(|head| head.device));
         to.exe_unlinked.append_option(head.map(|head| head.nlink == 0));
@@ -230,22 +247,29 @@ impl ProcessRows {
 
     /// The arguments, with the secrets among them hidden: from here on nothing holds them.
     fn arguments(&mut self, args: Option<(&[u8], u32)>) {
-        let to = &mut self.columns;
-        let masked = args.and_then(|(joined, _)| self.masker.list(joined));
-        if let (Some((joined, _)), None) = (args, &masked) {
-            parse::proc_files::cmdline(joined).for_each(|a| to.args.values().append_value(String::from_utf8_lossy(a)));
+        let Some((joined, len)) = args else { return };
+        let (to, before) = (&mut self.columns, self.kinds.len() - 1);
+        fill!(to, before; args, args_bytes, args_truncated, args_masked);
+        let masked = self.masker.list(joined);
+        match &masked {
+            Some(masked) => masked.iter().for_each(|argument| to.args.values().append_value(argument)),
+            None => parse::proc_files::cmdline(joined)
+                .for_each(|argument| to.args.values().append_value(String::from_utf8_lossy(argument))),
         }
-        masked.iter().flatten().for_each(|argument| to.args.values().append_value(argument));
-        to.args.append(args.is_some());
-        to.args_bytes.append_option(args.map(|(_, len)| len));
-        to.args_truncated.append_option(args.map(|(joined, len)| joined.len() < len as usize));
-        to.args_masked.append_option(args.map(|_| masked.is_some()));
+        to.args.append(true);
+        to.args_bytes.append_value(len);
+        to.args_truncated.append_value(joined.len() < len as usize);
+        to.args_masked.append_value(masked.is_some());
     }
 
     fn place(&mut self, process: &Process, place: &Place) {
-        let to = &mut self.columns;
+        let (to, before) = (&mut self.columns, self.kinds.len() - 1);
         to.cgroup.append_value(process.cgroup);
         to.cgroup_path.append_option(place.path.as_deref());
+        if place.container.is_none() {
+            return;
+        }
+        fill!(to, before; container_id, container_name, image, pod);
         to.container_id.append_option(place.container.as_deref());
         to.container_name.append_option(place.name.as_deref());
         to.image.append_option(place.image.as_deref());
@@ -253,20 +277,27 @@ impl ProcessRows {
     }
 
     fn exit(&mut self, process: &Process, exit: Option<&Exit>) {
-        let (to, page) = (&mut self.columns, rustix::param::page_size() as u64);
-        to.exit_code.append_option(exit.map(|exit| exit.code as i32));
-        to.exit_signal.append_option(exit.map(|exit| exit.signal as u8));
-        to.runtime.append_option(exit.map(|exit| exit.task.time.saturating_sub(process.key.start())));
-        to.cpu.append_option(exit.map(|exit| exit.cpu));
-        to.cpu_user.append_option(exit.map(|exit| exit.cpu_user));
-        to.cpu_system.append_option(exit.map(|exit| exit.cpu_system));
-        to.max_rss.append_option(exit.map(|exit| exit.max_rss.saturating_mul(page)));
-        to.minor_faults.append_option(exit.map(|exit| exit.minor_faults));
-        to.major_faults.append_option(exit.map(|exit| exit.major_faults));
+        let Some(exit) = exit else { return };
+        let (to, before, page) = (&mut self.columns, self.kinds.len() - 1, rustix::param::page_size() as u64);
+        fill!(to, before; exit_code, exit_signal, runtime, cpu, cpu_user, cpu_system, max_rss);
+        fill!(to, before; minor_faults, major_faults);
+        to.exit_code.append_value(exit.code as i32);
+        to.exit_signal.append_value(exit.signal as u8);
+        to.runtime.append_value(exit.task.time.saturating_sub(process.key.start()));
+        to.cpu.append_value(exit.cpu);
+        to.cpu_user.append_value(exit.cpu_user);
+        to.cpu_system.append_value(exit.cpu_system);
+        to.max_rss.append_value(exit.max_rss.saturating_mul(page));
+        to.minor_faults.append_value(exit.minor_faults);
+        to.major_faults.append_value(exit.major_faults);
     }
 
     fn call(&mut self, row: &Row<'_>) {
-        let to = &mut self.columns;
+        let (to, before) = (&mut self.columns, self.kinds.len() - 1);
+        if row.operation.is_none() {
+            return;
+        }
+        fill!(to, before; operation, result, target, target_key, target_pid, target_exe);
         to.operation.append_option(row.operation);
         to.result.append_option(row.result);
         to.target.append_option(row.target.as_deref());
@@ -276,8 +307,11 @@ impl ProcessRows {
     }
 
     fn counts(&mut self, summarised: Option<&[u64; EventType::ALL.len()]>) {
-        let list = &mut self.columns.summarised;
-        for (kind, count) in EventType::ALL.into_iter().zip(summarised.into_iter().flatten()).filter(|(_, n)| **n > 0) {
+        let Some(summarised) = summarised else { return };
+        let (to, before) = (&mut self.columns, self.kinds.len() - 1);
+        fill!(to, before; summarised);
+        let list = &mut to.summarised;
+        for (kind, count) in EventType::ALL.into_iter().zip(summarised).filter(|(_, n)| **n > 0) {
             let entry = list.values();
             if let Some(events) = entry.field_builder::<StringBuilder>(0) {
                 events.append_value(kind.name());
@@ -287,7 +321,7 @@ impl ProcessRows {
             }
             entry.append(true);
         }
-        list.append(summarised.is_some());
+        list.append(true);
     }
 
     /// Takes the rows out.
@@ -298,6 +332,7 @@ impl ProcessRows {
         for digest in self.digests.take() {
             self.columns.exe_sha256.append_option(digest);
         }
+        self.columns.fill(self.kinds.len());
         let rows = self.columns.take()?;
         Ok(Batch { table: events::PROCESS, rows, kinds: std::mem::take(&mut self.kinds) })
     }

@@ -403,6 +403,8 @@ pub(crate) fn one(rows: &[Row], fits: impl Fn(&Row) -> bool) -> &Row {
 pub(crate) struct Row {
     columns: HashMap<String, String>,
     pub(crate) args: Option<Vec<String>>,
+    /// Lists of structures, by column.
+    entries: HashMap<String, Vec<Vec<String>>>,
 }
 
 impl Row {
@@ -424,6 +426,11 @@ impl Row {
             && wanted
                 .iter()
                 .all(|(column, value)| self.columns.get(*column).is_some_and(|found| *value == "*" || found == value))
+    }
+
+    /// A list of structures: the members of each, as text.
+    pub(crate) fn entries(&self, column: &str) -> &[Vec<String>] {
+        self.entries.get(column).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn number(&self, column: &str) -> u64 {
@@ -464,6 +471,9 @@ fn read_row(batch: &arrow_array::RecordBatch, at: usize) -> Row {
             let values = list.value(at);
             if let Some(texts) = values.as_string_opt::<i32>() {
                 row.args = Some(texts.iter().flatten().map(str::to_owned).collect());
+            } else if let Some(entries) = values.as_struct_opt() {
+                let text = |at| entries.columns().iter().map(|c| array_value_to_string(c, at).unwrap()).collect();
+                row.entries.insert(field.name().clone(), (0..entries.len()).map(text).collect());
             }
         } else {
             row.columns.insert(field.name().clone(), array_value_to_string(column, at).unwrap());

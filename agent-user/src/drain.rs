@@ -118,7 +118,8 @@ impl<R: Ring> Drain<R> {
 
     fn release(&mut self, until: u64, each: &mut dyn FnMut(&[u8])) -> usize {
         self.order.held_bytes_max = self.order.held_bytes_max.max(self.held.bytes() as u64);
-        let (given, span) = self.held.sort(until);
+        // What is late already waits no longer, however wide the window has become.
+        let (given, span) = self.held.sort(until.max(self.window.given()));
         if let Some(span) = span {
             self.order.late += self.held.older(self.window.given()) as u64;
             self.window.passed(span);
@@ -149,7 +150,9 @@ impl Pace {
     pub fn adapt(&mut self, given: usize) {
         self.0 = match given {
             0 => (self.0 * 2).min(LONGEST),
-            1..64 => self.0,
+            // A round costs as much as some records do: a few alone are not worth one.
+            1..64 => (self.0 * 5 / 4).min(LONGEST),
+            64..512 => self.0,
             _ => (self.0 / 2).max(SHORTEST),
         };
     }

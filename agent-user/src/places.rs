@@ -4,6 +4,7 @@
 //! the files of the container's runtime, which may be written a moment after its first process starts.
 
 use crate::rows::Place;
+use ahash::RandomState;
 use parse::{container, proc_files};
 use std::{
     collections::HashMap,
@@ -31,7 +32,7 @@ pub struct Places {
     mount: Option<PathBuf>,
     /// Where the runtimes' files are looked for: `/`, or a folder made for a test.
     files: PathBuf,
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, Known, RandomState>,
     walked: Option<Instant>,
     nowhere: Place,
 }
@@ -48,7 +49,7 @@ impl Places {
     /// None known yet, of the hierarchy mounted at a folder.
     #[must_use]
     pub fn new(mount: Option<PathBuf>) -> Self {
-        Self { mount, files: "/".into(), known: HashMap::new(), walked: None, nowhere: Place::default() }
+        Self { mount, files: "/".into(), known: HashMap::default(), walked: None, nowhere: Place::default() }
     }
 
     /// The place with a cgroup id, in which a process with this number is or was.

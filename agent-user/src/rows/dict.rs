@@ -118,7 +118,9 @@ impl Dict {
 
     /// Takes the column out.
     pub(crate) fn finish(&mut self) -> DictionaryArray<Int32Type> {
-        let (keys, values) = (self.keys.finish(), self.values.finish());
+        // The next batch is about as large.
+        let next = PrimitiveBuilder::with_capacity(self.keys.len());
+        let (keys, values) = (std::mem::replace(&mut self.keys, next).finish(), self.values.finish());
         self.bytes.clear();
         self.places.fill(FREE);
         (self.distinct, self.last) = (0, FREE);

@@ -28,6 +28,8 @@ fn role() {
             assert!(command.status().unwrap().success());
         }
         println!("\n@{END}");
+        // Nobody listens to what the test runner would still say.
+        std::process::exit(0);
     }
 }
 
@@ -50,9 +52,12 @@ fn no_planted_secret_reaches_the_archive() {
     let execs: Vec<&Row> = stored.process.iter().filter(|row| row.is(&[("activity", "exec")])).collect();
     assert_eq!(execs.len(), planted.len(), "every command ran and was seen");
     assert!(execs.iter().all(|row| row.is(&[("args_masked", "true"), ("exe", execs[0].get("exe"))])));
-    for command in &planted {
-        let rows = stored.process.iter().chain(&stored.connection).chain(&stored.heartbeat);
-        let found = command.piece_in(rows.flat_map(texts));
-        assert_eq!(found, None, "{}: {:?}", command.family, command.args);
+    let everything = || stored.process.iter().chain(&stored.connection).chain(&stored.heartbeat).flat_map(texts);
+    // One after the other, so that rows are in the order of the commands. Pieces are looked for in the command's own row,
+    // as a piece of one secret can be a word that another command may show.
+    for (command, exec) in planted.iter().zip(execs) {
+        assert_eq!(exec.args.as_ref().unwrap()[0], command.args[0]);
+        assert_eq!(command.piece_in(texts(exec)), None, "{}: {:?}", command.family, command.args);
+        assert!(!everything().any(|text| text.contains(&command.secret)), "{}: {:?}", command.family, command.args);
     }
 }

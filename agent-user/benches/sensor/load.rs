@@ -111,7 +111,7 @@ fn thread(kind: Kind, amount: Amount, tiny: &Path) -> Result<u64> {
                 let client = TcpStream::connect(there)?;
                 let (mut server, _) = listener.accept()?;
                 drop(client);
-                server.read(&mut [0; 1])?;
+                ensure!(server.read(&mut [0; 1])? == 0, "nobody wrote anything");
             }
         }
         Ok(())

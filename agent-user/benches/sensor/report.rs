@@ -120,10 +120,10 @@ impl Memory {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let here = format!("{} processors", self.processors);
         println!("\nMemory in MiB               {here:>16}   {LARGE} processors, computed");
-        println!("  agent (PSS), idle         {:>16.1}", mib(self.pss_idle));
-        println!("  agent (PSS), in a flood   {:>16.1}", mib(self.pss_flood));
-        println!("  rings                     {:>16.1}   {:>8.1}", mib(self.rings), mib(self.rings_large));
+        // The agent maps the rings, so that they are in its memory already.
+        println!("  agent with rings (PSS)    {:>16.1}", mib(self.pss_idle));
+        println!("  the same, in a flood      {:>16.1}", mib(self.pss_flood));
+        println!("  of it rings               {:>16.1}   {:>8.1}", mib(self.rings), mib(self.rings_large));
         println!("  other maps                {:>16.1}   {:>8.1}", mib(self.maps), mib(self.maps_large));
-        println!("  agent in a flood and rings{:>16.1}", mib(self.pss_flood + self.rings));
     }
 }

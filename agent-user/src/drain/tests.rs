@@ -23,10 +23,13 @@ fn record(time: u64, number: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A drain over rings of `(time, appears, length)`, every record with its own number.
-fn drain(rings: &[Vec<(u64, u64, usize)>]) -> Drain<Script> {
+/// When a record happened, when it appears, and its length.
+type Told = (u64, u64, usize);
+
+/// A drain over rings of these, every record with its own number.
+fn drain(rings: &[Vec<Told>]) -> Drain<Script> {
     let mut number = 0;
-    let ring = |times: &Vec<(u64, u64, usize)>| {
+    let ring = |times: &Vec<Told>| {
         let records = times.iter().map(|(time, appears, len)| {
             number += 1;
             (*appears, record(*time, number, *len))
@@ -66,7 +69,7 @@ impl Numbers {
 }
 
 /// Rings whose records appear up to `late` nanoseconds after their time, and the time between rounds.
-fn rings(seed: u64, late: u64) -> (Vec<Vec<(u64, u64, usize)>>, usize) {
+fn rings(seed: u64, late: u64) -> (Vec<Vec<Told>>, usize) {
     let mut numbers = Numbers(seed);
     let mut rings = Vec::new();
     for _ in 0..=numbers.below(5) {
@@ -83,7 +86,7 @@ fn rings(seed: u64, late: u64) -> (Vec<Vec<(u64, u64, usize)>>, usize) {
     (rings, 1 + numbers.below(5 * MS) as usize)
 }
 
-fn assert_whole(rings: &[Vec<(u64, u64, usize)>], came: &[(u64, u64)]) {
+fn assert_whole(rings: &[Vec<Told>], came: &[(u64, u64)]) {
     let mut numbers: Vec<u64> = came.iter().map(|(_, number)| *number).collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(1..=rings.iter().map(Vec::len).sum::<usize>() as u64));

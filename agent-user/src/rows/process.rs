@@ -3,14 +3,14 @@
 use super::{Batch, Dict, Place, append_key, columns, key_column, time_column};
 use crate::{
     hashes::{Digest, Waiting},
-    lineage::{Credentials, Process},
+    lineage::{Ancestor, Credentials, Process},
 };
 use arrow_array::builder::{
     ArrayBuilder, BooleanBuilder, FixedSizeBinaryBuilder, Int32Builder, ListBuilder, StringBuilder, StructBuilder,
     TimestampNanosecondBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
 };
 use arrow_schema::ArrowError;
-use events::{EventType, Exit, Image, ProcessKey, TaskHead};
+use events::{EventType, Exit, Image, TaskHead};
 use mask::Masker;
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ pub struct Row<'a> {
     /// What the kernel said of the process; a throttled one is named by its key alone.
     pub task: Option<&'a TaskHead>,
     /// The processes above it, the nearest first.
-    pub ancestors: Option<&'a [(ProcessKey, Option<Arc<str>>)]>,
+    pub ancestors: Option<&'a [Ancestor]>,
     /// Exec and running.
     pub image: Option<ImageFacts<'a>>,
     /// Exit.
@@ -341,6 +341,7 @@ impl ProcessRows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use events::ProcessKey;
 
     #[test]
     fn rows_fit_the_schema() {

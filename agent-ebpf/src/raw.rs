@@ -43,10 +43,13 @@ impl Sock {
         self.0.read::<u16>(offset!(sk_family)) as u32
     }
 
-    /// IP protocol.
+    /// IP protocol; 0 for those of the kernel's own numbering, such as TCP over several paths.
     #[inline(always)]
     pub fn protocol(self) -> u8 {
-        self.0.read(offset!(sock_protocol))
+        match self.0.read::<u16>(offset!(sock_protocol)) {
+            protocol @ 0..=255 => protocol as u8,
+            _ => 0,
+        }
     }
 
     #[inline(always)]

@@ -25,6 +25,7 @@ use events::{
 pub const AF_INET: u32 = 2;
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
+const SOCK_RAW: u32 = 3;
 pub const BPF_ANY: u64 = 0;
 pub const BPF_NOEXIST: u64 = 1;
 /// What a map says to [`BPF_NOEXIST`] if the key is there.
@@ -143,11 +144,11 @@ pub fn report(kind: EventType, head: &SocketHead) {
     emit_all(Ring::Sockets, kind, maker(head), head.time, head);
 }
 
-/// A process made a socket.
+/// A process made a socket. One that writes headers itself can send datagrams too.
 #[cgroup_sock(sock_create)]
 pub fn socket_create(ctx: SockContext) -> i32 {
-    let protocol = field!(ctx.sock, protocol) as u8;
-    if (protocol == TCP || protocol == UDP) && task::in_scope() {
+    let (protocol, kind) = (field!(ctx.sock, protocol), field!(ctx.sock, type_));
+    if (protocol == TCP as u32 || protocol == UDP as u32 || kind == SOCK_RAW) && task::in_scope() {
         let _ = OWNERS.insert(cookie(ctx.sock), &claim(DIRECTION_UNKNOWN), BPF_ANY);
     }
     ALLOW
@@ -156,11 +157,10 @@ pub fn socket_create(ctx: SockContext) -> i32 {
 /// The last descriptor of a socket is gone. The end of a TCP connection comes later and still wants the owner.
 #[cgroup_sock(sock_release)]
 pub fn socket_release(ctx: SockContext) -> i32 {
-    let (protocol, state) = (field!(ctx.sock, protocol) as u8, field!(ctx.sock, state) as u8);
-    let idle = state == tcp_state::CLOSE || state == tcp_state::LISTEN;
-    if protocol == UDP || protocol == TCP && idle {
+    let (tcp, state) = (field!(ctx.sock, protocol) == TCP as u32, field!(ctx.sock, state) as u8);
+    if !tcp || state == tcp_state::CLOSE || state == tcp_state::LISTEN {
         let cookie = cookie(ctx.sock);
-        if protocol == UDP {
+        if !tcp {
             let _ = RELEASED.insert(cookie, task::now(), BPF_ANY);
         }
         let _ = OWNERS.remove(cookie);

@@ -172,6 +172,7 @@ pub mod builtin {
 
     const PROCESS: &str = include_str!("../lenses/process.toml");
     const CONNECTION: &str = include_str!("../lenses/connection.toml");
+    const DNS: &str = include_str!("../lenses/dns.toml");
 
     /// The lens of the `process` table.
     pub fn process() -> Lens {
@@ -183,6 +184,11 @@ pub mod builtin {
         Lens::parse(CONNECTION).expect("the built-in connection lens is valid")
     }
 
+    /// The lens of the `dns` table.
+    pub fn dns() -> Lens {
+        Lens::parse(DNS).expect("the built-in dns lens is valid")
+    }
+
     /// The built-in lens of a table, if there is one.
     pub fn for_table(table: &str) -> Option<Lens> {
         all().into_iter().find(|lens| lens.table() == table)
@@ -190,6 +196,6 @@ pub mod builtin {
 
     /// All built-in lenses.
     pub fn all() -> Vec<Lens> {
-        vec![process(), connection()]
+        vec![process(), connection(), dns()]
     }
 }

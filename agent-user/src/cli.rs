@@ -137,7 +137,7 @@ pub struct RunArgs {
     pub rate_limit: u64,
     /// Leave off the hook at the end of every system call
     ///
-    /// It takes tens of nanoseconds of each call of every process. Without it there are no credential, ptrace, module and
+    /// It takes about 0.1 µs of each call of every process. Without it there are no credential, ptrace, module and
     /// bpf rows, accept() without an address has no process, a connect() that fails at once has no end, and unix sockets
     /// are not counted.
     #[arg(long)]

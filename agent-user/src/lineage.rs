@@ -405,6 +405,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reused_number_is_another_process() {
+        let mut lineage = Lineage::new([0; 4], 100);
+        let second = TaskHead { start: 500, ..task(5, 1, 5) };
+        let child = TaskHead { start: 510, parent_start: 500, ..task(6, 5, 5) };
+        let late = task(7, 5, 1);
+        lineage.exec(&task(5, 1, 5), "/bin/first".into());
+        lineage.exit(&task(5, 1, 5)).unwrap();
+        lineage.exec(&second, "/bin/second".into());
+        let child = lineage.fork(&child).unwrap();
+        let of_second = ProcessKey::new([0; 4], 500, BASE + 5);
+        assert_eq!((child.parent, child.root, child.exe.as_deref()), (Some(of_second), of_second, Some("/bin/second")));
+        // What still names the first is not taken for the second's.
+        let late = lineage.exec(&late, "/bin/late".into());
+        assert_eq!((late.parent, late.parent_exe.as_deref()), (Some(key(5)), Some("/bin/first")));
+        assert_eq!(lineage.numbered(BASE + 5).unwrap().key, of_second);
+    }
+
+    #[test]
     fn ancestors_end_at_the_root() {
         let mut lineage = Lineage::new([0; 4], 100);
         lineage.exec(&task(4, 1, 4), "/bin/login".into());

@@ -71,12 +71,8 @@ fn record<const N: usize>(packet: &Packet, socket: &SocketHead, start: u32, len:
         // SAFETY: the record is this program's until it is submitted. What is behind the message stays as it was.
         unsafe {
             let copied = got == 0
-                || bpf_skb_load_bytes(
-                    packet.skb.cast(),
-                    start,
-                    (&raw mut (*record).message).cast(),
-                    within::<N>(got),
-                ) == 0;
+                || bpf_skb_load_bytes(packet.skb.cast(), start, (&raw mut (*record).message).cast(), within::<N>(got))
+                    == 0;
             (&raw mut (*record).head).write(DnsHead {
                 socket: *socket,
                 len: if len > u16::MAX as u32 { u16::MAX } else { len as u16 },

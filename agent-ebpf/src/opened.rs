@@ -23,9 +23,8 @@ pub struct TaskFile {
 #[unsafe(link_section = "iter/task_file")]
 pub fn socket_open(ctx: *mut TaskFile) -> i32 {
     // SAFETY: the kernel gives a valid context. Volatile, as the verifier wants each field read as it is.
-    let (task, file) = unsafe {
-        (core::ptr::read_volatile(&raw const (*ctx).task), core::ptr::read_volatile(&raw const (*ctx).file))
-    };
+    let (task, file) =
+        unsafe { (core::ptr::read_volatile(&raw const (*ctx).task), core::ptr::read_volatile(&raw const (*ctx).file)) };
     if task.is_null() || file.is_null() || !is_socket(Kernel(file.cast())) {
         return 0;
     }

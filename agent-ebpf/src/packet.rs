@@ -88,8 +88,7 @@ fn packet(skb: *mut __sk_buff, sent: bool) {
 pub fn load<T: AnyBitPattern>(skb: *mut __sk_buff, offset: u32) -> Option<T> {
     let mut value = T::zeroed();
     // SAFETY: the helper writes as many bytes as the value has, or fails.
-    let failed =
-        unsafe { bpf_skb_load_bytes(skb.cast(), offset, (&raw mut value).cast(), size_of::<T>() as u32) };
+    let failed = unsafe { bpf_skb_load_bytes(skb.cast(), offset, (&raw mut value).cast(), size_of::<T>() as u32) };
     (failed == 0).then_some(value)
 }
 

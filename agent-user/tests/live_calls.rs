@@ -74,11 +74,7 @@ fn every_call_leaves_a_row_that_says_what_was_done() {
     assert!(of("module", "init_module").is(&[("result", init), ("target", "")]));
     let load = of("bpf", "prog_load:socket_filter");
     assert!(load.is(&[("result", loaded), ("target", "ebb_test"), ("target_pid", "")]), "{load:?}");
-<<<<<<< agent-user/tests/live_calls.rs
     // A pair and one; starting a program with something to do before it takes another pair.
-=======
-    // Three of its own, and a pair with which the standard library hears of a child that could not start.
->>>>>>> /tmp/theirs.32764
     assert_eq!(stored.status["self"]["unix_sockets"], 5, "{}", stored.status);
 }
 

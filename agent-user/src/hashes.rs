@@ -110,7 +110,7 @@ fn hash(mut file: File) -> Option<Arc<str>> {
 }
 
 /// Digests of rows that wait for their batch, in order.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Waiting(Vec<Option<Digest>>);
 
 impl Waiting {
@@ -120,6 +120,12 @@ impl Waiting {
     /// The next row's.
     pub fn push(&mut self, digest: Option<Digest>) {
         self.0.push(digest);
+    }
+
+    /// Whether there is none to wait for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
     }
 
     /// All of them, as far as they are known in time.

@@ -84,7 +84,7 @@ impl HeartbeatRows<'_> {
     }
 
     fn take(mut self) -> Result<Batch, ArrowError> {
-        Ok(Batch { table: events::HEARTBEAT, rows: self.columns.take()?, kinds: Vec::new() })
+        Ok(Batch::new(events::HEARTBEAT, self.columns.take()?, Vec::new()))
     }
 }
 

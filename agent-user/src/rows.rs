@@ -11,10 +11,12 @@ pub use process::{ImageFacts, ProcessRows, Row};
 
 pub(crate) use dict::Dict;
 
+use crate::hashes::Waiting;
 use arrow_array::{
     RecordBatch,
     builder::{FixedSizeBinaryBuilder, TimestampNanosecondBuilder},
 };
+use arrow_schema::ArrowError;
 use events::{DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, ProcessKey, SocketHead};
 use std::sync::Arc;
 
@@ -30,6 +32,33 @@ pub struct Batch {
     pub rows: RecordBatch,
     /// Event type of each row; empty for heartbeats.
     pub kinds: Vec<EventType>,
+    /// Digests of images, which may not be known yet: of each row of `process`, else none.
+    digests: Waiting,
+}
+
+impl Batch {
+    /// Rows of a table.
+    #[must_use]
+    pub fn new(table: &'static str, rows: RecordBatch, kinds: Vec<EventType>) -> Self {
+        Self { table, rows, kinds, digests: Waiting::default() }
+    }
+
+    /// Enters the digests of images, for which it may wait a moment; the column is null before.
+    ///
+    /// # Errors
+    /// If the columns do not fit their schema, which is a defect.
+    pub fn settle(&mut self) -> Result<(), ArrowError> {
+        if self.digests.is_empty() {
+            return Ok(());
+        }
+        let mut column = Dict::new();
+        self.digests.take().for_each(|digest| column.append_option(digest));
+        let schema = self.rows.schema();
+        let mut columns = self.rows.columns().to_vec();
+        columns[schema.index_of("exe_sha256")?] = Arc::new(column.finish());
+        self.rows = RecordBatch::try_new(schema, columns)?;
+        Ok(())
+    }
 }
 
 /// Where a process runs: its cgroup and, if that is a container's, what the runtime's files say.

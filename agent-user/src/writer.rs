@@ -67,7 +67,13 @@ fn work(mut sink: impl Sink, orders: &Receiver<Order>) -> Option<String> {
     let mut looked = Instant::now();
     loop {
         match orders.recv_timeout(ROTATE) {
-            Ok(Order::Write(batch)) => sink.write(&batch),
+            Ok(Order::Write(mut batch)) => {
+                // Here, where waiting holds up no one but the queue. If it fails, which would be a defect, rows lack digests.
+                if let Err(error) = batch.settle() {
+                    eprintln!("warning: digests of images: {error}; this is a defect");
+                }
+                sink.write(&batch);
+            }
             Ok(Order::CloseEvents(done)) => {
                 sink.close_events();
                 drop(done);

@@ -32,7 +32,10 @@ fn a_container_is_known_by_its_cgroup() {
     stored.assert_exact();
     let contained = stored.one(|row| row.is(&[("activity", "exec"), ("comm", "sleep")]));
     assert_eq!(contained.get("cgroup_path"), format!("/{name}/docker-{id}.scope"));
-    assert!(contained.is(&[("container_id", &id), ("container_name", ""), ("image", ""), ("pod", "")]), "{contained:?}");
+    assert!(
+        contained.is(&[("container_id", &id), ("container_name", ""), ("image", ""), ("pod", "")]),
+        "{contained:?}"
+    );
     let plain = stored.one(|row| row.is(&[("activity", "exec"), ("comm", "true")]));
     assert!(plain.is(&[("cgroup_path", &format!("/{name}")), ("container_id", "")]), "{plain:?}");
 }
@@ -65,5 +68,7 @@ fn images_are_hashed_anew_when_they_change() {
     let other = stored.one(|row| row.is(&[("activity", "exec"), ("comm", "sleep")]));
     assert_eq!(other.get("exe_sha256"), digest(Path::new("/bin/sleep")));
     // Only what names an image has a digest of it.
-    assert!(stored.process.iter().filter(|row| row.get("activity") != "exec").all(|row| row.get("exe_sha256").is_empty()));
+    assert!(
+        stored.process.iter().filter(|row| row.get("activity") != "exec").all(|row| row.get("exe_sha256").is_empty())
+    );
 }

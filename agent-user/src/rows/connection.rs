@@ -138,7 +138,7 @@ impl ConnectionRows {
     /// If the columns do not fit the schema.
     pub fn take(&mut self) -> Result<Batch, ArrowError> {
         let rows = self.columns.take()?;
-        Ok(Batch { table: events::CONNECTION, rows, kinds: std::mem::take(&mut self.kinds) })
+        Ok(Batch::new(events::CONNECTION, rows, std::mem::take(&mut self.kinds)))
     }
 }
 

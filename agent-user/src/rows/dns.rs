@@ -106,7 +106,7 @@ impl DnsRows {
     /// If the columns do not fit the schema.
     pub fn take(&mut self) -> Result<Batch, ArrowError> {
         let rows = self.columns.take()?;
-        Ok(Batch { table: events::DNS, rows, kinds: std::mem::take(&mut self.kinds) })
+        Ok(Batch::new(events::DNS, rows, std::mem::take(&mut self.kinds)))
     }
 }
 

@@ -329,12 +329,10 @@ impl ProcessRows {
     /// # Errors
     /// If the columns do not fit the schema.
     pub fn take(&mut self) -> Result<Batch, ArrowError> {
-        for digest in self.digests.take() {
-            self.columns.exe_sha256.append_option(digest);
-        }
         self.columns.fill(self.kinds.len());
         let rows = self.columns.take()?;
-        Ok(Batch { table: events::PROCESS, rows, kinds: std::mem::take(&mut self.kinds) })
+        let digests = std::mem::take(&mut self.digests);
+        Ok(Batch { digests, ..Batch::new(events::PROCESS, rows, std::mem::take(&mut self.kinds)) })
     }
 }
 

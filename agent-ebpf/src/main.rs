@@ -1,4 +1,4 @@
-//! Kernel programs: process and socket events into two rings.
+//! Kernel programs: process and socket events into rings.
 //!
 //! One file per subject. What the programs read of the kernel's own structures lies at offsets that the agent looked up in
 //! the running kernel; what is in scope, it decided too. Both are frozen before the programs load.

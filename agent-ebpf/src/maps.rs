@@ -233,7 +233,7 @@ fn reserve<T>(index: u32, fill: impl FnOnce(*mut T)) -> Option<()> {
     Some(())
 }
 
-/// Whether a process makes more events than it may in this second, and if so counts one more of them.
+/// Whether a process makes more events of one type than it may in this second, and if so counts one more of them.
 #[inline(always)]
 fn too_many(kind: EventType, maker: Maker, time: u64) -> bool {
     let limit = setting!(rate_limit);
@@ -242,8 +242,10 @@ fn too_many(kind: EventType, maker: Maker, time: u64) -> bool {
     }
     // A second of 2^30 nanoseconds: a division less.
     let second = time >> 30;
-    let Some(rate) = RATES.get_ptr_mut(&maker) else {
-        let _ = RATES.insert(&maker, &Rate { second, events: 1 }, 0);
+    // Each type has a limit of its own: many of one kind do not hide a few of another.
+    let of_kind = Maker { tgid: maker.tgid | (kind as u64) << 32, ..maker };
+    let Some(rate) = RATES.get_ptr_mut(&of_kind) else {
+        let _ = RATES.insert(&of_kind, &Rate { second, events: 1 }, 0);
         return false;
     };
     // SAFETY: the map keeps the memory. Two processors that come at once may lose a count, which moves the limit by one.

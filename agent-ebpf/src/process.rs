@@ -7,16 +7,19 @@ use crate::{
     task::{self, Kernel},
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use events::{EventType, Exit, IMAGE_CUT, IMAGE_FOLDER_CUT, IMAGE_SCRIPT, ImageHead, TaskHead};
+use events::{EventType, Exit, IMAGE_CUT, IMAGE_FOLDER_CUT, IMAGE_SCRIPT, ImageHead, Maker, TaskHead};
 
-/// A task was created; only a new thread group is a new process. The rate is its parent's.
+/// A task was created; only a new thread group is a new process. It can be made into another cgroup, and as the child of
+/// its maker's parent: what counts is where it is and who made it.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
     let child = Kernel(ctx.arg(1));
     let leads = child.read::<u32>(offset!(task_pid)) == child.read::<u32>(offset!(task_tgid));
-    if leads && task::in_scope() {
-        let head = task::head(EventType::Fork, child);
-        let maker = events::Maker { start: head.parent_start, tgid: head.parent_tgid as u64 };
+    let cgroup = task::cgroup(child);
+    if leads && task::cgroup_in_scope(cgroup) {
+        let head = task::head_in(EventType::Fork, child, task::cgroup_id(cgroup));
+        let maker = Kernel(ctx.arg(0)).follow(offset!(task_group_leader));
+        let maker = Maker { start: task::start(maker), tgid: maker.read::<u32>(offset!(task_tgid)) as u64 };
         emit_all(Ring::Lifecycle, EventType::Fork, maker, head.time, &head);
     }
     0

@@ -87,6 +87,8 @@ pub struct What {
     pub target: Option<String>,
     /// The process that is traced.
     pub target_pid: Option<u32>,
+    /// The same, if the number means the same to the agent.
+    pub traced: Option<u32>,
 }
 
 const PTRACE_TRACEME: u32 = 0;
@@ -135,7 +137,8 @@ pub fn describe(kind: EventType, call: &CallRecord<'_>) -> What {
     let head = &call.head;
     match kind {
         EventType::Ptrace => {
-            What { operation: request(head.detail).to_owned(), target_pid: Some(traced(head)), ..What::default() }
+            let (pid, traced) = traced(head);
+            What { operation: request(head.detail).to_owned(), target_pid: Some(pid), traced, ..What::default() }
         }
         EventType::Bpf => What {
             operation: match PROGRAMS.get(head.target as usize) {
@@ -148,7 +151,7 @@ pub fn describe(kind: EventType, call: &CallRecord<'_>) -> What {
         _ => {
             let name = Call::ALL.get(usize::from(head.call)).map_or("unknown", |call| call.name());
             let target = events::path(call.text, head.detail & CALL_PATH_CUT != 0);
-            What { operation: name.to_owned(), target, target_pid: None }
+            What { operation: name.to_owned(), target, ..What::default() }
         }
     }
 }
@@ -161,13 +164,17 @@ fn request(number: u32) -> &'static str {
     }
 }
 
-/// Who is traced: with `traceme` the caller, else the process of the thread that it names.
-fn traced(head: &CallHead) -> u32 {
-    match head.detail {
+/// Who is traced, as the caller numbers it, and that number if it means the same here: with `traceme` the caller, else the process of the thread that it names.
+fn traced(head: &CallHead) -> (u32, Option<u32>) {
+    let pid = match head.detail {
         PTRACE_TRACEME => head.task.tgid,
+        // Nobody is traced, and who asks in vain and often is not looked after.
+        _ if head.result < 0 => return (head.target, None),
         _ if proc::same_numbers(head.task.tgid) => proc::leader(head.target).unwrap_or(head.target),
-        _ => head.target,
-    }
+        // Numbers of another pid namespace are not ours.
+        _ => return (head.target, None),
+    };
+    (pid, Some(pid))
 }
 
 #[cfg(test)]

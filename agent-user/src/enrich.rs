@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Rows in a batch, at most.
 pub const BATCH_ROWS: usize = 8192;
 
+/// Bytes of arguments and paths in a batch, about: where each row may hold thousands, rows alone bound no memory.
+pub const BATCH_BYTES: usize = 8 << 20;
+
 /// Turns records into rows.
 pub struct Enricher {
     boot: [u8; 4],
@@ -70,7 +73,8 @@ impl Enricher {
     /// Whether a batch is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        [self.process.len(), self.connection.len(), self.dns.len()].into_iter().any(|len| len >= BATCH_ROWS)
+        let rows = [self.process.len(), self.connection.len(), self.dns.len()];
+        rows.into_iter().any(|len| len >= BATCH_ROWS) || self.process.bytes() >= BATCH_BYTES
     }
 
     /// Takes one record in.
@@ -177,7 +181,7 @@ impl Enricher {
             result: Some(call.head.result),
             target: what.target,
             target_pid: what.target_pid,
-            traced: what.target_pid.and_then(|pid| self.lineage.numbered(pid)),
+            traced: what.traced.and_then(|pid| self.lineage.numbered(pid)),
             previous: before.filter(|_| kind == EventType::Credential),
             ..Row::of(task)
         };

@@ -4,12 +4,13 @@
 
 use crossbeam_channel::{Sender, bounded};
 use events::Image;
+use rustix::fs::{FileType, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::HashMap,
     fs::{File, Metadata},
     io::Read,
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -65,10 +66,9 @@ impl Hashes {
         if image.head.inode == 0 {
             return None;
         }
-        let of_process = File::open(format!("/proc/{}/exe", image.head.task.tgid));
-        let file =
-            of_process.ok().and_then(|file| version(file, image)).or_else(|| version(File::open(exe?).ok()?, image));
-        let (file, version) = file?;
+        let of_process = File::open(format!("/proc/{}/exe", image.head.task.tgid)).ok();
+        let found = of_process.and_then(|file| version(file, image));
+        let (file, version) = found.or_else(|| version(at_path(exe?, image)?, image))?;
         if let Some(known) = self.known.get(&version) {
             return Some(known.clone());
         }
@@ -88,6 +88,18 @@ impl Default for Hashes {
     }
 }
 
+/// The file at a path, if it is the image of a record. Whoever ran it chose the path, and may have put a pipe or a device
+/// there since, which do things when they are opened: so it is looked at first, and what was looked at is opened.
+fn at_path(path: &str, image: &Image<'_>) -> Option<File> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let place = rustix::fs::open(path.starts_with('/').then_some(path)?, flags, Mode::empty()).ok()?;
+    let meta = rustix::fs::fstat(&place).ok()?;
+    let device = rustix::fs::major(meta.st_dev) << 20 | rustix::fs::minor(meta.st_dev);
+    let regular = FileType::from_raw_mode(meta.st_mode) == FileType::RegularFile;
+    let same = regular && meta.st_ino == image.head.inode && device == image.head.device;
+    same.then(|| File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()).flatten()
+}
+
 /// The version of an open file, if it is the image of a record.
 fn version(file: File, image: &Image<'_>) -> Option<(File, Version)> {
     let meta = file.metadata().ok()?;
@@ -96,8 +108,10 @@ fn version(file: File, image: &Image<'_>) -> Option<(File, Version)> {
 }
 
 /// The digest of what is in a file, if it stays the same meanwhile.
-fn hash(mut file: File) -> Option<Arc<str>> {
+fn hash(file: File) -> Option<Arc<str>> {
     let before = Version::of(&file.metadata().ok()?);
+    // One that grows without end is not read without end.
+    let mut file = file.take(before.size + 1);
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut buffer).ok()? {
@@ -105,7 +119,7 @@ fn hash(mut file: File) -> Option<Arc<str>> {
             read => hasher.update(&buffer[..read]),
         }
     }
-    let after = Version::of(&file.metadata().ok()?);
+    let after = Version::of(&file.get_ref().metadata().ok()?);
     (before == after).then(|| hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
 }
 
@@ -114,9 +128,6 @@ fn hash(mut file: File) -> Option<Arc<str>> {
 pub struct Waiting(Vec<Option<Digest>>);
 
 impl Waiting {
-    /// A batch is held up for its digests no longer than this.
-    const PATIENCE: Duration = Duration::from_millis(500);
-
     /// The next row's.
     pub fn push(&mut self, digest: Option<Digest>) {
         self.0.push(digest);
@@ -128,9 +139,9 @@ impl Waiting {
         self.0.iter().all(Option::is_none)
     }
 
-    /// All of them, as far as they are known in time.
-    pub fn take(&mut self) -> impl Iterator<Item = Option<Arc<str>>> + use<> {
-        let until = Instant::now() + Self::PATIENCE;
+    /// All of them, as far as they are known after waiting this long at most.
+    pub fn take(&mut self, patience: Duration) -> impl Iterator<Item = Option<Arc<str>>> + use<> {
+        let until = Instant::now() + patience;
         std::mem::take(&mut self.0).into_iter().map(move |digest| {
             let digest = digest?;
             while digest.get().is_none() && Instant::now() < until {
@@ -155,29 +166,53 @@ mod tests {
     fn digest(hashes: &mut Hashes, image: &Image<'_>, exe: Option<&str>) -> Option<Arc<str>> {
         let mut waiting = Waiting::default();
         waiting.push(hashes.of(image, exe));
-        waiting.take().next().flatten()
+        waiting.take(Duration::from_secs(60)).next().flatten()
     }
 
     #[test]
-    fn a_file_is_read_anew_when_it_changes() {
+    fn an_image_is_read_once() {
+        let mut hashes = Hashes::new();
+        let own = image(std::fs::metadata("/proc/self/exe").unwrap().ino(), std::process::id());
+        let first = digest(&mut hashes, &own, None);
+        assert_eq!(first.as_ref().map(|hex| hex.len()), Some(64));
+        assert_eq!((digest(&mut hashes, &own, None), hashes.known.len()), (first, 1));
+    }
+
+    #[test]
+    fn another_image_or_none_has_no_digest() {
+        let mut hashes = Hashes::new();
+        assert_eq!(digest(&mut hashes, &image(1, std::process::id()), None), None);
+        assert_eq!(digest(&mut hashes, &image(1, u32::MAX), Some("/proc/self/exe")), None);
+    }
+
+    #[test]
+    fn the_image_of_a_process_that_is_gone_is_found_by_its_path_and_nothing_else_is_opened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
-        let exe = path.to_str();
         std::fs::write(&path, "abc").unwrap();
-        let image = image(std::fs::metadata(&path).unwrap().ino(), u32::MAX);
+        let meta = std::fs::metadata(&path).unwrap();
+        let mut gone = image(meta.ino(), u32::MAX);
         let mut hashes = Hashes::new();
+        assert_eq!(digest(&mut hashes, &gone, path.to_str()), None, "another device");
+        gone.head.device = rustix::fs::major(meta.dev()) << 20 | rustix::fs::minor(meta.dev());
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(&mut hashes, &image, exe).as_deref(), Some(abc));
-        assert_eq!((digest(&mut hashes, &image, exe).as_deref(), hashes.known.len()), (Some(abc), 1));
+        assert_eq!(digest(&mut hashes, &gone, path.to_str()).as_deref(), Some(abc));
         std::fs::write(&path, "abcd").unwrap();
-        assert!(digest(&mut hashes, &image, exe).is_some_and(|other| &*other != abc));
+        assert!(digest(&mut hashes, &gone, path.to_str()).is_some_and(|other| &*other != abc));
+        // Opening a pipe that nobody writes to would wait for ever.
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        gone.head.inode = std::fs::metadata(&pipe).unwrap().ino();
+        assert_eq!(digest(&mut hashes, &gone, pipe.to_str()), None);
+        std::os::unix::fs::symlink(&path, folder.path().join("link")).unwrap();
+        assert_eq!(digest(&mut hashes, &gone, folder.path().join("link").to_str()), None);
     }
 
     #[test]
-    fn another_file_of_that_name_is_not_the_image() {
-        let mut hashes = Hashes::new();
-        assert_eq!(digest(&mut hashes, &image(1, u32::MAX), Some("/proc/self/exe")), None);
-        let own = std::fs::metadata("/proc/self/exe").unwrap().ino();
-        assert_eq!(digest(&mut hashes, &image(own, std::process::id()), None).map(|hex| hex.len()), Some(64));
+    fn what_is_not_known_in_time_is_left_out() {
+        let mut waiting = Waiting::default();
+        waiting.push(Some(Digest::default()));
+        waiting.push(None);
+        assert_eq!(waiting.take(Duration::ZERO).collect::<Vec<_>>(), [None, None]);
     }
 }

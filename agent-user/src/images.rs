@@ -7,12 +7,12 @@ use std::{collections::HashMap, sync::Arc};
 /// The file that runs: its path from the root of the process, `memfd:NAME` for a memory file.
 #[must_use]
 pub fn exe(image: &Image<'_>) -> Option<Arc<str>> {
-    let path = events::path(image.image, image.head.flags & IMAGE_CUT != 0)?;
-    Some(match path.strip_prefix("/memfd:") {
-        // A file that merely bears such a name has links.
-        Some(name) if image.head.nlink == 0 => format!("memfd:{name}").into(),
-        _ => path.into(),
-    })
+    // The one name of a memory file may hold slashes, which are no folders; a file that merely bears such a name has links.
+    if image.head.nlink == 0 && image.image.starts_with(b"memfd:") {
+        let name = image.image.strip_suffix(b"/").unwrap_or(image.image);
+        return Some(String::from_utf8_lossy(name).into());
+    }
+    Some(events::path(image.image, image.head.flags & IMAGE_CUT != 0)?.into())
 }
 
 /// The file named to execve, if an interpreter runs it.
@@ -93,6 +93,7 @@ mod tests {
         let run = image(1, IMAGE_SCRIPT, b"./run.sh", b"dash/bin/");
         assert_eq!((exe(&run).as_deref(), script(&run).as_deref()), (Some("/bin/dash"), Some("./run.sh")));
         assert_eq!(exe(&image(0, 0, b"/proc/self/fd/3", b"memfd:x/")).as_deref(), Some("memfd:x"));
+        assert_eq!(exe(&image(0, 0, b"", b"memfd:/ls/bin/usr/")).as_deref(), Some("memfd:/ls/bin/usr"));
         // A file that merely bears such a name is not a memory file.
         assert_eq!(exe(&image(1, 0, b"/memfd:x", b"memfd:x/")).as_deref(), Some("/memfd:x"));
         assert_eq!(exe(&image(1, IMAGE_CUT, b"x", b"c/b/")).as_deref(), Some("…/b/c"));

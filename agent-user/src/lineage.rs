@@ -6,6 +6,7 @@ mod tests;
 use crate::proc;
 use ahash::RandomState;
 use events::{ProcessKey, TaskHead};
+use parse::proc_files;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -27,6 +28,13 @@ pub struct Credentials {
     pub egid: u32,
     /// Effective capabilities, one bit each.
     pub capabilities: u64,
+}
+
+impl From<proc_files::Status> for Credentials {
+    fn from(status: proc_files::Status) -> Self {
+        let proc_files::Status { uid, gid, euid, egid, cap_eff: capabilities } = status;
+        Self { uid, gid, euid, egid, capabilities }
+    }
 }
 
 impl Credentials {
@@ -256,7 +264,7 @@ impl Lineage {
             parent_exe: parent.map_or_else(|| proc::exe(seen.parent), exe_of),
             root_exe: if root == key { seen.exe.clone() } else { exe_of(root) },
             exe: seen.exe,
-            credentials: Credentials::default(),
+            credentials: seen.credentials,
             cgroup: 0,
             begun: false,
             ended: None,

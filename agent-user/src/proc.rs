@@ -1,6 +1,7 @@
 //! What `/proc` says of processes that started before the agent.
 
-use parse::proc_stat;
+use crate::lineage::Credentials;
+use parse::{proc_files, proc_stat};
 use std::{
     fs,
     io::{self, Read},
@@ -18,6 +19,8 @@ pub struct Seen {
     pub parent: u32,
     /// Session id.
     pub session: u32,
+    /// Whom it acts as.
+    pub credentials: Credentials,
 }
 
 /// Clock ticks of `/proc` in nanoseconds: `USER_HZ` is 100 on every architecture the agent runs on.
@@ -26,13 +29,16 @@ const TICK: u64 = 10_000_000;
 /// Looks a process up, and makes sure that it is the one that started at `start` nanoseconds after boot: numbers are reused.
 #[must_use]
 pub fn look_up(tgid: u32, start: u64) -> Option<Seen> {
-    let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
     let exe = exe(tgid);
+    let status = fs::read(format!("/proc/{tgid}/status")).ok().and_then(|file| proc_files::status(&file));
+    // Asked last, so that what was read is the process's.
+    let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
     (stat.start_ticks == start / TICK).then_some(Seen {
         comm: stat.comm,
         exe,
         parent: stat.parent,
         session: stat.session,
+        credentials: status.map(Credentials::from).unwrap_or_default(),
     })
 }
 
@@ -57,12 +63,12 @@ pub fn leader(tid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
-/// Whether a process numbers others as the agent does; so it is if nobody can tell.
+/// Whether a process numbers others as the agent does; not so if nobody can tell.
 #[must_use]
 pub fn same_numbers(tgid: u32) -> bool {
     let space = |name: &str| fs::read_link(format!("/proc/{name}/ns/pid")).ok();
     let other = space(&tgid.to_string());
-    other.is_none() || other == space("self")
+    other.is_some() && other == space("self")
 }
 
 /// The file that a process runs.

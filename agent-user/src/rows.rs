@@ -18,7 +18,7 @@ use arrow_array::{
 };
 use arrow_schema::ArrowError;
 use events::{DIRECTION_INBOUND, DIRECTION_OUTBOUND, EventType, ProcessKey, SocketHead};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Rows of each event type, in the order of [`EventType::ALL`].
 pub type Counts = [u64; EventType::ALL.len()];
@@ -43,16 +43,16 @@ impl Batch {
         Self { table, rows, kinds, digests: Waiting::default() }
     }
 
-    /// Enters the digests of images, for which it may wait a moment; the column is null before.
+    /// Enters the digests of images, for which it waits this long at most; the column is null before.
     ///
     /// # Errors
     /// If the columns do not fit their schema, which is a defect.
-    pub fn settle(&mut self) -> Result<(), ArrowError> {
+    pub fn settle(&mut self, patience: Duration) -> Result<(), ArrowError> {
         if self.digests.is_empty() {
             return Ok(());
         }
         let mut column = Dict::new();
-        self.digests.take().for_each(|digest| column.append_option(digest));
+        self.digests.take(patience).for_each(|digest| column.append_option(digest));
         let schema = self.rows.schema();
         let mut columns = self.rows.columns().to_vec();
         columns[schema.index_of("exe_sha256")?] = Arc::new(column.finish());

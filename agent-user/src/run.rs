@@ -235,7 +235,10 @@ impl Run {
 
     /// Takes the programs out, then everything that they left.
     fn stop(mut self) -> Result<Summary, AgentError> {
-        self.reader.take().into_iter().for_each(Reader::end);
+        if let Some(reader) = self.reader.take() {
+            // What it still makes must find room.
+            reader.end(|| self.round().map(drop))?;
+        }
         self.attached.detach();
         let detached = Instant::now();
         // What processes began comes before the flows that they left.

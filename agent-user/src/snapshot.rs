@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// A thread that reads.
@@ -34,10 +35,18 @@ impl Reader {
         Ok(Self { enough, thread })
     }
 
-    /// Ends, at the latest when the kernel comes back from what it iterates over at the moment.
-    pub fn end(self) {
+    /// Ends, at the latest when the kernel comes back from what it iterates over at the moment; does something meanwhile.
+    ///
+    /// # Errors
+    /// What that returns.
+    pub fn end<E>(self, mut meanwhile: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         self.enough.store(true, Ordering::Relaxed);
+        while !self.thread.is_finished() {
+            meanwhile()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.thread.join();
+        Ok(())
     }
 }
 

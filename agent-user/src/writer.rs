@@ -11,6 +11,8 @@ use std::{
 
 /// Batches that may wait.
 const QUEUE: usize = 16;
+/// Time in each [`ROTATE`] that is given to waiting for digests of images.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// How often files are looked at for their age.
 const ROTATE: Duration = Duration::from_secs(1);
 
@@ -65,13 +67,16 @@ impl Writer {
 
 fn work(mut sink: impl Sink, orders: &Receiver<Order>) -> Option<String> {
     let mut looked = Instant::now();
+    let mut patience = PATIENCE;
     loop {
         match orders.recv_timeout(ROTATE) {
             Ok(Order::Write(mut batch)) => {
                 // Here, where waiting holds up no one but the queue. If it fails, which would be a defect, rows lack digests.
-                if let Err(error) = batch.settle() {
+                let asked = Instant::now();
+                if let Err(error) = batch.settle(patience) {
                     eprintln!("warning: digests of images: {error}; this is a defect");
                 }
+                patience = patience.saturating_sub(asked.elapsed());
                 sink.write(&batch);
             }
             Ok(Order::CloseEvents(done)) => {
@@ -83,6 +88,7 @@ fn work(mut sink: impl Sink, orders: &Receiver<Order>) -> Option<String> {
         }
         if looked.elapsed() >= ROTATE {
             looked = Instant::now();
+            patience = PATIENCE;
             sink.rotate(looked);
         }
     }

@@ -29,10 +29,27 @@ fn every_call_leaves_a_row_that_says_what_was_done() {
     let said = live.stage("calls");
     let stored = live.stop();
     stored.assert_exact();
-    let [pid, setgid, setresuid, setresgid, tid, seized, child, finit, path, init, loaded] = &said[..] else {
+    let [
+        pid,
+        setgid,
+        setresuid,
+        setresgid,
+        setgroups,
+        permitted,
+        capset,
+        tid,
+        seized,
+        child,
+        finit,
+        path,
+        init,
+        loaded,
+    ] = &said[..]
+    else {
         panic!("{said:?}")
     };
-    assert_eq!([setgid, setresuid, setresgid].map(String::as_str), ["0", "0", "-1"]);
+    let results = [setgid, setresuid, setresgid, setgroups, capset].map(String::as_str);
+    assert_eq!(results, ["0", "0", "-1", "-1", "0"]);
     assert!(!loaded.starts_with('-'), "{loaded}");
     let exe = std::env::current_exe().unwrap().canonicalize().unwrap();
     let exe = exe.to_str().unwrap();
@@ -53,7 +70,12 @@ fn every_call_leaves_a_row_that_says_what_was_done() {
     assert!(second.is(&before) && second.number("previous_capabilities") > 0, "{second:?}");
     let third = of("credential", "setresgid");
     assert!(third.is(&[("result", "-1"), ("gid", "7"), ("euid", "9"), ("previous_euid", "9")]), "{third:?}");
-    assert_eq!(stored.count("credential", "written"), 3);
+    let groups = of("credential", "setgroups");
+    assert!(groups.is(&[("result", "-1"), ("euid", "9"), ("capabilities", "0"), ("tid", tid)]), "{groups:?}");
+    let raised = of("credential", "capset");
+    let wanted = [("result", "0"), ("capabilities", permitted), ("previous_capabilities", "0"), ("previous_euid", "9")];
+    assert!(raised.is(&wanted) && raised.is(&[("euid", "9"), ("tid", tid)]), "{raised:?}");
+    assert_eq!(stored.count("credential", "written"), 5);
 
     let seize = of("ptrace", "seize");
     let fork = stored.one(|row| row.is(&[("activity", "fork"), ("pid", child)]));

@@ -12,7 +12,7 @@ mod process_roles;
 #[allow(dead_code, reason = "each test program uses a part")]
 mod roles;
 
-use harness::{Live, ROLE, Stored, possible};
+use harness::{Live, ROLE, Row, Stored, possible};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -254,4 +254,46 @@ fn a_folder_too_deep_for_the_kernel_side_comes_from_proc() {
     stored.assert_exact();
     let exec = stored.one(|row| row.is(&[("activity", "exec"), ("comm", "sleep")]));
     assert!(exec.is(&[("cwd", deep.to_str().unwrap()), ("cwd_source", "proc")]), "{exec:?}");
+}
+
+#[test]
+fn a_reused_number_is_another_process() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    let number = &live.role("reuse")[0];
+    let stored = live.stop();
+    stored.assert_exact();
+    let key_of = |code: &str| {
+        let end = stored.one(|row| row.is(&[("activity", "exit"), ("pid", number), ("exit_code", code)]));
+        end.get("process_key")
+    };
+    let (first, second) = (key_of("3"), key_of("4"));
+    assert!(first < second, "keys of one boot sort by start");
+    for (key, word) in [(first, "first"), (second, "second")] {
+        stored.one(|row| row.is(&[("activity", "fork"), ("pid", number), ("process_key", key)]));
+        let is_child = |row: &Row| row.args.as_ref().is_some_and(|args| args.len() == 2 && args[1] == word);
+        let child = stored.one(is_child);
+        let parent = [("parent_key", key), ("parent_pid", number), ("parent_exe", &real("/bin/sh"))];
+        assert!(child.is(&parent), "{child:?}");
+        stored.one(|row| row.is(&[("activity", "fork"), ("parent_key", key)]));
+    }
+}
+
+#[test]
+fn what_a_thread_makes_is_its_processs_child() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    let pid = &live.role("threaded")[0];
+    let stored = live.stop();
+    stored.assert_exact();
+    let forks: Vec<&Row> = stored.process.iter().filter(|row| row.get("activity") == "fork").collect();
+    assert_eq!(forks.len(), 2, "{forks:#?}");
+    for fork in &forks {
+        assert!(fork.is(&[("parent_pid", pid), ("parent_key", forks[0].get("parent_key")), ("uid", "0")]), "{fork:?}");
+        assert_eq!((fork.get("tid"), fork.get("cgroup")), (fork.get("pid"), &*stored.cgroup));
+    }
 }

@@ -114,7 +114,6 @@ offsets! {
     socket_sk: "socket", "sk";
     sk_family: "sock", "__sk_common.skc_family";
     sk_state: "sock", "__sk_common.skc_state";
-    sk_num: "sock", "__sk_common.skc_num";
     sk_dport: "sock", "__sk_common.skc_dport";
     sk_daddr: "sock", "__sk_common.skc_daddr";
     sk_saddr: "sock", "__sk_common.skc_rcv_saddr";

@@ -483,7 +483,8 @@ pub struct FlowState {
     pub reserved: u32,
 }
 
-/// One process: key of the kernel's tables of rates.
+/// One process: key of the kernel's tables of rates. In the table of those that count, the event type is in the upper
+/// half of the number.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Maker {
@@ -529,7 +530,7 @@ pub struct Scope {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 pub struct Settings {
-    /// Events of one process in one second, above which they are summarised; 0 for no limit.
+    /// Events of one type of one process in one second, above which they are summarised; 0 for no limit.
     pub rate_limit: u64,
     /// Rings of socket events, less one; their number is a power of two.
     pub shard_mask: u32,

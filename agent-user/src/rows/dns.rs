@@ -44,6 +44,9 @@ columns! {
 }
 socket_columns!(DnsColumns);
 
+/// Bytes of answers that a row holds: names in a message are short, but can be many times as long when written out.
+const ANSWERS_MAX: usize = 4096;
+
 /// Builds rows of `dns`.
 pub struct DnsRows {
     columns: DnsColumns,
@@ -90,7 +93,12 @@ impl DnsRows {
         to.record_type.append_option(question.map(|question| &question.kind));
         let answer = message.filter(|message| message.is_answer);
         to.rcode.append_option(answer.map(|answer| &answer.rcode));
+        let mut room = ANSWERS_MAX;
         for text in answer.into_iter().flat_map(|answer| &answer.answers) {
+            if text.len() > room {
+                break;
+            }
+            room -= text.len();
             to.answers.values().append_value(text);
         }
         to.answers.append(answer.is_some());

@@ -142,6 +142,8 @@ pub struct ProcessRows {
     masker: Masker,
     digests: Waiting,
     kinds: Vec<EventType>,
+    /// Bytes of arguments and of the paths of ancestors, which are the long ones.
+    bytes: usize,
 }
 
 impl ProcessRows {
@@ -154,7 +156,14 @@ impl ProcessRows {
             masker: Masker::default(),
             digests: Waiting::default(),
             kinds: Vec::new(),
+            bytes: 0,
         }
+    }
+
+    /// Bytes of arguments and paths waiting, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Rows waiting.
@@ -199,6 +208,7 @@ impl ProcessRows {
         to.root_exe.append_option(process.root_exe.as_deref());
         let Some(ancestors) = row.ancestors else { return };
         fill!(to, before; ancestors);
+        self.bytes += ancestors.iter().map(|(_, exe)| 16 + exe.as_ref().map_or(0, |exe| exe.len())).sum::<usize>();
         for (key, exe) in ancestors {
             let entry = to.ancestors.values();
             if let Some(keys) = entry.field_builder::<FixedSizeBinaryBuilder>(0) {
@@ -250,6 +260,7 @@ impl ProcessRows {
         let Some((joined, len)) = args else { return };
         let (to, before) = (&mut self.columns, self.kinds.len() - 1);
         fill!(to, before; args, args_bytes, args_truncated, args_masked);
+        self.bytes += joined.len();
         let masked = self.masker.list(joined);
         match &masked {
             Some(masked) => masked.iter().for_each(|argument| to.args.values().append_value(argument)),
@@ -332,6 +343,7 @@ impl ProcessRows {
         self.columns.fill(self.kinds.len());
         let rows = self.columns.take()?;
         let digests = std::mem::take(&mut self.digests);
+        self.bytes = 0;
         Ok(Batch { digests, ..Batch::new(events::PROCESS, rows, std::mem::take(&mut self.kinds)) })
     }
 }

@@ -30,6 +30,8 @@ pub(crate) fn play(role: &str) {
         "many" => many(),
         "spawner" => spawner(),
         "maker" => maker(),
+        "reuse" => reuse(),
+        "threaded" => threaded(),
         other => panic!("no role {other}"),
     };
     say(END);
@@ -70,6 +72,8 @@ fn calls() -> Box<dyn FnOnce()> {
         say(call(Call::Setgid, [7, 0, 0]));
         say(call(Call::Setresuid, [NONE, 9, NONE]));
         say(call(Call::Setresgid, [8, 8, 8]));
+        say(call(Call::Setgroups, [1, [7_u32].as_ptr() as usize, 0]));
+        say(raise());
         rustix::thread::gettid().as_raw_nonzero().get()
     });
     say(changed.join().unwrap());
@@ -97,6 +101,61 @@ fn traces() {
     // SAFETY: makes a system call and nothing else.
     unsafe { command.pre_exec(|| Err(std::io::Error::from_raw_os_error(call(Call::Ptrace, [0, 0, 0]) as i32))) };
     assert!(command.spawn().is_err());
+}
+
+/// Makes effective what is permitted to this thread. Says what that is, and returns the result.
+fn raise() -> i64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:")).unwrap().trim().to_owned();
+    let bits = u64::from_str_radix(&permitted, 16).unwrap();
+    say(bits);
+    let (header, low, high) = ([0x2008_0522_u32, 0], bits as u32, (bits >> 32) as u32);
+    let data = [low, low, 0, high, high, 0];
+    call(Call::Capset, [header.as_ptr() as usize, data.as_ptr() as usize, 0])
+}
+
+/// Two processes with one number, each with a child.
+fn reuse() -> Box<dyn FnOnce()> {
+    let mut first = Command::new("/bin/sh").args(["-c", "/bin/true first; exit 3"]).spawn().unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(3));
+    say(first.id());
+    // A new process with the number of the one that is gone.
+    let number = first.id() as i32;
+    let (mut arguments, sigchld) = ([0_u64; 11], 17);
+    (arguments[4], arguments[8], arguments[9]) = (sigchld, &raw const number as u64, 1);
+    let made = clone3(&arguments);
+    if made == 0 {
+        let error = Command::new("/bin/sh").args(["-c", "/bin/true second; exit 4"]).exec();
+        panic!("{error}");
+    }
+    assert_eq!(made, i64::from(number));
+    let pid = rustix::process::Pid::from_raw(number).unwrap();
+    let (_, status) = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(4));
+    Box::new(|| {})
+}
+
+fn clone3(arguments: &[u64; 11]) -> i64 {
+    let (number, result): (usize, i64) = (435, 0);
+    let mut result = result;
+    // SAFETY: shares nothing with the new process, which has a copy of everything, as after fork.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("syscall", inlateout("rax") number => result, in("rdi") arguments.as_ptr(), in("rsi") size_of_val(arguments),
+            out("rcx") _, out("r11") _);
+        #[cfg(target_arch = "aarch64")]
+        asm!("svc 0", in("x8") number, inlateout("x0") arguments.as_ptr() => result, in("x1") size_of_val(arguments));
+    }
+    result
+}
+
+/// A process made by a thread that is not the first, and one made by the first.
+fn threaded() -> Box<dyn FnOnce()> {
+    say(std::process::id());
+    let make = || assert!(Command::new("/bin/true").status().unwrap().success());
+    make();
+    std::thread::scope(|scope| scope.spawn(make).join().unwrap());
+    Box::new(|| {})
 }
 
 /// Loads `return 0` as a socket filter.

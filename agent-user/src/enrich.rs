@@ -144,7 +144,7 @@ impl Enricher {
         let exe = self.paths.exe(image);
         let process = match kind {
             EventType::Running => self.lineage.running(task, exe),
-            _ => Some(self.lineage.exec(task, exe.unwrap_or_default())),
+            _ => Some(self.lineage.exec(task, exe)),
         };
         let Some(key) = process.map(|process| process.key) else { return false };
         let process = self.lineage.get(&key);
@@ -160,7 +160,7 @@ impl Enricher {
             script: images::script(image),
             args,
             cwd: self.paths.folder(image),
-            sha256: self.hashes.of(image, process.exe.as_deref()),
+            sha256: self.hashes.of(image, process.exe.as_deref(), time),
         };
         let row = Row { time, image: Some(facts), ancestors: Some(&ancestors), ..Row::of(task) };
         self.process.push(kind, process, self.places.of(process.cgroup, process.key.tgid()), &row);
@@ -215,7 +215,7 @@ impl Enricher {
 
 /// Who owns a socket, and where that process runs.
 fn owned<'a>(lineage: &'a mut Lineage, places: &'a mut Places, socket: &SocketHead) -> Owned<'a> {
-    let owner = (socket.tgid != 0).then(|| lineage.owner(socket.start, socket.tgid))?;
+    let owner = (socket.tgid != 0).then(|| lineage.owner_at(socket.start, socket.tgid, socket.time))?;
     Some((owner, places.of(owner.cgroup, owner.key.tgid())))
 }
 

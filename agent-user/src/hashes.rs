@@ -61,14 +61,14 @@ impl Hashes {
     }
 
     /// The digest of the image of a record, or the promise of one; `None` if the file is gone, is not the one that the
-    /// kernel ran, is too large, or too many wait.
-    pub fn of(&mut self, image: &Image<'_>, exe: Option<&str>) -> Option<Digest> {
+    /// kernel ran, is too large, or too many wait. `time` is when it ran, in nanoseconds UTC.
+    pub fn of(&mut self, image: &Image<'_>, exe: Option<&str>, time: i64) -> Option<Digest> {
         if image.head.inode == 0 {
             return None;
         }
         let of_process = File::open(format!("/proc/{}/exe", image.head.task.tgid)).ok();
         let found = of_process.and_then(|file| version(file, image));
-        let (file, version) = found.or_else(|| version(at_path(exe?, image)?, image))?;
+        let (file, version) = found.or_else(|| version(at_path(exe?, image, time)?, image))?;
         if let Some(known) = self.known.get(&version) {
             return Some(known.clone());
         }
@@ -89,14 +89,16 @@ impl Default for Hashes {
 }
 
 /// The file at a path, if it is the image of a record. Whoever ran it chose the path, and may have put a pipe or a device
-/// there since, which do things when they are opened: so it is looked at first, and what was looked at is opened.
-fn at_path(path: &str, image: &Image<'_>) -> Option<File> {
+/// there since, which do things when they are opened: so it is looked at first, and what was looked at is opened. While a
+/// program runs, its file cannot be written to; afterwards it can, and then it is no longer what ran.
+fn at_path(path: &str, image: &Image<'_>, time: i64) -> Option<File> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let place = rustix::fs::open(path.starts_with('/').then_some(path)?, flags, Mode::empty()).ok()?;
     let meta = rustix::fs::fstat(&place).ok()?;
     let device = rustix::fs::major(meta.st_dev) << 20 | rustix::fs::minor(meta.st_dev);
     let regular = FileType::from_raw_mode(meta.st_mode) == FileType::RegularFile;
-    let same = regular && meta.st_ino == image.head.inode && device == image.head.device;
+    let changed = meta.st_ctime.saturating_mul(1_000_000_000).saturating_add(meta.st_ctime_nsec as i64);
+    let same = regular && meta.st_ino == image.head.inode && device == image.head.device && changed <= time;
     same.then(|| File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()).flatten()
 }
 
@@ -165,7 +167,7 @@ mod tests {
 
     fn digest(hashes: &mut Hashes, image: &Image<'_>, exe: Option<&str>) -> Option<Arc<str>> {
         let mut waiting = Waiting::default();
-        waiting.push(hashes.of(image, exe));
+        waiting.push(hashes.of(image, exe, crate::kernel::utc_now()));
         waiting.take(Duration::from_secs(60)).next().flatten()
     }
 
@@ -199,6 +201,7 @@ mod tests {
         assert_eq!(digest(&mut hashes, &gone, path.to_str()).as_deref(), Some(abc));
         std::fs::write(&path, "abcd").unwrap();
         assert!(digest(&mut hashes, &gone, path.to_str()).is_some_and(|other| &*other != abc));
+        assert!(hashes.of(&gone, path.to_str(), crate::kernel::utc_now() - 60_000_000_000).is_none(), "changed since");
         // Opening a pipe that nobody writes to would wait for ever.
         let pipe = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();

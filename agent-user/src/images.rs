@@ -25,7 +25,9 @@ pub fn script(image: &Image<'_>) -> Option<String> {
 #[must_use]
 pub fn folder(image: &Image<'_>) -> Option<(Arc<str>, &'static str)> {
     if image.head.flags & IMAGE_FOLDER_CUT == 0 {
-        return Some((events::path(image.folder, false)?.into(), "kernel"));
+        // No names between the folder and the root: it is the root. A task that is on its way out has neither.
+        let root = (image.folder.is_empty() && !image.image.is_empty()).then(|| "/".to_owned());
+        return Some((root.or_else(|| events::path(image.folder, false))?.into(), "kernel"));
     }
     let read = std::fs::read_link(format!("/proc/{}/cwd", image.head.task.tgid)).ok()?;
     Some((read.to_string_lossy().into(), "proc"))
@@ -54,7 +56,7 @@ impl Paths {
 
     /// As [`folder`].
     pub fn folder(&mut self, image: &Image<'_>) -> Option<(Arc<str>, &'static str)> {
-        if image.head.flags & IMAGE_FOLDER_CUT != 0 {
+        if image.head.flags & IMAGE_FOLDER_CUT != 0 || image.folder.is_empty() {
             return folder(image);
         }
         let path = remembered(&mut self.folders, image.folder, || folder(image).map(|(path, _)| path))?;
@@ -90,6 +92,8 @@ mod tests {
         let plain = image(1, 0, b"ls", b"ls/bin/usr/");
         assert_eq!((exe(&plain).as_deref(), script(&plain)), (Some("/usr/bin/ls"), None));
         assert_eq!(folder(&plain), Some(("/tmp".into(), "kernel")));
+        assert_eq!(folder(&Image { folder: b"", ..plain }), Some(("/".into(), "kernel")));
+        assert_eq!(folder(&Image { folder: b"", image: b"", ..plain }), None);
         let run = image(1, IMAGE_SCRIPT, b"./run.sh", b"dash/bin/");
         assert_eq!((exe(&run).as_deref(), script(&run).as_deref()), (Some("/bin/dash"), Some("./run.sh")));
         assert_eq!(exe(&image(0, 0, b"/proc/self/fd/3", b"memfd:x/")).as_deref(), Some("memfd:x"));

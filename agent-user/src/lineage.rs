@@ -75,6 +75,8 @@ pub struct Process {
     pub begun: bool,
     /// When it ended.
     pub ended: Option<u64>,
+    /// What it was before its last exec, and when that was.
+    pub earlier: Option<(u64, Box<Process>)>,
 }
 
 impl Process {
@@ -83,7 +85,8 @@ impl Process {
     pub fn nobody(key: ProcessKey) -> Self {
         let (comm, parent, exe, parent_exe, root_exe, ended) = Default::default();
         let credentials = Credentials::default();
-        Self { key, parent, root: key, comm, exe, parent_exe, root_exe, credentials, cgroup: 0, begun: false, ended }
+        let (cgroup, begun, earlier) = (0, false, None);
+        Self { key, parent, root: key, comm, exe, parent_exe, root_exe, credentials, cgroup, begun, ended, earlier }
     }
 }
 
@@ -157,9 +160,16 @@ impl Lineage {
     }
 
     /// A process runs a new image.
-    pub fn exec(&mut self, task: &TaskHead, exe: Arc<str>) -> &Process {
+    pub fn exec(&mut self, task: &TaskHead, exe: Option<Arc<str>>) -> &Process {
         let parent = self.parent(task);
-        self.put(task, parent, Some(exe))
+        let known = self.processes.get_mut(&self.key(task.start, task.tgid));
+        let earlier = known.map(|process| {
+            process.earlier = None;
+            (task.time, Box::new(process.clone()))
+        });
+        let process = self.put(task, parent, exe);
+        process.earlier = earlier;
+        process
     }
 
     /// A process did something that changes no more than its credentials; also those before, if they are known.
@@ -227,6 +237,15 @@ impl Lineage {
         }
     }
 
+    /// As [`Lineage::owner`], as it was at a time that may be before its last exec.
+    pub fn owner_at(&mut self, start: u64, tgid: u32, time: u64) -> &Process {
+        let process = self.owner(start, tgid);
+        match &process.earlier {
+            Some((until, before)) if time < *until => before,
+            _ => process,
+        }
+    }
+
     /// Forgets processes whose end is long past at `now` nanoseconds since boot.
     pub fn forget(&mut self, now: u64) {
         while let Some((ended, key)) = self.ended.front().copied()
@@ -268,6 +287,7 @@ impl Lineage {
             cgroup: 0,
             begun: false,
             ended: None,
+            earlier: None,
         };
         self.insert(process);
     }

@@ -104,7 +104,8 @@ impl DnsRows {
         to.answers.append(answer.is_some());
         to.answer_count.append_option(answer.map(|answer| answer.answer_count));
         to.bytes.append_value(dns.head.len);
-        to.complete.append_value(message.is_some_and(|message| message.complete));
+        let whole = dns.head.got == dns.head.len;
+        to.complete.append_value(whole && message.is_some_and(|message| message.complete));
         to.cookie.append_value(dns.head.socket.cookie);
     }
 

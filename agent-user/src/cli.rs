@@ -132,7 +132,8 @@ pub struct RunArgs {
     /// Size of the kernel's buffer of process events in bytes, a power of two [default: 4 MiB]
     #[arg(long, value_name = "BYTES")]
     pub lifecycle_ring_size: Option<u32>,
-    /// Events of one process in a second, above which all but its execs and its end are only counted; 0 for no limit
+    /// Events of one type of one process in a second, above which they are only counted; never its execs and its end; 0
+    /// for no limit
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub rate_limit: u64,
     /// Leave off the hook at the end of every system call

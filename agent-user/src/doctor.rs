@@ -47,6 +47,9 @@ const NOTES: &[&str] = &[
     "connections older than the agent: their bytes count from their beginning, those sent are not known",
     "DNS over TCP: seen where one segment holds one whole message, and again if the segment is sent again",
     "credential, ptrace, module and bpf calls of 32-bit programs: not seen",
+    "a process moved into the watched cgroup after the start: known from its next exec or its end on, not from its beginning",
+    "a process whose first thread ended before the start: in the snapshot without its image",
+    "MPTCP: listen and close only, without a process; UDP-Lite, SCTP and raw sockets: not seen",
 ];
 
 impl Check {
@@ -129,7 +132,7 @@ fn hooks(btf: &Path, layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
     let sizes = RingSizes { lifecycle: 1 << 16, sockets: 1 << 16, shards: 1 };
     let loaded = load::load(btf, &Orders { layout, cgroup, sizes, rate_limit: 0 });
     let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
-    let mut checks = vec![Check::new("maps", maps, "needs Linux 5.8 or later, and rights")];
+    let mut checks = vec![Check::new("maps", maps, "needs Linux 5.10 or later, and rights")];
     if let Ok(mut loaded) = loaded {
         checks.extend(HOOKS.iter().chain(ITERATORS).map(|hook| one(&mut loaded, hook, cgroup)));
     }
@@ -142,7 +145,7 @@ fn one(loaded: &mut Loaded, hook: &load::Hook, cgroup: &Cgroup) -> Check {
         .map_err(|why| format!("does not load: {why}"))
         .and_then(|()| loaded.attach(hook, cgroup).map_err(|why| format!("does not attach: {why}")));
     let remedy = match hook.required {
-        true => "needs Linux 5.8 or later with BTF, and rights",
+        true => "needs Linux 5.10 or later with BTF, and rights",
         false => "run goes on without; these events will be missing",
     };
     let result = result.map(|()| format!("loads and attaches, gives {}", hook.gives));

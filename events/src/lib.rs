@@ -7,6 +7,7 @@
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod call;
 mod decode;
 mod key;
 mod kind;
@@ -15,6 +16,7 @@ mod offsets;
 mod schema;
 mod wire;
 
+pub use call::Call;
 #[cfg(any(feature = "std", test))]
 pub use decode::path;
 pub use decode::{Call as CallRecord, Dns, Image, Malformed, Record, decode};

@@ -2,7 +2,7 @@
 //!
 //! Times are nanoseconds since boot, suspend included. Addresses are 16 bytes; IPv4 is written as `::ffff:a.b.c.d`.
 
-use crate::{EventType, Outcome};
+use crate::{Call, EventType, Outcome};
 use bytemuck::{Pod, Zeroable};
 use core::mem::offset_of;
 
@@ -318,101 +318,6 @@ impl Close {
                 Outcome::Closed
             }
             _ => Outcome::Aborted,
-        }
-    }
-}
-
-/// System calls that leave a record.
-#[repr(u16)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// Numbered as in [`Call::ALL`].
-    Setuid = 0,
-    /// See [`Call::ALL`].
-    Setgid = 1,
-    /// See [`Call::ALL`].
-    Setreuid = 2,
-    /// See [`Call::ALL`].
-    Setregid = 3,
-    /// See [`Call::ALL`].
-    Setresuid = 4,
-    /// See [`Call::ALL`].
-    Setresgid = 5,
-    /// See [`Call::ALL`].
-    Setfsuid = 6,
-    /// See [`Call::ALL`].
-    Setfsgid = 7,
-    /// See [`Call::ALL`].
-    Setgroups = 8,
-    /// See [`Call::ALL`].
-    Capset = 9,
-    /// See [`Call::ALL`].
-    Ptrace = 10,
-    /// See [`Call::ALL`].
-    InitModule = 11,
-    /// See [`Call::ALL`].
-    FinitModule = 12,
-    /// See [`Call::ALL`].
-    Bpf = 13,
-    /// Followed, but leaves a connection's record.
-    Connect = 14,
-    /// As connect.
-    Accept = 15,
-    /// As connect.
-    Accept4 = 16,
-    /// Only counted, for unix sockets.
-    Socket = 17,
-    /// As socket.
-    Socketpair = 18,
-}
-
-impl Call {
-    /// Every call, in the order of their values.
-    pub const ALL: [Self; 19] = [
-        Self::Setuid,
-        Self::Setgid,
-        Self::Setreuid,
-        Self::Setregid,
-        Self::Setresuid,
-        Self::Setresgid,
-        Self::Setfsuid,
-        Self::Setfsgid,
-        Self::Setgroups,
-        Self::Capset,
-        Self::Ptrace,
-        Self::InitModule,
-        Self::FinitModule,
-        Self::Bpf,
-        Self::Connect,
-        Self::Accept,
-        Self::Accept4,
-        Self::Socket,
-        Self::Socketpair,
-    ];
-
-    /// The call's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Setuid => "setuid",
-            Self::Setgid => "setgid",
-            Self::Setreuid => "setreuid",
-            Self::Setregid => "setregid",
-            Self::Setresuid => "setresuid",
-            Self::Setresgid => "setresgid",
-            Self::Setfsuid => "setfsuid",
-            Self::Setfsgid => "setfsgid",
-            Self::Setgroups => "setgroups",
-            Self::Capset => "capset",
-            Self::Ptrace => "ptrace",
-            Self::InitModule => "init_module",
-            Self::FinitModule => "finit_module",
-            Self::Bpf => "bpf",
-            Self::Connect => "connect",
-            Self::Accept => "accept",
-            Self::Accept4 => "accept4",
-            Self::Socket => "socket",
-            Self::Socketpair => "socketpair",
         }
     }
 }

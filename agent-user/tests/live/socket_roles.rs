@@ -50,7 +50,11 @@ pub(crate) fn play(role: &str, more: impl Fn(&str)) {
         other => more(other),
     }
     say(END);
-    // Stays until it is let go. Nobody listens to what the test runner would still say.
+    stay()
+}
+
+/// Stays until it is let go. Nobody listens any more, not even to what the test runner would still say.
+fn stay() -> ! {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     std::process::exit(0);
 }
@@ -273,4 +277,5 @@ fn older() {
     drop((again, client));
     assert_eq!(server.read(&mut [0; 1]).unwrap(), 0);
     drop((server, listener, waiting, joined));
+    stay()
 }

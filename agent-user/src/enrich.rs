@@ -11,7 +11,7 @@ use crate::{
     rows::{Batch, ConnectionRows, DnsRows, ImageFacts, Owned, ProcessRows, Row},
 };
 use arrow_schema::ArrowError;
-use events::{CallRecord, EventType, Image, Maker, ProcessKey, Record, SocketHead, TaskHead};
+use events::{CallRecord, EventType, Image, Maker, Record, SocketHead, TaskHead};
 use std::sync::Arc;
 
 /// Rows in a batch, at most.
@@ -22,7 +22,6 @@ pub const BATCH_BYTES: usize = 8 << 20;
 
 /// Turns records into rows.
 pub struct Enricher {
-    boot: [u8; 4],
     lineage: Lineage,
     places: Places,
     hashes: Hashes,
@@ -39,7 +38,6 @@ impl Enricher {
     #[must_use]
     pub fn new(boot: [u8; 4], host: &Arc<str>, processes: usize) -> Self {
         Self {
-            boot,
             lineage: Lineage::new(boot, processes),
             places: Places::new(kernel::cgroup2_mount().ok()),
             hashes: Hashes::new(),
@@ -186,12 +184,6 @@ impl Enricher {
             ..Row::of(task)
         };
         self.process.push(kind, process, self.places.of(process.cgroup, process.key.tgid()), &row);
-    }
-
-    /// The key of a process of this boot.
-    #[must_use]
-    pub fn key(&self, maker: &Maker) -> ProcessKey {
-        ProcessKey::new(self.boot, maker.start, maker.tgid as u32)
     }
 
     /// Takes the rows that wait.

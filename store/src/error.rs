@@ -42,6 +42,9 @@ pub enum StoreError {
         /// Reason in words.
         why: String,
     },
+    /// A journal that another process writes.
+    #[error("journal in use: {}: another agent writes to it; stop that one or choose another folder", .0.display())]
+    Busy(PathBuf),
     /// A file of no bytes.
     #[error("not a Parquet file: {}: it is empty", .0.display())]
     Empty(PathBuf),

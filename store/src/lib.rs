@@ -7,6 +7,7 @@ mod discover;
 mod error;
 mod findings;
 mod guard;
+mod journal;
 mod layout;
 mod manifest;
 mod properties;
@@ -21,6 +22,7 @@ pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, finding_id, findings_schema, read_all_findings, read_findings,
     write_findings,
 };
+pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed};
 pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
 pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
@@ -40,6 +42,11 @@ pub const META_BOOT_ID: &str = "ebbline.boot_id";
 pub const META_BASELINE: &str = "ebbline.baseline";
 /// Footer key of the SHA-256 of the scored file (sidecars).
 pub const META_SOURCE_DIGEST: &str = "ebbline.source_digest";
+
+/// Footer key of the journal segment that a file was made from.
+pub const META_JOURNAL: &str = "ebbline.journal";
+/// Footer key of the rows by activity, a JSON object; by table where the rows have no activity.
+pub const META_ROWS: &str = "ebbline.rows";
 
 /// Bits from their stored form, units of 1/1024; exact below 2^24.
 #[must_use]

@@ -21,18 +21,38 @@ const ROUNDS: usize = 9;
 /// Processes in the cache, as in the agent.
 const PROCESSES: usize = 65_536;
 
-/// A ring in memory, read from its beginning.
+/// A ring in memory, read from its beginning. A record's position is its number.
 struct Memory<'a> {
     records: &'a Records,
-    next: usize,
+    seen: u64,
 }
 
 impl Ring for Memory<'_> {
-    fn pull(&mut self, take: impl FnOnce(&[u8])) -> bool {
-        let Some(record) = self.records.get(self.next) else { return false };
-        self.next += 1;
-        take(record);
-        true
+    fn look(&mut self) -> Option<u64> {
+        let position = self.seen;
+        self.records.get(position as usize)?;
+        self.seen += 1;
+        Some(position)
+    }
+
+    fn record(&self, position: u64) -> &[u8] {
+        self.records.get(position as usize).unwrap_or_default()
+    }
+
+    fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    fn resume(&mut self, position: u64) {
+        self.seen = position;
+    }
+
+    fn committed(&self) -> u64 {
+        0
+    }
+
+    fn size(&self) -> u64 {
+        u64::MAX
     }
 }
 
@@ -53,17 +73,17 @@ fn median<T>(records: usize, mut prepare: impl FnMut() -> T, mut round: impl FnM
     times[ROUNDS / 2]
 }
 
-/// Everything from rings to `each`, in rounds of the drain.
+/// Everything from rings to `each`.
 fn drain(rings: &[Records], each: &mut dyn FnMut(&[u8])) {
-    let mut drain = Drain::new(rings.iter().map(|records| Memory { records, next: 0 }).collect());
+    let mut drain = Drain::new(rings.iter().map(|records| Memory { records, seen: 0 }).collect());
+    drain.rest();
     let mut given = 0;
-    for now in (1..).map(|round| round << 40) {
-        match drain.round_at(now, each) {
+    loop {
+        match drain.give(each) {
             0 => break,
             some => given += some,
         }
     }
-    given += drain.rest(each);
     assert_eq!(given, rings.iter().map(Records::len).sum::<usize>());
 }
 

@@ -8,13 +8,14 @@ use crate::{
     usage::Usage,
 };
 use events::{DropReason, EventType};
+use serde::{Deserialize, Serialize};
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// Counts of the stage between the rings and the writer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentBooks {
     /// Records read.
     pub received: Counts,
@@ -71,6 +72,19 @@ impl WriterBooks {
         let mut books = self.rows();
         books.failed[kind.index()] += rows;
         books.open[kind.index()] -= rows;
+    }
+
+    /// Rows stored so far, in complete files or not, and rows that could not be.
+    #[must_use]
+    pub fn totals(&self) -> (Counts, Counts) {
+        let books = self.rows();
+        (std::array::from_fn(|at| books.open[at] + books.written[at]), books.failed)
+    }
+
+    /// Goes on from the totals of another, whose rows in `open` are in the journal.
+    pub fn resume(&self, (stored, failed): (Counts, Counts), open: Counts) {
+        let written = std::array::from_fn(|at| stored[at].saturating_sub(open[at]));
+        *self.rows() = Rows { open, written, failed };
     }
 }
 

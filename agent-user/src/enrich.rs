@@ -30,6 +30,8 @@ pub struct Enricher {
     connection: ConnectionRows,
     dns: DnsRows,
     books: AgentBooks,
+    /// What is there already is recorded, by whoever was here before.
+    resumed: bool,
     utc_offset: i64,
 }
 
@@ -46,6 +48,7 @@ impl Enricher {
             connection: ConnectionRows::new(host.clone()),
             dns: DnsRows::new(host.clone()),
             books: AgentBooks::default(),
+            resumed: false,
             utc_offset: kernel::utc_offset(),
         }
     }
@@ -73,6 +76,19 @@ impl Enricher {
     pub fn is_full(&self) -> bool {
         let rows = [self.process.len(), self.connection.len(), self.dns.len()];
         rows.into_iter().any(|len| len >= BATCH_ROWS) || self.process.bytes() >= BATCH_BYTES
+    }
+
+    /// Whether no row waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.process.is_empty() && self.connection.is_empty() && self.dns.is_empty()
+    }
+
+    /// Goes on from the books of another, whose rows tell of what was there at the start.
+    #[must_use]
+    pub fn resume(mut self, books: AgentBooks) -> Self {
+        (self.books, self.resumed) = (books, true);
+        self
     }
 
     /// Takes one record in.
@@ -131,6 +147,7 @@ impl Enricher {
             }
             Record::Close(close) => self.connection.close(time, close, owned(lineage, places, &close.socket)),
             Record::Flow(flow) => self.connection.flow(time, flow, owned(lineage, places, &flow.socket)),
+            Record::Open(_) if self.resumed => return false,
             Record::Open(open) => self.connection.open(time, open, owned(lineage, places, &open.socket)),
             Record::Dns(dns) => self.dns.push(time, dns, owned(lineage, places, &dns.head.socket)),
         }
@@ -145,6 +162,9 @@ impl Enricher {
             _ => Some(self.lineage.exec(task, exe)),
         };
         let Some(key) = process.map(|process| process.key) else { return false };
+        if kind == EventType::Running && self.resumed {
+            return false;
+        }
         let process = self.lineage.get(&key);
         let ancestors = self.lineage.ancestors(process);
         // The kernel can read the arguments of the running process only.

@@ -14,21 +14,8 @@ impl Snapshot {
     /// # Errors
     /// If columns do not fit the schema, which is a defect.
     pub fn heartbeat(&self, host: &str, time: i64) -> Result<Batch, ArrowError> {
-        let mut rows = HeartbeatRows { columns: HeartbeatColumns::new(), host, time };
-        for kind in EventType::ALL {
-            let (at, name) = (kind.index(), kind.name());
-            rows.push("kernel", name, "produced", None, self.kernel[at].produced);
-            rows.push("kernel", name, "summarised", None, self.kernel[at].summarised);
-            rows.push("agent", name, "received", None, self.agent.received[at]);
-            rows.push("writer", name, "open", None, self.open[at]);
-            rows.push("writer", name, "written", None, self.written[at]);
-            for (stage, reason, count) in self.drops(at) {
-                // Rings are where events are lost, if anywhere: this one is said although it is 0.
-                if count > 0 || reason == DropReason::RingFull {
-                    rows.push(stage.name(), name, "dropped", Some(reason), count);
-                }
-            }
-        }
+        let mut rows = HeartbeatRows::new(host, time);
+        rows.books(self);
         if self.agent.unknown > 0 {
             rows.push("agent", "unknown", "dropped", Some(DropReason::Malformed), self.agent.unknown);
         }
@@ -63,16 +50,55 @@ columns! {
     outcome: Dict = Dict::new();
     reason: Dict = Dict::new();
     count: UInt64Builder = UInt64Builder::new();
+    since: TimestampNanosecondBuilder = time_column();
 }
 
-struct HeartbeatRows<'a> {
+pub(crate) struct HeartbeatRows<'a> {
     columns: HeartbeatColumns,
     host: &'a str,
     time: i64,
 }
 
-impl HeartbeatRows<'_> {
+impl<'a> HeartbeatRows<'a> {
+    /// None yet, of a host at a time in nanoseconds UTC.
+    pub(crate) fn new(host: &'a str, time: i64) -> Self {
+        Self { columns: HeartbeatColumns::new(), host, time }
+    }
+
+    /// What each stage counted, by event type.
+    pub(crate) fn books(&mut self, books: &Snapshot) {
+        for kind in EventType::ALL {
+            let (at, name) = (kind.index(), kind.name());
+            self.push("kernel", name, "produced", None, books.kernel[at].produced);
+            self.push("kernel", name, "summarised", None, books.kernel[at].summarised);
+            self.push("agent", name, "received", None, books.agent.received[at]);
+            self.push("writer", name, "open", None, books.open[at]);
+            self.push("writer", name, "written", None, books.written[at]);
+            for (stage, reason, count) in books.drops(at) {
+                // Rings are where events are lost, if anywhere: this one is said although it is 0.
+                if count > 0 || reason == DropReason::RingFull {
+                    self.push(stage.name(), name, "dropped", Some(reason), count);
+                }
+            }
+        }
+    }
+
     fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<DropReason>, count: u64) {
+        self.row((stage, event, outcome), reason, Some(count), None);
+    }
+
+    /// Events that were dropped since a time; how many, if anybody knows.
+    pub(crate) fn lost(&mut self, event: &str, count: Option<u64>, since: i64) {
+        self.row(("agent", event, "dropped"), Some(DropReason::Killed), count, Some(since));
+    }
+
+    fn row(
+        &mut self,
+        (stage, event, outcome): (&str, &str, &str),
+        reason: Option<DropReason>,
+        count: Option<u64>,
+        since: Option<i64>,
+    ) {
         let to = &mut self.columns;
         to.time.append_value(self.time);
         to.host.append_value(self.host);
@@ -80,10 +106,11 @@ impl HeartbeatRows<'_> {
         to.event.append_value(event);
         to.outcome.append_value(outcome);
         to.reason.append_option(reason.map(DropReason::name));
-        to.count.append_value(count);
+        to.count.append_option(count);
+        to.since.append_option(since);
     }
 
-    fn take(mut self) -> Result<Batch, ArrowError> {
+    pub(crate) fn take(mut self) -> Result<Batch, ArrowError> {
         Ok(Batch::new(events::HEARTBEAT, self.columns.take()?, Vec::new()))
     }
 }

@@ -133,6 +133,12 @@ pub fn boot_prefix(boot_id: &str) -> [u8; 4] {
     u32::from_str_radix(boot_id.get(..8).unwrap_or_default(), 16).unwrap_or(0).to_be_bytes()
 }
 
+/// A name for what begins now: the boot, and when in it.
+#[must_use]
+pub fn run_id(boot_id: &str) -> String {
+    format!("{}-{:x}", boot_id.get(..8).unwrap_or("unknown"), boot_time())
+}
+
 /// Nanoseconds since boot, as the kernel programs count them.
 #[must_use]
 pub fn boot_time() -> u64 {

@@ -1,7 +1,7 @@
 //! The binary ebbline-agent: load, attach, drain, enrich, batch, hand on.
 //!
 //! ```text
-//! rings ─▶ drain ─▶ enrich (lineage, rows) ─▶ bounded channel ─▶ writer (sink) ─▶ archive
+//! rings ─▶ drain ─▶ enrich (lineage, rows) ─▶ cut ─▶ bounded channel ─▶ writer (sink) ─▶ journal ─▶ Parquet
 //! ```
 //! Each stage keeps books; once the agent has stopped, what the kernel produced is what was written plus what was dropped,
 //! by reason.
@@ -9,10 +9,12 @@
 pub mod books;
 pub mod calls;
 pub mod cli;
+pub mod cut;
 pub mod doctor;
 pub mod drain;
 pub mod enrich;
 pub mod error;
+pub mod gap;
 pub mod hashes;
 mod heartbeat;
 pub mod images;
@@ -20,6 +22,7 @@ pub mod kernel;
 pub mod lineage;
 pub mod load;
 pub mod places;
+pub mod pins;
 pub mod plain;
 pub mod proc;
 mod ready;

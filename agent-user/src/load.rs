@@ -4,6 +4,7 @@ mod hooks;
 
 use crate::{
     calls,
+    drain::KernelRing,
     error::{AgentError, last_line},
     kernel::{Cgroup, Layout},
     plain::Plain,
@@ -15,7 +16,12 @@ use aya::{
 };
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use events::{Count, EventType, Flow, FlowState, Maker, Settings, Throttled, UNIX_SLOT};
-use std::{fs::File, path::Path};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
 
 pub use hooks::{CALLS, HOOKS, Hook, ITERATORS};
 
@@ -135,14 +141,25 @@ fn rings(ebpf: &mut Ebpf, sizes: RingSizes) -> Result<Rings, AgentError> {
     for (index, size) in (0..).zip(sizes.each()) {
         let shape = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, size, 0);
         let data = MapData::create(shape, "ebbline_ring", None).map_err(wrong)?;
+        let unmapped = |error: std::io::Error| AgentError::Load(format!("a ring: {error}"));
+        let descriptor = data.fd().as_fd().try_clone_to_owned().map_err(unmapped)?;
         let ring = RingBuf::try_from(Map::RingBuf(data)).map_err(wrong)?;
         map.set(index, &ring, 0).map_err(wrong)?;
-        made.push(ring);
+        made.push((descriptor, size));
     }
     Ok(Rings { all: made, bytes: sizes.total() })
 }
 
 impl Loaded {
+    /// Makes the counters outlive this process, as a file of a BPF file system.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(crate) fn pin_counters(&self, path: &Path) -> Result<(), String> {
+        let map = self.ebpf.map("COUNTERS").ok_or("no map COUNTERS")?;
+        map.pin(path).map_err(|error| last_line(&error))
+    }
+
     /// Hands one program to the verifier.
     ///
     /// # Errors
@@ -257,20 +274,69 @@ pub struct Capture {
 
 /// The rings.
 pub struct Rings {
-    /// That of process events first, then those of socket events.
-    pub all: Vec<RingBuf<MapData>>,
+    /// Descriptor and size in bytes: that of process events first, then those of socket events.
+    pub all: Vec<(OwnedFd, u32)>,
     /// All together, in bytes.
     pub bytes: u64,
+}
+
+impl Rings {
+    /// The rings, ready to be read.
+    ///
+    /// # Errors
+    /// [`AgentError::Load`] if the kernel refuses to map one.
+    pub fn open(self) -> Result<Vec<KernelRing>, AgentError> {
+        let open = |(descriptor, size)| KernelRing::new(descriptor, size);
+        let unmapped = |error: std::io::Error| AgentError::Load(format!("a ring: {error}"));
+        self.all.into_iter().map(open).collect::<Result<_, _>>().map_err(unmapped)
+    }
 }
 
 /// The kernel's tables that user space reports from and cleans up.
 pub struct Tables {
     /// Flows of UDP sockets.
-    pub flows: HashMap<MapData, Plain<Flow>, Plain<FlowState>>,
+    flows: HashMap<MapData, Plain<Flow>, Plain<FlowState>>,
     /// Cookies of UDP sockets that were closed, and when.
-    pub released: HashMap<MapData, u64, u64>,
+    released: HashMap<MapData, u64, u64>,
     /// Processes that make too many events.
-    pub throttled: HashMap<MapData, Plain<Maker>, Plain<Throttled>>,
+    throttled: HashMap<MapData, Plain<Maker>, Plain<Throttled>>,
+}
+
+impl Tables {
+    /// The flows that are over at a time, which have been silent for `idle` nanoseconds or whose socket is closed: all, if
+    /// there is no time.
+    #[must_use]
+    pub fn flows_over(&self, now: Option<u64>, idle: u64) -> Vec<(Flow, FlowState)> {
+        let over = |flow: &Flow, state: &FlowState| {
+            let silent = |now: u64| now.saturating_sub(state.last) > idle || self.released.get(&flow.cookie, 0).is_ok();
+            now.is_none_or(silent)
+        };
+        let found = self.flows.iter().filter_map(Result::ok).filter(|(flow, state)| over(&flow.0, &state.0));
+        let found: Vec<_> = found.map(|(flow, _)| flow).collect();
+        // Once more, as late as can be.
+        let again = |flow: Plain<Flow>| self.flows.get(&flow, 0).ok().map(|state| (flow.0, state.0));
+        found.into_iter().filter_map(again).filter(|(flow, state)| over(flow, state)).collect()
+    }
+
+    /// Removes the flow that began at this time.
+    pub fn remove_flow(&mut self, flow: &Flow, first: u64) {
+        if self.flows.get(&Plain(*flow), 0).is_ok_and(|state| state.0.first == first) {
+            let _ = self.flows.remove(&Plain(*flow));
+        }
+    }
+
+    /// Processes that make too many events.
+    #[must_use]
+    pub fn throttled(&self) -> Vec<(Maker, Throttled)> {
+        self.throttled.iter().filter_map(Result::ok).map(|(maker, counts)| (maker.0, counts.0)).collect()
+    }
+
+    /// Removes the process that began to make too many events at this time.
+    pub fn remove_throttled(&mut self, maker: &Maker, first: u64) {
+        if self.throttled.get(&Plain(*maker), 0).is_ok_and(|counts| counts.0.first == first) {
+            let _ = self.throttled.remove(&Plain(*maker));
+        }
+    }
 }
 
 /// Programs in place; dropping or detaching takes them out.
@@ -287,7 +353,7 @@ impl Attached {
 pub struct Counters(PerCpuArray<MapData, u64>);
 
 /// Events of one type, as the kernel counted them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelCount {
     /// Happened in scope.
     pub produced: u64,
@@ -308,7 +374,7 @@ impl KernelCount {
 }
 
 /// Everything that the kernel counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelCounts {
     /// In the order of [`EventType::ALL`].
     pub events: [KernelCount; EventType::ALL.len()],
@@ -317,6 +383,14 @@ pub struct KernelCounts {
 }
 
 impl Counters {
+    /// Those that were pinned.
+    ///
+    /// # Errors
+    /// If there are none, or others.
+    pub(crate) fn from_pin(path: &Path) -> Result<Self, aya::maps::MapError> {
+        PerCpuArray::try_from(Map::PerCpuArray(MapData::from_pin(path)?)).map(Self)
+    }
+
     /// Counts of all types.
     ///
     /// # Errors

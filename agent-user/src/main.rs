@@ -6,12 +6,16 @@ use ebbline_agent_user::{
     books::WriterBooks,
     cli::{Cli, Command, DoctorArgs, RunArgs, StatusArgs},
     doctor,
+    drain::KernelRing,
     error::one_line,
+    gap::Gap,
     kernel,
-    load::{self, Orders},
-    run::{self, Settings},
+    load::{self, Capture, Orders},
+    pins::{self, Pins},
+    rows::Batch,
+    run::{self, Settings, Sources},
     scoring::Scoring,
-    sink::Archive,
+    sink::{Archive, ArchiveOptions, Before},
     status::{Status, ask::Answers, serve::Listeners, table},
     writer::Writer,
 };
@@ -23,6 +27,8 @@ use std::{
     time::Duration,
 };
 
+/// Files are made when the journal has this many bytes.
+const ROTATE_BYTES: u64 = 128 << 20;
 /// Done, but some inputs were skipped and named.
 const SKIPPED: u8 = 3;
 
@@ -81,35 +87,80 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
     let cgroup = kernel::cgroup(args.cgroup.as_deref())?;
     let host: Arc<str> = args.host.clone().unwrap_or_else(kernel::host_name).into();
     let boot_id = kernel::boot_id()?;
+    let run = kernel::run_id(&boot_id);
     let books = Arc::new(WriterBooks::default());
     let scoring = Scoring::open(args, books.clone())?;
-    let settings = Settings {
-        host,
-        boot: kernel::boot_prefix(&boot_id),
-        limit: args.limit,
-        json: args.json,
-        backend: scoring.as_ref().map(|scoring| scoring.backend().0.to_owned()),
-        baseline: scoring.as_ref().map(|scoring| scoring.baseline().to_owned()),
-        ring_bytes: args.rings().total(),
+    let (backend, baseline) = match &scoring {
+        Some(scoring) => (Some(scoring.backend().0.to_owned()), Some(scoring.baseline().to_owned())),
+        None => (None, None),
     };
     if let Some((_, device, reason)) = scoring.as_ref().map(Scoring::backend) {
         eprintln!("scoring on {device} ({reason})");
     }
-    let rotate = Duration::from_secs(args.rotate);
-    let archive = Archive::open(&args.archive, &settings.host, &boot_id, rotate, books.clone(), scoring)?;
+    let options = ArchiveOptions {
+        root: &args.archive,
+        host: &host,
+        boot_id: &boot_id,
+        rotate: Duration::from_secs(args.rotate),
+        rotate_bytes: ROTATE_BYTES,
+        run: &run,
+    };
+    let (archive, before) = Archive::open(options, books.clone(), scoring)?;
+    let mut pins = Pins::open(Path::new(pins::FOLDER), &args.archive);
+    let first = account(&before, &run, pins.as_ref().ok(), &host)?;
     let orders = Orders { layout: &layout, cgroup: &cgroup, sizes: args.rings(), rate_limit: args.rate_limit };
     let listeners = Listeners::open(args.socket(), args.metrics)?;
     let loaded = load::load(&args.btf, &orders)?;
-    let writer = Writer::start(archive).context("writer: cannot start its thread")?;
+    if let Err(why) = pins.as_mut().map_err(|why| why.clone()).and_then(|pins| pins.pin(&run, &loaded)) {
+        let then = "if the agent is killed, how much it lost will not be known";
+        eprintln!("warning: counters not pinned: {}; {then}", one_line(&why));
+    }
     let capture = loaded.attach_all(&cgroup, if args.no_calls { &[load::CALLS] } else { &[] })?;
     for (hook, why) in &capture.refused {
         eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
     }
-    let summary = run::run(settings, capture, writer, books, listeners)?;
+    let ring_bytes = capture.rings.bytes;
+    let rings = capture.rings.open()?;
+    let consumers = rings.iter().map(KernelRing::consumer).collect();
+    let writer = Writer::start(archive, consumers).context("writer: cannot start its thread")?;
+    let Capture { counters, tables, hooks, iterators, attached, .. } = capture;
+    let sources = Sources { rings, counters, tables, hooks, iterators, attached };
+    let settings = Settings {
+        boot: kernel::boot_prefix(&boot_id),
+        host,
+        limit: args.limit,
+        json: args.json,
+        backend,
+        baseline,
+        ring_bytes,
+        resume: before.of_run(&run).cloned(),
+        run,
+        first,
+    };
+    let summary = run::run(settings, sources, writer, books, listeners)?;
+    if let Ok(pins) = &mut pins {
+        pins.remove();
+    }
     if let Some(trouble) = summary.trouble {
         bail!("{trouble}");
     }
     args.learn.as_deref().map_or(Ok(ExitCode::SUCCESS), |baseline| learn(&args.archive, baseline, &summary.status))
+}
+
+/// Accounts for a run that was killed: says what it lost, and makes the rows that say so.
+fn account(before: &Before, run: &str, pins: Option<&Pins>, host: &str) -> Result<Vec<Batch>> {
+    if before.rows > 0 {
+        eprintln!("recovered {} rows from the journal", before.rows);
+    }
+    let Some(note) = before.other_than(run) else { return Ok(Vec::new()) };
+    let counts = pins.and_then(|pins| pins.left_by(&note.run));
+    let gap = Gap::new(note, counts.as_ref());
+    eprintln!("warning: {}", gap.line());
+    let rows = gap.rows(host, kernel::utc_now()).context("rows of a gap; this is a defect")?;
+    if let Some(pins) = pins {
+        pins.clear();
+    }
+    Ok(vec![rows])
 }
 
 /// Learns the archive. Inputs that could not be learned are named.

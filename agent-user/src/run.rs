@@ -2,11 +2,12 @@
 
 use crate::{
     books::{RunFacts, Snapshot, WriterBooks},
-    drain::{Drain, Pace},
+    cut::{Cut, Note},
+    drain::{Drain, GIVEN, KernelRing, Pace},
     enrich::Enricher,
     error::AgentError,
     kernel,
-    load::{Attached, Capture, Counters},
+    load::{Attached, Counters, KernelCounts, Tables},
     ready::readable,
     rows::Batch,
     snapshot::Reader,
@@ -51,6 +52,28 @@ pub struct Settings {
     pub baseline: Option<String>,
     /// Size of the kernel's ring buffers, for the status.
     pub ring_bytes: u64,
+    /// The loader's run.
+    pub run: String,
+    /// Where a worker of this run stopped before.
+    pub resume: Option<Note>,
+    /// Rows that come before all others.
+    pub first: Vec<Batch>,
+}
+
+/// What is in the kernel.
+pub struct Sources {
+    /// Where events come from.
+    pub rings: Vec<KernelRing>,
+    /// What the kernel counted.
+    pub counters: Counters,
+    /// What is read and cleaned up now and then.
+    pub tables: Tables,
+    /// How many hooks are in place.
+    pub hooks: u64,
+    /// What is there already: reading to the end makes its records.
+    pub iterators: Vec<(&'static str, File)>,
+    /// Holds the programs in place.
+    pub attached: Attached,
 }
 
 /// How a run ended.
@@ -74,6 +97,10 @@ struct Run {
     reader: Option<Reader>,
     enricher: Enricher,
     writer: Writer,
+    /// Cuts made.
+    cuts: u64,
+    /// The kernel's counts, as last read.
+    counts: KernelCounts,
     metrics: Option<SocketAddr>,
     books: Arc<WriterBooks>,
     started: Instant,
@@ -87,8 +114,8 @@ struct Run {
 /// # Errors
 /// [`AgentError::Read`] if the kernel's counters cannot be read or signals not be caught.
 pub fn run(
-    settings: Settings,
-    capture: Capture,
+    mut settings: Settings,
+    sources: Sources,
     writer: Writer,
     books: Arc<WriterBooks>,
     listeners: Listeners,
@@ -96,17 +123,26 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| system("event loop", &error))?;
     let now = Instant::now();
+    let (mut drain, mut sweep) = (Drain::new(sources.rings), Sweep::new(sources.tables));
+    let mut enricher = Enricher::new(settings.boot, &settings.host, PROCESSES);
+    if let Some(note) = settings.resume.take() {
+        drain = drain.resume(note.given);
+        sweep = sweep.resume(&note.reported);
+        enricher = enricher.resume(note.agent);
+    }
     let mut run = Run {
-        enricher: Enricher::new(settings.boot, &settings.host, PROCESSES),
+        enricher,
         settings,
-        hooks: capture.hooks,
-        iterators: Some(capture.iterators),
+        hooks: sources.hooks,
+        iterators: Some(sources.iterators),
         reader: None,
-        drain: Drain::new(capture.rings.all),
-        counters: capture.counters,
-        sweep: Sweep::new(capture.tables),
-        attached: capture.attached,
+        drain,
+        counters: sources.counters,
+        sweep,
+        attached: sources.attached,
         writer,
+        cuts: 0,
+        counts: KernelCounts::default(),
         metrics: listeners.metrics(),
         books,
         started: now,
@@ -140,6 +176,9 @@ impl Run {
         };
         tokio::pin!(limit);
         publisher.ready();
+        // Whoever comes after a crash knows from the first moment on what run it was.
+        let first = std::mem::take(&mut self.settings.first);
+        self.cut(first, false)?;
         // While the rings are emptied, so that a big machine does not fill them.
         let iterators = self.iterators.take().unwrap_or_default();
         self.reader = Some(Reader::start(iterators).map_err(|error| system("snapshot thread", &error))?);
@@ -160,45 +199,71 @@ impl Run {
     }
 
     fn round(&mut self) -> Result<usize, AgentError> {
-        self.take(Drain::round)
+        self.drain.look();
+        self.give()
     }
 
-    /// Takes records in as the drain gives them; returns how many.
-    fn take(&mut self, give: impl FnOnce(&mut Drain, &mut dyn FnMut(&[u8])) -> usize) -> Result<usize, AgentError> {
-        let (enricher, writer) = (&mut self.enricher, &self.writer);
-        let mut failed = None;
-        let given = give(&mut self.drain, &mut |record| {
-            enricher.record(record);
-            if enricher.is_full()
-                && let Err(error) = hand_over(enricher, writer)
-            {
-                failed = Some(error);
+    /// Takes in all records that are due; returns how many.
+    fn give(&mut self) -> Result<usize, AgentError> {
+        let mut all = 0;
+        loop {
+            let enricher = &mut self.enricher;
+            let given = self.drain.give(&mut |record| enricher.record(record));
+            all += given;
+            if self.enricher.is_full() || (self.drain.is_pressed() && !self.enricher.is_empty()) {
+                self.cut(Vec::new(), false)?;
             }
-        });
-        failed.map_or(Ok(given), Err)
+            if given < GIVEN {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Hands the rows made so far to the writer, with where whoever goes on must begin.
+    fn cut(&mut self, heartbeats: Vec<Batch>, ended: bool) -> Result<(), AgentError> {
+        let mut batches = self.enricher.take().map_err(defect)?;
+        batches.extend(heartbeats);
+        self.cuts += 1;
+        let note = Note {
+            run: self.settings.run.clone(),
+            time: kernel::utc_now(),
+            ended,
+            given: self.drain.cut(),
+            kernel: self.counts,
+            agent: self.enricher.books().clone(),
+            reported: self.sweep.cut(self.cuts),
+            ..Note::default()
+        };
+        let gone = || AgentError::Read { what: "writer".into(), why: "its thread ended; this is a defect".into() };
+        if self.writer.send(Cut { number: self.cuts, batches, note }) { Ok(()) } else { Err(gone()) }
     }
 
     fn periodic(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
+        self.sweep.stored(self.writer.stored());
         if self.flushed.elapsed() >= BATCH_AGE {
             self.flushed = Instant::now();
             self.enricher.tick();
             self.sweep.due(&mut self.enricher);
-            hand_over(&mut self.enricher, &self.writer)?;
+            let mut beats = Vec::new();
+            if self.beat.elapsed() >= HEARTBEAT {
+                self.beat = Instant::now();
+                beats.push(self.heartbeat()?);
+            }
+            if !beats.is_empty() || !self.enricher.is_empty() {
+                self.cut(beats, false)?;
+            }
         }
         if self.spoke.elapsed() >= STATUS {
             self.spoke = Instant::now();
-            publisher.publish(self.status()?);
-        }
-        if self.beat.elapsed() >= HEARTBEAT {
-            self.beat = Instant::now();
-            let beat = self.heartbeat()?;
-            send(&self.writer, beat)?;
+            let status = self.status()?;
+            publisher.publish(status);
         }
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<Snapshot, AgentError> {
-        let counts = self.counters.read()?;
+    fn snapshot(&mut self) -> Result<Snapshot, AgentError> {
+        self.counts = self.counters.read()?;
+        let counts = self.counts;
         let agent = self.enricher.books().clone();
         let mut kernel = counts.events;
         // The agent itself makes these.
@@ -218,11 +283,11 @@ impl Run {
         Ok(snapshot.with_writer(&self.books))
     }
 
-    fn heartbeat(&self) -> Result<Batch, AgentError> {
+    fn heartbeat(&mut self) -> Result<Batch, AgentError> {
         self.snapshot()?.heartbeat(&self.settings.host, kernel::utc_now()).map_err(defect)
     }
 
-    fn status(&self) -> Result<Status, AgentError> {
+    fn status(&mut self) -> Result<Status, AgentError> {
         Ok(self.snapshot()?.status(&RunFacts {
             time: &kernel::utc_text(kernel::utc_now()),
             uptime_s: self.started.elapsed().as_secs_f64(),
@@ -242,7 +307,7 @@ impl Run {
         self.attached.detach();
         let detached = Instant::now();
         // What processes began comes before the flows that they left.
-        self.take(Drain::rest)?;
+        self.rest()?;
         self.sweep.rest(&mut self.enricher);
         // A program that ran while it was detached may still be writing its record.
         while !self.snapshot()?.all_received() && detached.elapsed() < SETTLE {
@@ -251,31 +316,25 @@ impl Run {
             }
             self.sweep.rest(&mut self.enricher);
         }
-        self.take(Drain::rest)?;
+        self.rest()?;
         self.sweep.last(&mut self.enricher);
-        hand_over(&mut self.enricher, &self.writer)?;
+        self.cut(Vec::new(), false)?;
         self.finish()
     }
 
-    /// The last heartbeat comes after the files of events are closed, so that its counts are final.
+    fn rest(&mut self) -> Result<usize, AgentError> {
+        self.drain.rest();
+        self.give()
+    }
+
+    /// The last heartbeat comes after the files of events are complete, so that its counts are final.
     fn finish(mut self) -> Result<Summary, AgentError> {
         self.writer.close_events();
-        send(&self.writer, self.heartbeat()?)?;
+        let beat = self.heartbeat()?;
+        self.cut(vec![beat], true)?;
         let trouble = self.writer.finish();
         Ok(Summary { status: self.status()?, trouble })
     }
-}
-
-fn hand_over(enricher: &mut Enricher, writer: &Writer) -> Result<(), AgentError> {
-    for batch in enricher.take().map_err(defect)? {
-        send(writer, batch)?;
-    }
-    Ok(())
-}
-
-fn send(writer: &Writer, batch: Batch) -> Result<(), AgentError> {
-    let gone = || AgentError::Read { what: "writer".into(), why: "its thread ended; this is a defect".into() };
-    if writer.send(batch) { Ok(()) } else { Err(gone()) }
 }
 
 fn defect(error: arrow_schema::ArrowError) -> AgentError {

@@ -131,10 +131,6 @@ impl Follower for Scoring {
         }
     }
 
-    fn lost(&mut self, relative: &str) {
-        self.scorer.file_lost(relative);
-    }
-
     fn tick(&mut self) {
         if self.stale && self.wrote.elapsed() >= FINDINGS {
             self.write_findings();

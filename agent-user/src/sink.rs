@@ -1,7 +1,8 @@
-//! Where batches go: the archive's rotating Parquet files, with an exact count of what is in them.
+//! Where cuts go: the journal, which becomes the archive's Parquet files, with an exact count of what is in them.
 
 use crate::{
     books::WriterBooks,
+    cut::{Cut, Note},
     error::{AgentError, one_line},
     rows::{Batch, Counts},
 };
@@ -12,17 +13,17 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Finished, Lost, Placed, TableWriter, WriteError, WriterOptions};
+use store::{Closed, Finished, Journal, JournalOptions, Part, Placed, Replayed};
 
-/// Where batches go. Nothing here fails: what could not be stored is counted and said.
+/// Where cuts go. Nothing here fails: what could not be stored is counted and said.
 pub trait Sink {
-    /// Stores a batch.
-    fn write(&mut self, batch: &Batch);
-    /// Closes files that are due.
-    fn rotate(&mut self, now: Instant);
-    /// Closes the files of events, so that the counts of what is in them are final. Heartbeats may still come.
+    /// Stores a cut: all of it or nothing.
+    fn store(&mut self, cut: Cut);
+    /// Makes complete files of what is due.
+    fn tend(&mut self, now: Instant);
+    /// Makes complete files of everything, as far as that is possible now. Heartbeats may still come.
     fn close_events(&mut self);
-    /// Closes all files. Returns the last thing that went wrong, if anything did.
+    /// As [`Sink::close_events`], for good. Returns the last thing that went wrong, if anything did.
     fn finish(&mut self) -> Option<String>;
 }
 
@@ -32,8 +33,6 @@ pub trait Follower {
     fn placed(&mut self, batch: &Batch, placed: &[Placed]);
     /// A file is complete.
     fn finished(&mut self, file: &Finished);
-    /// A file was given up.
-    fn lost(&mut self, relative: &str);
     /// Some time has passed.
     fn tick(&mut self);
     /// Nothing more comes. Returns the last thing that went wrong, if anything did.
@@ -54,12 +53,6 @@ impl<F: Follower> Follower for Option<F> {
         }
     }
 
-    fn lost(&mut self, relative: &str) {
-        if let Some(follower) = self {
-            follower.lost(relative);
-        }
-    }
-
     fn tick(&mut self) {
         if let Some(follower) = self {
             follower.tick();
@@ -73,12 +66,54 @@ impl<F: Follower> Follower for Option<F> {
 
 /// The archive of one host.
 pub struct Archive<F> {
-    writers: [(&'static str, TableWriter); 4],
-    /// Rows by type in each file that is not complete.
+    journal: Journal,
+    /// Rows of this run by type, in each file that is promised and not complete.
     open: HashMap<Arc<str>, Counts>,
     books: Arc<WriterBooks>,
     follower: F,
     trouble: Trouble,
+    /// Why what is in the journal cannot become files now.
+    deferred: Trouble,
+}
+
+/// What an archive is of.
+#[derive(Debug, Clone, Copy)]
+pub struct ArchiveOptions<'a> {
+    /// Its folder.
+    pub root: &'a Path,
+    /// The host whose rows these are.
+    pub host: &'a str,
+    /// The boot id, for the files.
+    pub boot_id: &'a str,
+    /// Files are made when the journal is this old.
+    pub rotate: Duration,
+    /// Or has this many bytes.
+    pub rotate_bytes: u64,
+    /// The loader's run.
+    pub run: &'a str,
+}
+
+/// What was in the journal.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// The last note; `None` if there was none, or another version wrote it.
+    pub note: Option<Note>,
+    /// Rows that are not in complete files yet.
+    pub rows: u64,
+}
+
+impl Before {
+    /// Where a run must go on: it is that of the last note.
+    #[must_use]
+    pub fn of_run(&self, run: &str) -> Option<&Note> {
+        self.note.as_ref().filter(|note| note.run == run && !note.ended)
+    }
+
+    /// The run that ended without a word before this one.
+    #[must_use]
+    pub fn other_than(&self, run: &str) -> Option<&Note> {
+        self.note.as_ref().filter(|note| note.run != run && !note.ended)
+    }
 }
 
 /// Says what went wrong once, not once a batch.
@@ -96,106 +131,142 @@ impl Trouble {
 }
 
 impl<F: Follower> Archive<F> {
-    /// An archive below a folder, which must be writable.
+    /// An archive below a folder, which must be writable. What its journal holds is placed again, as if it came now.
     ///
     /// # Errors
-    /// [`AgentError::Archive`] if the folder cannot be made or written.
+    /// [`AgentError::Archive`] if the folder cannot be made or written, or another agent writes there.
     pub fn open(
-        root: &Path,
-        host: &str,
-        boot_id: &str,
-        rotate: Duration,
+        options: ArchiveOptions<'_>,
         books: Arc<WriterBooks>,
-        follower: F,
-    ) -> Result<Self, AgentError> {
+        mut follower: F,
+    ) -> Result<(Self, Before), AgentError> {
+        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, run } = options;
         probe(root)?;
-        let options = WriterOptions { rotate_age: rotate, boot_id: boot_id.into(), ..WriterOptions::default() };
-        let writer = |table, schema| (table, TableWriter::new(root, table, host, schema, options.clone()));
-        let writers = [
-            writer(PROCESS, events::process_schema()),
-            writer(CONNECTION, events::connection_schema()),
-            writer(DNS, events::dns_schema()),
-            writer(HEARTBEAT, events::heartbeat_schema()),
-        ];
-        Ok(Self { writers, open: HashMap::new(), books, follower, trouble: Trouble::default() })
+        let options = JournalOptions {
+            host: host.into(),
+            boot_id: boot_id.into(),
+            rotate_age: rotate,
+            rotate_bytes,
+            max_row_group_rows: store::WriterOptions::default().max_row_group_rows,
+            tables: vec![
+                (PROCESS, events::process_schema()),
+                (CONNECTION, events::connection_schema()),
+                (DNS, events::dns_schema()),
+                (HEARTBEAT, events::heartbeat_schema()),
+            ],
+        };
+        let mut open = HashMap::new();
+        let (journal, recovered) = Journal::open(root, options, &mut |replayed| {
+            let (batch, placed) = again(replayed);
+            count(&mut open, &batch, &placed);
+            follower.placed(&batch, &placed);
+        })
+        .map_err(|error| AgentError::Archive { path: root.into(), why: error.to_string() })?;
+        for damaged in &recovered.damaged {
+            eprintln!("warning: {}", one_line(damaged));
+        }
+        let note = recovered.note.as_deref().and_then(Note::from_bytes);
+        let before = Before { note, rows: recovered.rows };
+        match before.of_run(run) {
+            Some(note) => books.resume((note.stored, note.failed), sum(open.values())),
+            // They are in the books of the run that made them.
+            None => open.clear(),
+        }
+        let (trouble, deferred) = Default::default();
+        Ok((Self { journal, open, books, follower, trouble, deferred }, before))
     }
 
-    /// Enters rows of a batch that are in a file. They count as written when the file is complete.
     fn place(&mut self, batch: &Batch, placed: &[Placed]) {
-        let mut stored = vec![false; batch.kinds.len()];
-        for run in placed {
-            let counts = self.open.entry(run.relative.clone()).or_default();
-            for at in run.offset..run.offset + run.rows {
-                if let (Some(kind), Some(stored)) = (batch.kinds.get(at), stored.get_mut(at)) {
-                    counts[kind.index()] += 1;
-                    *stored = true;
-                    self.books.placed(*kind, 1);
-                }
-            }
-        }
-        let missing = batch.kinds.iter().zip(stored).filter(|(_, stored)| !stored);
-        missing.for_each(|(kind, _)| self.books.failed(*kind, 1));
+        count(&mut self.open, batch, placed);
+        batch.kinds.iter().for_each(|kind| self.books.placed(*kind, 1));
         self.follower.placed(batch, placed);
     }
 
-    fn lost(&mut self, lost: &[Lost]) {
-        for file in lost {
-            let counts = self.open.remove(&file.relative).unwrap_or_default();
-            EventType::ALL.into_iter().for_each(|kind| self.books.lost(kind, counts[kind.index()]));
-            self.follower.lost(&file.relative);
-        }
-    }
-
-    fn failed(&mut self, error: &WriteError) {
-        self.trouble.say(error);
-        self.lost(&error.lost);
-    }
-
-    fn each(&mut self, which: impl Fn(&str) -> bool, act: impl Fn(&mut TableWriter) -> Result<(), WriteError>) {
-        for at in 0..self.writers.len() {
-            if which(self.writers[at].0)
-                && let Err(error) = act(&mut self.writers[at].1)
-            {
-                self.failed(&error);
+    fn complete(&mut self) {
+        for closed in self.journal.take_closed() {
+            match closed {
+                Closed::File(file) => {
+                    let counts = self.open.remove(&file.relative).unwrap_or_default();
+                    EventType::ALL.into_iter().for_each(|kind| self.books.wrote(kind, counts[kind.index()]));
+                    self.follower.finished(&file);
+                }
+                Closed::Deferred(error) => self.deferred.say(&format!("{error}; the journal is kept, and tried again")),
+                Closed::Lost { relative, rows, why } => self.lost(&relative, rows, &why),
             }
-            self.complete(at);
         }
     }
 
-    fn complete(&mut self, at: usize) {
-        for file in self.writers[at].1.take_finished() {
-            let counts = self.open.remove(&file.relative).unwrap_or_default();
-            EventType::ALL.into_iter().for_each(|kind| self.books.wrote(kind, counts[kind.index()]));
-            self.follower.finished(&file);
+    /// Some rows of a file are gone. Which is not known, so they are taken from the types there as they come.
+    fn lost(&mut self, relative: &str, mut rows: u64, why: &str) {
+        self.trouble.say(&format!("{relative}: {rows} rows lost: {why}"));
+        let Some(counts) = self.open.get_mut(relative) else { return };
+        for kind in EventType::ALL {
+            let some = rows.min(counts[kind.index()]);
+            counts[kind.index()] -= some;
+            rows -= some;
+            self.books.lost(kind, some);
         }
     }
 }
 
+/// Rows that are in the journal already.
+fn again(replayed: Replayed) -> (Batch, Vec<Placed>) {
+    let kinds = replayed.tags.iter().filter_map(|tag| EventType::try_from(u16::from(*tag)).ok()).collect();
+    (Batch::new(replayed.table, replayed.rows, kinds), replayed.placed)
+}
+
+/// Enters rows of a batch under the files in which they will stand.
+fn count(open: &mut HashMap<Arc<str>, Counts>, batch: &Batch, placed: &[Placed]) {
+    for run in placed {
+        let counts = open.entry(run.relative.clone()).or_default();
+        for kind in batch.kinds.iter().skip(run.offset).take(run.rows) {
+            counts[kind.index()] += 1;
+        }
+    }
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
+    all.fold(Counts::default(), |sum, counts| std::array::from_fn(|at| sum[at] + counts[at]))
+}
+
 impl<F: Follower> Sink for Archive<F> {
-    fn write(&mut self, batch: &Batch) {
-        let Some(at) = self.writers.iter().position(|(table, _)| *table == batch.table) else { return };
-        match self.writers[at].1.write(&batch.rows) {
-            Ok(placed) => self.place(batch, &placed),
+    fn store(&mut self, mut cut: Cut) {
+        let (mut stored, failed) = self.books.totals();
+        for kind in cut.batches.iter().flat_map(|batch| &batch.kinds) {
+            stored[kind.index()] += 1;
+        }
+        (cut.note.stored, cut.note.failed) = (stored, failed);
+        let tags = |batch: &Batch| batch.kinds.iter().map(|kind| *kind as u8).collect::<Vec<_>>();
+        let tags: Vec<_> = cut.batches.iter().map(tags).collect();
+        let parts = cut.batches.iter().zip(&tags);
+        let parts: Vec<_> =
+            parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
+        match self.journal.commit(&parts, &cut.note.to_bytes()) {
+            Ok(placed) => cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed)),
             Err(error) => {
-                self.place(batch, &error.placed);
-                self.failed(&error);
+                self.trouble.say(&error);
+                let kinds = cut.batches.iter().flat_map(|batch| &batch.kinds);
+                kinds.for_each(|kind| self.books.failed(*kind, 1));
             }
         }
-        self.complete(at);
+        self.complete();
     }
 
-    fn rotate(&mut self, now: Instant) {
-        self.each(|_| true, |writer| writer.rotate_if_due(now));
+    fn tend(&mut self, now: Instant) {
+        self.journal.tend(now);
+        self.complete();
         self.follower.tick();
     }
 
     fn close_events(&mut self) {
-        self.each(|table| table != HEARTBEAT, TableWriter::finish);
+        self.journal.close_all();
+        self.complete();
     }
 
     fn finish(&mut self) -> Option<String> {
-        self.each(|_| true, TableWriter::finish);
-        self.follower.finish().or(self.trouble.0.take())
+        self.close_events();
+        let deferred = self.deferred.0.take().filter(|_| self.journal.bytes() > 0);
+        self.follower.finish().or(deferred).or(self.trouble.0.take())
     }
 }
 
@@ -228,62 +299,89 @@ mod tests {
         enricher.take().unwrap().remove(0)
     }
 
-    fn open(root: &Path, books: &Arc<WriterBooks>) -> Result<Archive<Option<Scoring>>, AgentError> {
-        Archive::open(root, "h", "boot", Duration::from_secs(60), books.clone(), None)
+    fn open(root: &Path, books: &Arc<WriterBooks>, run: &str) -> Result<(Archive<Option<Scoring>>, Before), AgentError> {
+        let rotate = Duration::from_secs(60);
+        let options = ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes: 1 << 20, run };
+        Archive::open(options, books.clone(), None)
+    }
+
+    fn cut(batch: Batch, run: &str) -> Cut {
+        Cut { number: 1, batches: vec![batch], note: Note { run: run.into(), ..Note::default() } }
+    }
+
+    fn counts(books: &WriterBooks) -> (u64, u64, u64) {
+        let snapshot = Snapshot::default().with_writer(books);
+        (snapshot.open[1], snapshot.written[1], snapshot.write_failed[1])
     }
 
     #[test]
     fn what_is_written_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let books = Arc::new(WriterBooks::default());
-        let mut archive = open(folder.path(), &books).unwrap();
-        archive.write(&forks(100));
-        let counts = || {
-            let snapshot = Snapshot::default().with_writer(&books);
-            (snapshot.open[1], snapshot.written[1], snapshot.write_failed[1])
-        };
-        assert_eq!(counts(), (100, 0, 0));
+        let (mut archive, before) = open(folder.path(), &books, "a").unwrap();
+        assert!(before.note.is_none());
+        archive.store(cut(forks(100), "a"));
+        assert_eq!(counts(&books), (100, 0, 0));
         archive.close_events();
-        assert_eq!(counts(), (0, 100, 0));
-        archive.write(&forks(50));
+        assert_eq!(counts(&books), (0, 100, 0));
+        archive.store(cut(forks(50), "a"));
         assert_eq!(archive.finish(), None);
-        assert_eq!(counts(), (0, 150, 0));
+        assert_eq!(counts(&books), (0, 150, 0));
     }
 
     #[test]
-    fn a_file_that_cannot_be_closed_was_never_written() {
+    fn whoever_goes_on_has_the_same_books() {
         let folder = tempfile::tempdir().unwrap();
         let books = Arc::new(WriterBooks::default());
-        let mut archive = open(folder.path(), &books).unwrap();
-        archive.write(&forks(100));
-        std::fs::remove_dir_all(folder.path().join(PROCESS)).unwrap();
+        let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
+        archive.store(cut(forks(100), "a"));
         archive.close_events();
-        let snapshot = Snapshot::default().with_writer(&books);
-        assert_eq!((snapshot.open[1], snapshot.written[1], snapshot.write_failed[1]), (0, 0, 100));
-        // Now the counts are final; a heartbeat can say them and still be stored.
-        archive.write(&snapshot.heartbeat("h", 0).unwrap());
-        assert!(archive.finish().is_some());
-        assert_eq!(store::discover(&[folder.path().join(HEARTBEAT)]).unwrap().len(), 1);
+        archive.store(cut(forks(50), "a"));
+        drop(archive);
+        let books = Arc::new(WriterBooks::default());
+        let (mut archive, before) = open(folder.path(), &books, "a").unwrap();
+        assert_eq!((before.of_run("a").unwrap().stored[1], before.rows), (150, 50));
+        assert_eq!(counts(&books), (50, 100, 0));
+        assert_eq!(archive.finish(), None);
+        assert_eq!(counts(&books), (0, 150, 0));
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_too() {
+    fn rows_of_another_run_are_in_its_books() {
         let folder = tempfile::tempdir().unwrap();
         let books = Arc::new(WriterBooks::default());
-        let mut archive = open(folder.path(), &books).unwrap();
+        let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
+        archive.store(cut(forks(50), "a"));
+        drop(archive);
+        let books = Arc::new(WriterBooks::default());
+        let (mut archive, before) = open(folder.path(), &books, "b").unwrap();
+        assert_eq!(before.other_than("b").unwrap().stored[1], 50);
+        archive.store(cut(forks(7), "b"));
+        assert_eq!(archive.finish(), None);
+        assert_eq!(counts(&books), (0, 7, 0));
+        assert_eq!(store::discover(&[folder.path().join(PROCESS)]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_become_a_file_stays_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Arc::new(WriterBooks::default());
+        let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
         // A file where the table's folder should be.
         std::fs::write(folder.path().join(PROCESS), "").unwrap();
-        archive.write(&forks(100));
-        assert!(archive.finish().is_some());
-        let snapshot = Snapshot::default().with_writer(&books);
-        assert_eq!((snapshot.written[1], snapshot.write_failed[1]), (0, 100));
+        archive.store(cut(forks(100), "a"));
+        archive.close_events();
+        assert_eq!(counts(&books), (100, 0, 0));
+        std::fs::remove_file(folder.path().join(PROCESS)).unwrap();
+        assert_eq!(archive.finish(), None);
+        assert_eq!(counts(&books), (0, 100, 0));
     }
 
     #[test]
     fn an_archive_without_a_parent_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let books = Arc::new(WriterBooks::default());
-        let error = open(&folder.path().join("a/b"), &books).err().unwrap();
+        let error = open(&folder.path().join("a/b"), &books, "a").err().unwrap();
         assert!(matches!(error, AgentError::Archive { .. }), "{error}");
         assert!(!error.to_string().contains('\n'));
     }

@@ -1,9 +1,9 @@
 //! What the kernel side keeps in tables instead of sending: flows that ended, processes that make too many events.
 
-use crate::{enrich::Enricher, kernel, load::Tables, plain::Plain};
+use crate::{cut::Reported, enrich::Enricher, kernel, load::Tables};
 use events::{EventType, Flow, FlowEnd, FlowState, Maker, SocketHead, Throttled};
 use std::{
-    collections::HashSet,
+    collections::{HashMap, hash_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -14,11 +14,16 @@ const IDLE: u64 = 60_000_000_000;
 /// A process without an event too many for this long is quiet again, in nanoseconds.
 const QUIET: u64 = 2_000_000_000;
 
-/// Looks at the tables now and then, and makes records of what is over.
+/// Looks at the tables now and then, and makes records of what is over. It is removed when its rows are in the journal.
 pub struct Sweep {
     tables: Tables,
-    /// Processes that make too many events, whose beginning is reported.
-    reported: HashSet<Maker>,
+    /// Processes that make too many events, whose beginning is reported, and when they began.
+    loud: HashMap<Maker, u64>,
+    /// What is in rows and not yet removed, when it began, and the cut that its row is in.
+    flows: HashMap<Flow, (u64, u64)>,
+    quiet: HashMap<Maker, (u64, u64)>,
+    /// The cut that is being made.
+    cut: u64,
     last: Instant,
 }
 
@@ -26,7 +31,17 @@ impl Sweep {
     /// Takes over the tables.
     #[must_use]
     pub fn new(tables: Tables) -> Self {
-        Self { tables, reported: HashSet::new(), last: Instant::now() }
+        let (loud, flows, quiet) = Default::default();
+        Self { tables, loud, flows, quiet, cut: 1, last: Instant::now() }
+    }
+
+    /// Goes on where another stopped: removes what its rows tell of.
+    #[must_use]
+    pub fn resume(mut self, reported: &Reported) -> Self {
+        reported.flows.iter().for_each(|(flow, first)| self.tables.remove_flow(flow, *first));
+        reported.quiet.iter().for_each(|(maker, first)| self.tables.remove_throttled(maker, *first));
+        self.loud = reported.loud.iter().copied().collect();
+        self
     }
 
     /// Looks, if it is time to.
@@ -34,58 +49,75 @@ impl Sweep {
         if self.last.elapsed() >= EVERY {
             self.last = Instant::now();
             let now = kernel::boot_time();
-            self.flows(enricher, Some(now));
-            self.throttled(enricher, |process| now.saturating_sub(process.last) > QUIET);
+            self.report_flows(enricher, Some(now));
+            self.report_throttled(enricher, |process| now.saturating_sub(process.last) > QUIET);
         }
     }
 
     /// The flows that are left, for when nothing is attached any more.
     pub fn rest(&mut self, enricher: &mut Enricher) {
-        self.flows(enricher, None);
+        self.report_flows(enricher, None);
     }
 
     /// What is left of processes that made too many events, for when all their other events are recorded.
     pub fn last(&mut self, enricher: &mut Enricher) {
-        self.throttled(enricher, |_| true);
+        self.report_throttled(enricher, |_| true);
+    }
+
+    /// What the cut of this number, and those before it, tell of.
+    pub fn cut(&mut self, number: u64) -> Reported {
+        self.cut = number + 1;
+        Reported {
+            flows: self.flows.iter().map(|(flow, (first, _))| (*flow, *first)).collect(),
+            quiet: self.quiet.iter().map(|(maker, (first, _))| (*maker, *first)).collect(),
+            loud: self.loud.iter().map(|(maker, first)| (*maker, *first)).collect(),
+        }
+    }
+
+    /// The cuts up to this number are in the journal, or given up: removes what they tell of.
+    pub fn stored(&mut self, number: u64) {
+        let tables = &mut self.tables;
+        self.flows.retain(|flow, (first, cut)| {
+            let keep = *cut > number;
+            if !keep {
+                tables.remove_flow(flow, *first);
+            }
+            keep
+        });
+        let loud = &mut self.loud;
+        self.quiet.retain(|maker, (first, cut)| {
+            let keep = *cut > number;
+            if !keep {
+                tables.remove_throttled(maker, *first);
+                loud.remove(maker);
+            }
+            keep
+        });
     }
 
     /// Reports the flows that are over at a time: all, if there is none.
-    fn flows(&mut self, enricher: &mut Enricher, now: Option<u64>) {
-        let Tables { flows, released, .. } = &mut self.tables;
-        let over = |flow: &Flow, state: &FlowState| {
-            now.is_none_or(|now| now.saturating_sub(state.last) > IDLE || released.get(&flow.cookie, 0).is_ok())
-        };
-        let found = flows.iter().filter_map(Result::ok);
-        let found: Vec<_> = found.filter(|(flow, state)| over(&flow.0, &state.0)).map(|(flow, _)| flow).collect();
-        for flow in found {
-            // Once more, as late as can be: what is added between here and the removal is not reported.
-            let Ok(state) = flows.get(&flow, 0) else { continue };
-            if over(&flow.0, &state.0) && flows.remove(&flow).is_ok() {
-                enricher.record(bytemuck::bytes_of(&end(&flow.0, &state.0)));
+    fn report_flows(&mut self, enricher: &mut Enricher, now: Option<u64>) {
+        for (flow, state) in self.tables.flows_over(now, IDLE) {
+            if let Entry::Vacant(new) = self.flows.entry(flow) {
+                new.insert((state.first, self.cut));
+                enricher.record(bytemuck::bytes_of(&end(&flow, &state)));
             }
         }
     }
 
-    fn throttled(&mut self, enricher: &mut Enricher, over: impl Fn(&Throttled) -> bool) {
-        let found: Vec<_> = self.tables.throttled.iter().filter_map(Result::ok).collect();
-        for (Plain(maker), Plain(now)) in found {
-            if self.reported.insert(maker) {
-                enricher.throttle(&maker, now.first, "start", &[0; EventType::ALL.len()]);
+    fn report_throttled(&mut self, enricher: &mut Enricher, over: impl Fn(&Throttled) -> bool) {
+        for (maker, counts) in self.tables.throttled() {
+            if self.quiet.contains_key(&maker) {
+                continue;
             }
-            if over(&now)
-                && let Some(counts) = self.end(maker)
-            {
+            if self.loud.insert(maker, counts.first).is_none() {
+                enricher.throttle(&maker, counts.first, "start", &[0; EventType::ALL.len()]);
+            }
+            if over(&counts) {
+                self.quiet.insert(maker, (counts.first, self.cut));
                 enricher.throttle(&maker, counts.last, "stop", &counts.summarised);
             }
         }
-    }
-
-    /// Removes a process; its counts, which may have moved since it was looked at.
-    fn end(&mut self, maker: Maker) -> Option<Throttled> {
-        let Plain(counts) = self.tables.throttled.get(&Plain(maker), 0).ok()?;
-        self.tables.throttled.remove(&Plain(maker)).ok()?;
-        self.reported.remove(&maker);
-        Some(counts)
     }
 }
 

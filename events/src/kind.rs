@@ -164,11 +164,14 @@ pub enum DropReason {
     Duplicate,
     /// The writer could not store the row.
     WriteFailed,
+    /// The agent was killed with its loader before the row was in the journal.
+    Killed,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 5] = [Self::RingFull, Self::TableFull, Self::Malformed, Self::Duplicate, Self::WriteFailed];
+    pub const ALL: [Self; 6] =
+        [Self::RingFull, Self::TableFull, Self::Malformed, Self::Duplicate, Self::WriteFailed, Self::Killed];
 
     /// The name used in the tables.
     #[must_use]
@@ -179,6 +182,7 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::Duplicate => "duplicate",
             Self::WriteFailed => "write_failed",
+            Self::Killed => "killed",
         }
     }
 }

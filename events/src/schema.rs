@@ -4,7 +4,7 @@ use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use std::{sync::Arc, vec, vec::Vec};
 
 /// Version of the schemas below, kept in every file's footer.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 /// Name of the table of process events.
 pub const PROCESS: &str = "process";
 /// Name of the table of socket events.
@@ -195,7 +195,8 @@ pub fn heartbeat_schema() -> SchemaRef {
         required("event", dictionary()),
         required("outcome", dictionary()),
         optional("reason", dictionary()),
-        required("count", DataType::UInt64),
+        optional("count", DataType::UInt64),
+        optional("since", timestamp()),
     ])
 }
 

@@ -1,0 +1,115 @@
+//! One hand-over from the drain to the journal: rows, and where whoever goes on must begin.
+
+use crate::{
+    books::AgentBooks,
+    drain::Given,
+    load::KernelCounts,
+    rows::{Batch, Counts},
+};
+use events::{Flow, Maker};
+use serde::{Deserialize, Serialize};
+
+/// Every row made since the last cut, and what they were made from.
+pub struct Cut {
+    /// Counts cuts of this process.
+    pub number: u64,
+    /// The rows.
+    pub batches: Vec<Batch>,
+    /// What stands beside them in the journal.
+    pub note: Note,
+}
+
+/// What a run had seen and done when a frame of the journal was written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// The loader's run: whoever belongs to it goes on, others account for its end.
+    pub run: String,
+    /// Nanoseconds UTC.
+    pub time: i64,
+    /// The run has stopped; nothing of it is missing.
+    pub ended: bool,
+    /// What was given of each ring.
+    pub given: Vec<Given>,
+    /// The kernel's counts, a second old at most.
+    pub kernel: KernelCounts,
+    /// The agent's counts.
+    pub agent: AgentBooks,
+    /// Rows in the journal and in complete files; of this frame, too.
+    pub stored: Counts,
+    /// Rows that could not be stored.
+    pub failed: Counts,
+    /// What is in rows and still in the kernel's tables.
+    pub reported: Reported,
+}
+
+/// Entries of the kernel's tables that rows tell of.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reported {
+    /// Flows that are over, and when each began: one that began later is another.
+    #[serde(with = "plain")]
+    pub flows: Vec<(Flow, u64)>,
+    /// Processes that made too many events and no longer do, and when they began to.
+    #[serde(with = "plain")]
+    pub quiet: Vec<(Maker, u64)>,
+    /// Processes that make too many events, whose beginning is in a row.
+    #[serde(with = "plain")]
+    pub loud: Vec<(Maker, u64)>,
+}
+
+/// Plain structures as numbers.
+mod plain {
+    use bytemuck::Pod;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Pod, S: Serializer>(values: &[(T, u64)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(values.iter().map(|(value, time)| (bytemuck::bytes_of(value), time)))
+    }
+
+    pub(super) fn deserialize<'de, T: Pod, D: Deserializer<'de>>(from: D) -> Result<Vec<(T, u64)>, D::Error> {
+        let values = Vec::<(Vec<u8>, u64)>::deserialize(from)?;
+        let plain = |(bytes, time): (Vec<u8>, u64)| {
+            bytemuck::try_pod_read_unaligned(&bytes).map(|value| (value, time)).map_err(Error::custom)
+        };
+        values.into_iter().map(plain).collect()
+    }
+}
+
+/// The first byte: notes of another version are not read.
+const VERSION: u8 = 1;
+
+impl Note {
+    /// As bytes of the journal.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(&(VERSION, self)).unwrap_or_default()
+    }
+
+    /// From bytes of the journal; `None` if another version wrote what this one cannot read.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&[VERSION])?;
+        postcard::from_bytes(rest).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+
+    #[test]
+    fn a_note_comes_back_as_it_was() {
+        let flow = Flow { cookie: u64::MAX, ..Flow::zeroed() };
+        let given = Given { until: 7, ahead: vec![9, 11] };
+        let note = Note {
+            run: "r".into(),
+            given: vec![given],
+            reported: Reported { flows: vec![(flow, 3)], ..Reported::default() },
+            ..Note::default()
+        };
+        let bytes = note.to_bytes();
+        assert_eq!(Note::from_bytes(&bytes), Some(note));
+        assert_eq!(Note::from_bytes(&bytes[1..]), None);
+        (0..bytes.len()).for_each(|len| assert_eq!(Note::from_bytes(&bytes[..len]), None, "{len}"));
+    }
+}

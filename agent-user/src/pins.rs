@@ -1,0 +1,77 @@
+//! The kernel's counters, pinned: they outlive the agent, so that whoever comes next can say what a killed run lost.
+//!
+//! A file below a BPF file system for each run, `DIR/KEY-RUN`, where KEY stands for an archive.
+
+use crate::load::{Counters, KernelCounts, Loaded};
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+/// Where they are unless told otherwise.
+pub const FOLDER: &str = "/sys/fs/bpf/ebbline";
+
+/// The pins of one archive.
+pub struct Pins {
+    folder: PathBuf,
+    key: String,
+    /// That of this run.
+    own: Option<PathBuf>,
+}
+
+impl Pins {
+    /// Pins below a folder, which is made if its parent is there.
+    ///
+    /// # Errors
+    /// Why there can be none, in words.
+    pub fn open(folder: &Path, archive: &Path) -> Result<Self, String> {
+        let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
+        if !folder.is_dir() {
+            fs::DirBuilder::new().mode(0o700).create(folder).map_err(fail)?;
+        }
+        let whole = archive.canonicalize().unwrap_or_else(|_| archive.into());
+        let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
+        let key = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { folder: folder.into(), key, own: None })
+    }
+
+    /// What a run left, if it left something.
+    #[must_use]
+    pub fn left_by(&self, run: &str) -> Option<KernelCounts> {
+        Counters::from_pin(&self.path(run)).ok()?.read().ok()
+    }
+
+    /// Removes what earlier runs left. For when it is accounted for.
+    pub fn clear(&self) {
+        let prefix = format!("{}-", self.key);
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&prefix) && Some(entry.path()) != self.own {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Pins the counters of a run.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn pin(&mut self, run: &str, loaded: &Loaded) -> Result<(), String> {
+        let path = self.path(run);
+        loaded.pin_counters(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+        self.own = Some(path);
+        Ok(())
+    }
+
+    /// Removes that of this run, which ended well.
+    pub fn remove(&mut self) {
+        if let Some(path) = self.own.take() {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn path(&self, run: &str) -> PathBuf {
+        self.folder.join(format!("{}-{run}", self.key))
+    }
+}

@@ -61,14 +61,12 @@ impl<'a> Gap<'a> {
     pub fn rows(&self, host: &str, time: i64) -> Result<Batch, ArrowError> {
         let mut rows = HeartbeatRows::new(host, time);
         rows.books(&self.books());
-        match self.lost() {
-            None => rows.lost("all", None, self.note.time),
-            Some(lost) => {
-                for kind in EventType::ALL {
-                    if lost[kind.index()] > 0 {
-                        rows.lost(kind.name(), Some(lost[kind.index()]), self.note.time);
-                    }
-                }
+        let (lost, since) = (self.lost(), self.note.time);
+        rows.lost("all", lost.map(|lost| lost.iter().sum()), since);
+        for kind in EventType::ALL {
+            let count = lost.map_or(0, |lost| lost[kind.index()]);
+            if count > 0 {
+                rows.lost(kind.name(), Some(count), since);
             }
         }
         rows.take()
@@ -107,7 +105,7 @@ mod tests {
         assert!(gap.line().ends_with("17 events of it are lost"), "{}", gap.line());
         let rows = gap.rows("h", 9).unwrap().rows;
         let since = rows.column(7);
-        assert_eq!(since.len() - since.null_count(), 1);
+        assert_eq!(since.len() - since.null_count(), 2);
     }
 
     #[test]

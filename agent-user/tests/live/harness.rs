@@ -108,6 +108,23 @@ impl Drop for Actor {
     }
 }
 
+/// A role that goes on until it is told to end.
+pub(crate) struct Load {
+    child: Child,
+    lines: Lines,
+    stay: ChildStdin,
+}
+
+impl Load {
+    /// Ends it; returns the words it said.
+    pub(crate) fn end(mut self) -> Vec<String> {
+        drop(self.stay);
+        let words = words(&self.lines, "load");
+        assert!(wait(&mut self.child, "load").success());
+        words
+    }
+}
+
 /// Removes a cgroup, which is busy for a moment after its last process.
 pub(crate) fn remove(cgroup: &Path) {
     let asked = Instant::now();
@@ -143,19 +160,35 @@ impl Drop for Cgroup {
     }
 }
 
-/// A small file system that goes when the test ends.
-pub(crate) struct SmallDisk(PathBuf);
+/// A file system that goes when the test ends.
+pub(crate) struct Mounted(PathBuf);
 
-impl SmallDisk {
-    /// Mounts one, if this machine lets us.
-    pub(crate) fn mount(at: &Path) -> Option<Self> {
+impl Mounted {
+    /// A small disk, if this machine lets us.
+    pub(crate) fn small_disk(at: &Path) -> Option<Self> {
+        Self::new(at, "tmpfs", "size=64k")
+    }
+
+    /// A file system for pins, if this machine lets us.
+    pub(crate) fn pins(at: &Path) -> Option<Self> {
+        Self::new(at, "bpf", "mode=700")
+    }
+
+    /// A file system with these options, if this machine lets us.
+    pub(crate) fn new(at: &Path, kind: &str, options: &str) -> Option<Self> {
         let mut command = Command::new("mount");
-        let status = command.args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(at).status();
+        let status = command.args(["-t", kind, "-o", options, "none"]).arg(at).status();
         status.is_ok_and(|status| status.success()).then(|| Self(at.into()))
+    }
+
+    /// Mounts it again with other options.
+    pub(crate) fn again(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
+        assert!(status.unwrap().success(), "{options}");
     }
 }
 
-impl Drop for SmallDisk {
+impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         let _ = fs::remove_dir(&self.0);
@@ -193,16 +226,23 @@ impl Live {
     }
 
     fn start_on(cgroup: Cgroup, folder: tempfile::TempDir, arguments: &[&str]) -> Self {
-        let mut command = Command::new(AGENT);
-        command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.path().join("archive"));
-        command.arg("--status-socket").arg(folder.path().join(SOCKET));
-        command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = Lines::of(child.stdout.take().unwrap());
-        let line = output.next("agent");
-        let live = Self { actors: Vec::new(), cgroup, folder, child, output: Some(output), stopped: false };
-        assert_eq!(line.as_deref(), Some(r#"{"ready":true}"#));
-        live
+        let (child, output) = agent(&cgroup, folder.path(), arguments);
+        Self { actors: Vec::new(), cgroup, folder, child, output: Some(output), stopped: false }
+    }
+
+    /// Kills the agent at once, as it is.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.stopped = true;
+        self.output = None;
+    }
+
+    /// Starts another agent where this one was killed.
+    pub(crate) fn restart(&mut self, arguments: &[&str]) {
+        assert!(self.stopped);
+        let (child, output) = agent(&self.cgroup, self.folder.path(), arguments);
+        (self.child, self.output, self.stopped) = (child, Some(output), false);
     }
 
     /// Runs a command in the cgroup. Its first process comes in from outside, so that only its exec is seen.
@@ -217,6 +257,15 @@ impl Live {
     /// words it said, one a line.
     pub(crate) fn role(&self, role: &str) -> Vec<String> {
         perform(role, &self.cgroup).0
+    }
+
+    /// Begins a role that goes on until it is told to end.
+    pub(crate) fn begin(&self, role: &str) -> Load {
+        let mut command = role_command(role);
+        command.env(CGROUP, &self.cgroup.0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = Lines::of(child.stdout.take().unwrap());
+        Load { stay: child.stdin.take().unwrap(), lines, child }
     }
 
     /// As [`Live::role`], but it stays until the agent has stopped: whoever asks for it in `/proc` finds it.
@@ -283,15 +332,21 @@ impl Live {
         }
         let status = wait(&mut self.child, "agent");
         self.stopped = true;
+        self.stored(status.code(), serde_json::from_str(&last).unwrap())
+    }
+
+    /// What is in files now.
+    pub(crate) fn stored(&self, code: Option<i32>, status: Value) -> Stored {
         let archive = self.folder.path().join("archive");
         let read = |table| read_table(&archive.join(table));
         Stored {
-            code: status.code(),
-            status: serde_json::from_str(&last).unwrap(),
+            code,
+            status,
             process: read("process"),
             connection: read("connection"),
             dns: read("dns"),
             heartbeat: read("heartbeat"),
+            files: walk(&archive),
             cgroup: self.cgroup.id(),
         }
     }
@@ -306,6 +361,21 @@ impl Drop for Live {
     }
 }
 
+/// Starts an agent that is ready.
+fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str]) -> (Child, Lines) {
+    let mut command = Command::new(AGENT);
+    command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.join("archive"));
+    command.arg("--status-socket").arg(folder.join(SOCKET));
+    command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let output = Lines::of(child.stdout.take().unwrap());
+    if output.next("agent").as_deref() != Some(r#"{"ready":true}"#) {
+        let _ = child.kill();
+        panic!("the agent did not start: {:?}", child.wait());
+    }
+    (child, output)
+}
+
 /// Runs a role in a cgroup until it has said its last word.
 fn perform(role: &str, cgroup: &Cgroup) -> (Vec<String>, Actor) {
     let mut command = role_command(role);
@@ -313,16 +383,20 @@ fn perform(role: &str, cgroup: &Cgroup) -> (Vec<String>, Actor) {
     let mut child = command.spawn().unwrap();
     let lines = Lines::of(child.stdout.take().unwrap());
     let actor = Actor { stay: child.stdin.take(), child };
+    (words(&lines, role), actor)
+}
+
+/// What a role says until its last word. One that became another program says none.
+fn words(lines: &Lines, role: &str) -> Vec<String> {
     let mut words = Vec::new();
     while let Some(line) = lines.next(role) {
         match line.strip_prefix('@') {
-            Some(END) => return (words, actor),
+            Some(END) => break,
             Some(word) => words.push(word.to_owned()),
             None => {}
         }
     }
-    // A role that became another program says no end.
-    (words, actor)
+    words
 }
 
 /// A copy of this test program in a role.
@@ -340,6 +414,8 @@ pub(crate) struct Stored {
     pub(crate) connection: Vec<Row>,
     pub(crate) dns: Vec<Row>,
     pub(crate) heartbeat: Vec<Row>,
+    /// Every file below the archive.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) cgroup: String,
 }
 
@@ -436,6 +512,11 @@ impl Row {
     pub(crate) fn number(&self, column: &str) -> u64 {
         self.get(column).parse().unwrap_or_else(|_| panic!("{column} in {self:?}"))
     }
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
 fn read_table(folder: &Path) -> Vec<Row> {

@@ -24,12 +24,26 @@ pub(crate) fn play(role: &str) {
         "memfd" => memfd(),
         "threads" => threads(),
         "flood" => flood(),
+        "load" => load(),
         other => panic!("no role {other}"),
     }
     say(END);
     // Stays until it is let go. Nobody listens to what the test runner would still say.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     std::process::exit(0);
+}
+
+/// Programs and datagrams until standard input ends. Says how many programs.
+fn load() {
+    let told = std::thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()).unwrap());
+    let (socket, mut made) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), 0);
+    while !told.is_finished() {
+        assert!(Command::new("/bin/true").status().unwrap().success());
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"x", peer.local_addr().unwrap()).unwrap();
+        made += 1;
+    }
+    say(made);
 }
 
 fn say(word: impl std::fmt::Display) {

@@ -1,0 +1,208 @@
+//! What is left after a crash, live, in cgroups made for the tests. Needs root.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+#[path = "live/harness.rs"]
+#[allow(dead_code, reason = "each test program uses a part")]
+mod harness;
+#[path = "live/roles.rs"]
+#[allow(dead_code, reason = "each test program uses a part")]
+mod roles;
+
+use harness::{Live, Mounted, ROLE, Row, Stored, possible};
+use roles::FLOOD;
+use rustix::process::Signal;
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Not a test: what copies of this program run.
+#[test]
+fn role() {
+    if let Ok(role) = std::env::var(ROLE) {
+        roles::play(&role);
+    }
+}
+
+/// A file system that this machine lets us mount; in CI it must.
+fn mounted(at: &Path, kind: &str, options: &str) -> Option<Mounted> {
+    let mounted = Mounted::new(at, kind, options);
+    if mounted.is_none() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot mount {kind}");
+        eprintln!("SKIPPED: cannot mount {kind}");
+    }
+    mounted
+}
+
+/// A file system for pins, and the arguments that name a folder there.
+struct Pinned {
+    _mounted: Mounted,
+    folder: tempfile::TempDir,
+}
+
+impl Pinned {
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = mounted(folder.path(), "bpf", "mode=700")?;
+        Some(Self { _mounted: mounted, folder })
+    }
+
+    fn pins(&self) -> PathBuf {
+        self.folder.path().join("pins")
+    }
+
+    fn arguments(&self) -> [String; 2] {
+        ["--pin".to_owned(), self.pins().to_str().unwrap().to_owned()]
+    }
+}
+
+fn borrowed(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// The times at which the end of a run that was killed was accounted for.
+fn ends(stored: &Stored) -> Vec<String> {
+    let ends = stored.heartbeat.iter().filter(|row| row.is(&[("event", "all"), ("reason", "killed")]));
+    ends.map(|row| row.get("time").to_owned()).collect()
+}
+
+/// A count of the last books of a run that was killed.
+fn at_end(stored: &Stored, time: &str, stage: &str, event: &str, outcome: &str, reason: &str) -> u64 {
+    let wanted = [("time", time), ("stage", stage), ("event", event), ("outcome", outcome), ("reason", reason)];
+    let rows: Vec<&Row> = stored.heartbeat.iter().filter(|row| row.is(&wanted)).collect();
+    assert!(rows.len() <= 1, "{rows:?}");
+    rows.first().map_or(0, |row| row.number("count"))
+}
+
+fn rows(stored: &Stored, activity: &str) -> u64 {
+    stored.process.iter().filter(|row| row.get("activity") == activity).count() as u64
+}
+
+/// No file but whole ones, and nothing left in the journal.
+fn assert_tidy(stored: &Stored) {
+    for path in &stored.files {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name.ends_with(".parquet") || name == "lock", "{}", path.display());
+    }
+}
+
+#[test]
+fn what_was_lost_when_all_was_killed_is_known_exactly() {
+    if !possible() {
+        return;
+    }
+    let Some(pinned) = Pinned::new() else { return };
+    let arguments = pinned.arguments();
+    let mut live = Live::start(&borrowed(&arguments));
+    live.inside(&["/bin/true"]);
+    live.expect_open("exec", 1);
+    // From here on nothing is read.
+    live.signal(Signal::STOP);
+    live.role("flood");
+    live.kill();
+    assert_eq!(fs::read_dir(pinned.pins()).unwrap().count(), 1);
+    live.restart(&borrowed(&arguments));
+    live.inside(&["/bin/true"]);
+    let stored = live.stop();
+    let ends = ends(&stored);
+    assert_eq!(ends.len(), 1);
+    for (kind, made) in [("exec", FLOOD + 1), ("fork", FLOOD), ("connect", FLOOD)] {
+        let of = |stage, outcome, reason| at_end(&stored, &ends[0], stage, kind, outcome, reason);
+        assert_eq!(of("kernel", "produced", ""), made, "{kind}");
+        let dropped = of("kernel", "dropped", "ring_full") + of("agent", "dropped", "killed");
+        assert_eq!(of("writer", "written", "") + dropped, made, "{kind}");
+        assert!(of("agent", "dropped", "killed") > 0, "{kind}");
+    }
+    assert_eq!(rows(&stored, "exec"), at_end(&stored, &ends[0], "writer", "exec", "written", "") + 1);
+    let lost = stored.heartbeat.iter().find(|row| row.is(&[("event", "exec"), ("reason", "killed")])).unwrap();
+    assert!(lost.number("since") < lost.number("time"));
+    assert_eq!(stored.count("exec", "written"), 1, "the new run has books of its own");
+    assert_eq!(fs::read_dir(pinned.pins()).unwrap().count(), 0);
+}
+
+#[test]
+fn without_the_kernels_counts_a_row_says_that_nobody_knows() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("a/b");
+    let arguments = ["--pin", nowhere.to_str().unwrap()];
+    let mut live = Live::start(&arguments);
+    live.inside(&["/bin/true"]);
+    live.expect_open("exec", 1);
+    live.kill();
+    live.restart(&arguments);
+    let stored = live.stop();
+    assert_eq!(rows(&stored, "exec"), 1);
+    let unknown = stored.heartbeat.iter().find(|row| row.is(&[("event", "all"), ("reason", "killed")])).unwrap();
+    assert_eq!(unknown.get("count"), "");
+    assert!(unknown.number("since") < unknown.number("time"));
+}
+
+#[test]
+fn no_kill_leaves_an_unreadable_file_or_an_event_unaccounted_for() {
+    if !possible() {
+        return;
+    }
+    let rounds: u64 = std::env::var("EBBLINE_KILLS").map_or(50, |text| text.parse().unwrap());
+    let Some(pinned) = Pinned::new() else { return };
+    let arguments = [&pinned.arguments()[..], &["--rotate".to_owned(), "1".to_owned()]].concat();
+    let mut live = Live::start(&borrowed(&arguments));
+    let load = live.begin("load");
+    let mut random = 88_172_645_463_325_252_u64;
+    for _ in 0..rounds {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(Duration::from_millis(random % 300));
+        live.kill();
+        // Whatever has its name is whole.
+        live.stored(None, serde_json::Value::Null);
+        live.restart(&borrowed(&arguments));
+    }
+    let made: u64 = load.end()[0].parse().unwrap();
+    let stored = live.stop();
+    assert_tidy(&stored);
+    let ends = ends(&stored);
+    assert_eq!(ends.len() as u64, rounds);
+    for kind in ["exec", "fork", "exit"] {
+        let sum = |stage, outcome, reason| -> u64 {
+            ends.iter().map(|time| at_end(&stored, time, stage, kind, outcome, reason)).sum()
+        };
+        let (produced, written, killed) =
+            (sum("kernel", "produced", ""), sum("writer", "written", ""), sum("agent", "dropped", "killed"));
+        let full = sum("kernel", "dropped", "ring_full");
+        assert_eq!(produced, written + killed + full, "{kind}");
+        assert_eq!(rows(&stored, kind), written + stored.count(kind, "written"), "{kind}");
+        assert!(produced + stored.count(kind, "produced") <= made + 1, "{kind}");
+        eprintln!("{kind}: {rounds} kills, {made} made, {produced} produced, {written} stored, {killed} lost with the agent");
+    }
+    let told: HashSet<_> =
+        stored.process.iter().map(|row| (row.get("process_key"), row.get("activity"), row.get("time"))).collect();
+    assert_eq!(told.len(), stored.process.len(), "no row twice");
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_costs_counted_rows_and_no_file() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = mounted(folder.path(), "tmpfs", "size=64m") else { return };
+    let mut live = Live::start_in(folder, &["--rotate", "1", "--status-socket", "none"]);
+    live.inside(&["/bin/true"]);
+    live.expect("exec", 1);
+    disk.again("ro");
+    live.role("flood");
+    live.expect("exec", FLOOD + 1);
+    disk.again("rw");
+    live.inside(&["/bin/true"]);
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!(stored.count("exec", "produced"), FLOOD + 2);
+    assert!(stored.dropped("exec") > 0 && stored.count("exec", "written") >= 1, "{}", stored.status);
+}

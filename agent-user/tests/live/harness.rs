@@ -194,7 +194,9 @@ impl Live {
 
     fn start_on(cgroup: Cgroup, folder: tempfile::TempDir, arguments: &[&str]) -> Self {
         let mut command = Command::new(AGENT);
-        command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.path().join("archive"));
+        command
+            .args(["run", "--json", "--host", "test", "--config", "none", "--archive"])
+            .arg(folder.path().join("archive"));
         command.arg("--status-socket").arg(folder.path().join(SOCKET));
         command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();

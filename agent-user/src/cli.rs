@@ -1,10 +1,13 @@
 //! Arguments.
 
+mod values;
+
 use crate::load::RingSizes;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Watches processes and connections on this machine.
@@ -32,10 +35,30 @@ pub enum Command {
     /// Say how a running agent is doing: where every event is, whether the books balance, what the agent uses
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
+    /// Print the whole configuration file with its defaults, or check one
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man {
+        /// Folder to write to
+        dir: PathBuf,
+    },
 }
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  ebbline-agent config                                   every key, with its default, as TOML
+  ebbline-agent config --check /etc/ebbline/agent.toml   before a restart or a reload";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
+  ebbline-agent run                                                as /etc/ebbline/agent.toml says
   ebbline-agent run --archive /var/lib/ebbline                     capture until Ctrl-C
   ebbline-agent run --archive /var/lib/ebbline --metrics 9464      and show counts at http://127.0.0.1:9464/metrics
   ebbline-agent run --archive a --status-socket /tmp/second.sock   a second agent beside the first
@@ -58,7 +81,7 @@ pub enum BackendArg {
     Auto,
     /// The CPU
     Cpu,
-    /// A hardware GPU, or the adapter named by --adapter
+    /// A hardware GPU, or the adapter that is named
     Gpu,
 }
 
@@ -72,93 +95,130 @@ impl From<BackendArg> for archive::Choice {
     }
 }
 
-fn rarer_than(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(n) if n >= 1.0 && n.is_finite() => Ok(n),
-        _ => Err("use a number from 1 up, for example 1000".to_owned()),
-    }
-}
-
-fn seconds(text: &str) -> Result<std::time::Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
-    seconds.ok_or_else(|| "use a number of seconds, for example 60".to_owned())
-}
-
-/// A bare port is on the loopback interface: to be seen from elsewhere is a choice to spell out.
-fn metrics_address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.parse().map(|port: u16| (Ipv4Addr::LOCALHOST, port).into());
-    port.or_else(|_| text.parse()).map_err(|_| {
-        "use a port, for example 9464, or an address and a port, for example 192.0.2.7:9464 or [::1]:9464".to_owned()
-    })
-}
-
-/// Arguments of `run`.
+/// Arguments of `run`. Each value is defined here, once: name, meaning, default and check. `config::KEYS` says which key of
+/// the configuration file stands for which.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Folder to write Parquet files to; its parent must exist
-    #[arg(long, value_name = "DIR")]
+    /// Configuration file; "none" for none [default: /etc/ebbline/agent.toml, if it is there]
+    ///
+    /// Flags win over the file, the file over the defaults.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Folder to write to; its parent must exist
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/ebbline", help_heading = "Archive")]
     pub archive: PathBuf,
-    /// Watch only this cgroup and those below it [default: the whole machine]
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Option<PathBuf>,
-    /// Score every row against this baseline while it is captured
-    #[arg(long, value_name = "FILE")]
-    pub baseline: Option<PathBuf>,
-    /// Folder for scores and findings [default: the archive]
-    #[arg(long, value_name = "DIR", requires = "baseline")]
-    pub out: Option<PathBuf>,
-    /// On a clean stop, learn the archive into this baseline file
-    #[arg(long, value_name = "FILE")]
-    pub learn: Option<PathBuf>,
-    /// Where to score
-    #[arg(long, value_enum, default_value = "auto")]
-    pub backend: BackendArg,
-    /// Take this adapter, hardware or not (with --backend gpu)
-    #[arg(long, value_name = "NAME")]
-    pub adapter: Option<String>,
-    /// A unit, for example a process tree in one hour, is a finding if only one in N is as odd
-    #[arg(long, value_name = "N", default_value_t = 1000.0, value_parser = rarer_than)]
-    pub rarer_than: f64,
-    /// Close files that are this old, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
-    pub rotate: u64,
     /// Name of this host in the files [default: its own name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = "Archive")]
     pub host: Option<String>,
-    /// Size of each of the kernel's buffers of socket events in bytes, a power of two [default: 4 MiB; less above 8
-    /// processors, where they are 32 MiB together]
-    #[arg(long, value_name = "BYTES")]
-    pub ring_size: Option<u32>,
-    /// Size of the kernel's buffer of process events in bytes, a power of two [default: 4 MiB]
-    #[arg(long, value_name = "BYTES")]
-    pub lifecycle_ring_size: Option<u32>,
+    /// Close files that are this old, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, help_heading = "Archive")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub rotate: u64,
+    /// Close files when what will be in them has about this many bytes, before compression
+    #[arg(long, value_name = "BYTES", default_value = "128M", value_parser = values::size, help_heading = "Archive")]
+    pub rotate_bytes: u64,
+    /// Remove files that are older than this many days [default: keep all]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500), help_heading = "Archive")]
+    pub keep_days: Option<u32>,
+    /// Remove the oldest files when the archive has more bytes than this, such as 10G [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = values::size, help_heading = "Archive")]
+    pub max_bytes: Option<u64>,
+    /// Make sure that rows are on disk every so many seconds: what a power failure can take
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = "Archive")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub sync: u64,
+
+    /// Watch only this cgroup and those below it [default: the whole machine]
+    #[arg(long, value_name = "PATH", help_heading = "Capture")]
+    pub cgroup: Option<PathBuf>,
     /// Events of one type of one process in a second, above which they are only counted; never its execs and its end; 0
     /// for no limit
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Capture")]
     pub rate_limit: u64,
-    /// Leave off the hook at the end of every system call
+    /// Follow system calls at their end
     ///
     /// It takes about 0.1 µs of each call of every process. Without it there are no credential, ptrace, module and
     /// bpf rows, accept() without an address has no process, a connect() that fails at once has no end, and unix sockets
     /// are not counted.
-    #[arg(long)]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = "Capture")]
+    pub calls: bool,
+    /// The same as --calls false
+    #[arg(long, overrides_with = "calls", help_heading = "Capture")]
     pub no_calls: bool,
+    /// Size of each of the kernel's buffers of socket events in bytes, a power of two [default: 4M; less above 8
+    /// processors, where they are 32M together]
+    #[arg(long, value_name = "BYTES", value_parser = values::ring_size, help_heading = "Capture")]
+    pub ring_size: Option<u32>,
+    /// Size of the kernel's buffer of process events in bytes, a power of two [default: 4M]
+    #[arg(long, value_name = "BYTES", value_parser = values::ring_size, help_heading = "Capture")]
+    pub lifecycle_ring_size: Option<u32>,
+
+    /// Score every row against this baseline while it is captured
+    #[arg(long, value_name = "FILE", help_heading = "Scoring")]
+    pub baseline: Option<PathBuf>,
+    /// Folder for scores and findings, if there is a baseline [default: the archive]
+    #[arg(long, value_name = "DIR", help_heading = "Scoring")]
+    pub out: Option<PathBuf>,
+    /// Where to score
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Scoring")]
+    pub backend: BackendArg,
+    /// Take this adapter, hardware or not, if the backend is gpu
+    #[arg(long, value_name = "NAME", help_heading = "Scoring")]
+    pub adapter: Option<String>,
+    /// A unit, for example a process tree in one hour, is a finding if only one in N is as odd
+    #[arg(long, value_name = "N", default_value_t = 1000.0, value_parser = values::rarer_than, help_heading = "Scoring")]
+    pub rarer_than: f64,
+    /// On a clean stop, learn the archive into this baseline file
+    #[arg(long, value_name = "FILE", help_heading = "Scoring")]
+    pub learn: Option<PathBuf>,
+
+    /// User to write the archive as, when started by root; "" for the same user. It stays the same user, with a warning,
+    /// if there is no "ebbline"
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_USER, help_heading = "Process")]
+    pub user: String,
+    /// Folder of a BPF file system where the kernel's counters stay if the agent is killed; "none" for none
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/ebbline", help_heading = "Process")]
+    pub pin: PathBuf,
     /// Stop after this many seconds
-    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
-    pub limit: Option<std::time::Duration>,
+    #[arg(long = "for", value_name = "SECONDS", value_parser = values::seconds, help_heading = "Process")]
+    pub limit: Option<Duration>,
+
     /// Status as one JSON object a line on standard output
-    #[arg(long)]
+    #[arg(long, help_heading = "Status")]
     pub json: bool,
     /// Where `ebbline-agent status` asks how it goes: a unix socket, only for the agent's user; "none" for none
-    #[arg(long, value_name = "PATH", default_value = crate::status::SOCKET)]
+    #[arg(long, value_name = "PATH", default_value = crate::status::SOCKET, help_heading = "Status")]
     pub status_socket: PathBuf,
     /// Counts for Prometheus over HTTP, at /metrics: a port, for this machine only, or an address and a port in full
-    #[arg(long, value_name = "ADDR", value_parser = metrics_address)]
+    #[arg(long, value_name = "ADDR", value_parser = values::metrics_address, help_heading = "Status")]
     pub metrics: Option<SocketAddr>,
+
+    /// Copy closed files to this object store: s3://, gs://, az://, http://, https:// or file://
+    #[arg(long, value_name = "URL", help_heading = "Upload")]
+    pub upload: Option<String>,
+    /// Remove files from the archive once the store has confirmed them
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, help_heading = "Upload")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub upload_delete: bool,
+    /// Look for closed files every so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Upload")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub upload_every: u64,
+    /// Send at most this many bytes a second, such as 1M [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = values::size, help_heading = "Upload")]
+    pub upload_limit: Option<u64>,
+    /// An option of the store, such as region=eu-central-1; as often as needed. Keys and passwords belong in the environment
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::option, help_heading = "Upload")]
+    pub upload_option: Vec<(String, String)>,
+
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
 }
+
+/// The user of `--user`, unless another is named.
+pub const DEFAULT_USER: &str = "ebbline";
 
 impl RunArgs {
     /// The rings that suit this machine, in the sizes asked for.
@@ -171,6 +231,41 @@ impl RunArgs {
             ..sizes
         }
     }
+
+    /// Whether to follow system calls.
+    #[must_use]
+    pub fn follows_calls(&self) -> bool {
+        self.calls && !self.no_calls
+    }
+
+    /// Age at which files are closed.
+    #[must_use]
+    pub fn rotate_age(&self) -> Duration {
+        Duration::from_secs(self.rotate)
+    }
+
+    /// Age at which files are removed, if they are.
+    #[must_use]
+    pub fn keep(&self) -> Option<Duration> {
+        self.keep_days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60))
+    }
+
+    /// Path of the status socket, unless there is to be none.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        named(&self.status_socket)
+    }
+
+    /// Folder to pin the counters in, unless there is to be none.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Path> {
+        named(&self.pin)
+    }
+}
+
+/// "none" for none.
+pub(crate) fn named(path: &Path) -> Option<&Path> {
+    (path.as_os_str() != "none").then_some(path)
 }
 
 /// Arguments of `doctor`.
@@ -201,25 +296,13 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
-impl RunArgs {
-    /// Path of the status socket, unless there is to be none.
-    #[must_use]
-    pub fn socket(&self) -> Option<&Path> {
-        (self.status_socket.as_os_str() != "none").then_some(&self.status_socket)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::metrics_address;
-
-    #[test]
-    fn a_bare_port_is_for_this_machine_only() {
-        assert_eq!(metrics_address("9464").unwrap().to_string(), "127.0.0.1:9464");
-        assert_eq!(metrics_address("0.0.0.0:9464").unwrap().to_string(), "0.0.0.0:9464");
-        assert_eq!(metrics_address("[::1]:1").unwrap().to_string(), "[::1]:1");
-        for wrong in ["", ":9464", "localhost:9464", "65536", "1.2.3.4"] {
-            assert!(metrics_address(wrong).unwrap_err().contains("9464"), "{wrong}");
-        }
-    }
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Check this file instead, and say where it is wrong
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+    /// As the page docs/configuration.md
+    #[arg(long, hide = true, conflicts_with = "check")]
+    pub markdown: bool,
 }

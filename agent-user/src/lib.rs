@@ -9,6 +9,7 @@
 pub mod books;
 pub mod calls;
 pub mod cli;
+pub mod config;
 pub mod cut;
 pub mod doctor;
 pub mod drain;

@@ -1,10 +1,11 @@
 //! The program `ebbline-agent`.
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ebbline_agent_user::{
     books::WriterBooks,
-    cli::{Cli, Command, DoctorArgs, RunArgs, StatusArgs},
+    cli::{Cli, Command, ConfigArgs, DoctorArgs, RunArgs, StatusArgs},
+    config::{self, ConfigError, Configuration},
     doctor,
     drain::KernelRing,
     error::one_line,
@@ -36,9 +37,15 @@ fn main() -> ExitCode {
     // SAFETY: nothing has started a thread.
     unsafe { archive::quiet_drivers() };
     let result = match Cli::parse().command {
-        Command::Run(args) => capture(&args),
+        Command::Run(_) => configured().and_then(|configuration| capture(&configuration.args)),
         Command::Doctor(args) => examine(&args),
         Command::Status(args) => ask(&args),
+        Command::Config(args) => configuration(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ebbline-agent", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { dir } => manual(&dir),
     };
     match result {
         Ok(code) => code,
@@ -47,6 +54,33 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The flags again, now with the file between them and the defaults.
+fn configured() -> Result<Configuration> {
+    let behind_run = std::env::args_os().skip(2);
+    match Configuration::load(behind_run) {
+        Err(ConfigError::Usage(error)) => error.exit(),
+        result => Ok(result?),
+    }
+}
+
+fn configuration(args: &ConfigArgs) -> Result<ExitCode> {
+    match &args.check {
+        Some(path) => {
+            config::check(path)?;
+            println!("{}: good", one_line(&path.display().to_string()));
+        }
+        None if args.markdown => print!("{}", config::markdown()),
+        None => print!("{}", config::toml()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn manual(dir: &Path) -> Result<ExitCode> {
+    let text = || format!("cannot write manual pages: {}", dir.display());
+    clap_mangen::generate_to(Cli::command(), dir).with_context(text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn examine(args: &DoctorArgs) -> Result<ExitCode> {
@@ -115,7 +149,7 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
         let then = "if the agent is killed, how much it lost will not be known";
         eprintln!("warning: counters not pinned: {}; {then}", one_line(&why));
     }
-    let capture = loaded.attach_all(&cgroup, if args.no_calls { &[load::CALLS] } else { &[] })?;
+    let capture = loaded.attach_all(&cgroup, if args.follows_calls() { &[] } else { &[load::CALLS] })?;
     for (hook, why) in &capture.refused {
         eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
     }

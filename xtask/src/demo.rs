@@ -183,7 +183,7 @@ struct Agent {
 impl Agent {
     fn start(cgroup: &Cgroup, extra: &[&str]) -> Result<Self> {
         let mut child = Command::new(program("ebbline-agent"))
-            .args(["run", "--json", "--host", "demo", "--status-socket", "none", "--cgroup"])
+            .args(["run", "--json", "--host", "demo", "--config", "none", "--status-socket", "none", "--cgroup"])
             .arg(&cgroup.path)
             .args(extra)
             .stdout(Stdio::piped())

@@ -69,7 +69,19 @@ impl Agent {
         let archive = folder.join("archive");
         let _ = fs::remove_dir_all(&archive);
         let mut child = Command::new(env!("CARGO_BIN_EXE_ebbline-agent"))
-            .args(["run", "--json", "--host", "bench", "--status-socket", "none", "--rate-limit", "0", "--archive"])
+            .args([
+                "run",
+                "--json",
+                "--host",
+                "bench",
+                "--config",
+                "none",
+                "--status-socket",
+                "none",
+                "--rate-limit",
+                "0",
+                "--archive",
+            ])
             .arg(archive)
             .arg("--cgroup")
             .arg(cgroup)

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where the status socket is unless told otherwise.
-pub const SOCKET: &str = "/run/ebbline-agent.sock";
+pub const SOCKET: &str = "/run/ebbline/agent.sock";
 
 /// Counts by the reason they were dropped for.
 pub type Dropped = BTreeMap<String, u64>;

@@ -56,6 +56,9 @@ impl StatusSocket {
     /// See [`SocketError`].
     pub fn open(path: &Path) -> Result<Self, SocketError> {
         let refused = |why| SocketError::Refused { path: path.into(), why };
+        if path == Path::new(super::SOCKET) {
+            folder(path).map_err(refused)?;
+        }
         clear(path)?;
         let listener = match bound(path) {
             // Somebody was faster.
@@ -78,6 +81,14 @@ impl Drop for StatusSocket {
         if file(&self.path).is_ok_and(|file| file == self.file) {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// The folder of the usual place goes with each boot. Another path is somebody's, folder and all.
+fn folder(path: &Path) -> io::Result<()> {
+    match path.parent().map(fs::create_dir) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -364,7 +364,7 @@ impl Drop for Live {
 /// Starts an agent that is ready.
 fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str]) -> (Child, Lines) {
     let mut command = Command::new(AGENT);
-    command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.join("archive"));
+    command.args(["run", "--json", "--host", "test", "--config", "none", "--archive"]).arg(folder.join("archive"));
     command.arg("--status-socket").arg(folder.join(SOCKET));
     command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -1,14 +1,41 @@
 //! The journal of a host: rows are in it at once, and become Parquet later (decision 0014).
+//!
+//! `ARCHIVE/journal/host=NAME/NNNNNN.journal` are its segments, the last of which is written. A segment is not handed to
+//! the closing thread before a frame with the latest note stands in a later one: whenever the process is killed, the
+//! note is there.
 
-use std::path::Path;
+mod closing;
+mod frame;
+mod place;
+mod recover;
+mod segment;
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::error::StoreError;
+use crate::layout::safe;
+use crate::whole::{FILE_MODE, make_folders};
 use crate::writer::{Finished, Placed};
+use closing::Closer;
+use segment::Segment;
+
+pub use recover::read_segment;
+
+/// Rows are durable at most this long after their commit, and what closing is busy with.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+
+/// A buffer for frames that has grown beyond this is given back.
+const BUFFER_KEPT: usize = 8 << 20;
 
 /// What a journal is of, and when its segments are closed.
 #[derive(Debug, Clone)]
@@ -86,21 +113,87 @@ pub enum Closed {
     },
 }
 
-/// The journal of a host, open in this process alone.
-pub struct Journal {}
+/// The segment that is written.
+struct Current {
+    segment: Segment,
+    file: Arc<File>,
+    /// When its first rows came, and the latest hour among them.
+    began: Option<(Instant, i64)>,
+    /// The latest hour of all its rows.
+    newest: i64,
+    /// Bytes of it that are durable, or will be soon.
+    synced: u64,
+    /// It cannot be written any more.
+    broken: bool,
+}
+
+impl Current {
+    fn is_due(&self, now: Instant, options: &JournalOptions) -> bool {
+        let aged = self
+            .began
+            .is_some_and(|(at, hour)| now.saturating_duration_since(at) >= options.rotate_age || self.newest > hour);
+        aged || self.segment.length >= options.rotate_bytes
+    }
+}
+
+/// The journal of a host, open in this process alone. Dropped, it leaves its segments for the next to open it.
+pub struct Journal {
+    root: PathBuf,
+    folder: PathBuf,
+    options: Arc<JournalOptions>,
+    next: u64,
+    current: Option<Current>,
+    /// Segments that wait for a later frame.
+    sealed: Vec<Segment>,
+    /// The latest note and its time.
+    note: Option<(i64, Vec<u8>)>,
+    /// The last number given in the file names of each table.
+    sequences: Vec<u32>,
+    /// Names that segments of earlier processes will take.
+    promised: HashSet<Arc<str>>,
+    buffer: Vec<u8>,
+    bytes: Arc<AtomicU64>,
+    synced_at: Instant,
+    closer: Closer,
+    /// Held until all else is gone.
+    _lock: File,
+}
 
 impl Journal {
-    /// Opens the journal of a host below an archive and replays what it holds, in order.
+    /// Opens the journal of a host below an archive and replays what it holds, in order. What cannot be read is named
+    /// in the result and stays where it is, if another version may read it.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if another process has it open, [`StoreError::Write`] if its folder cannot be made.
+    /// [`StoreError::Busy`] if another process has it open, [`StoreError::Write`] if its folder cannot be written.
     pub fn open(
         root: &Path,
         options: JournalOptions,
         replay: &mut dyn FnMut(Replayed),
     ) -> Result<(Self, Recovered), StoreError> {
-        let _ = (root, options, replay);
-        Err(StoreError::Busy(root.into()))
+        let folder = make_folders(root, &Path::new("journal").join(format!("host={}", safe(&options.host))))?;
+        let lock = lock(&folder)?;
+        let found = recover::folder(root, &folder, &options, replay)?;
+        let (options, bytes) = (Arc::new(options), Arc::new(AtomicU64::new(found.bytes)));
+        let closer = Closer::start(root, &options, &bytes).map_err(|e| StoreError::write(&folder, &e))?;
+        let recovered = found.recovered;
+        let mut this = Self {
+            root: root.into(),
+            folder,
+            sequences: vec![0; options.tables.len()],
+            options,
+            next: found.next,
+            current: None,
+            promised: found.segments.iter().flat_map(|s| &s.targets).map(|t| t.relative.clone()).collect(),
+            sealed: found.segments,
+            note: recovered.note_time.zip(recovered.note.clone()),
+            buffer: Vec::new(),
+            bytes,
+            synced_at: Instant::now(),
+            closer,
+            _lock: lock,
+        };
+        this.hand_over();
+        Ok((this, recovered))
     }
 
     /// Writes all parts and the note as one frame, or nothing. Says for each part where its rows will stand.
@@ -108,26 +201,164 @@ impl Journal {
     /// # Errors
     /// [`StoreError::Write`]; the next call tries again.
     pub fn commit(&mut self, parts: &[Part<'_>], note: &[u8]) -> Result<Vec<Vec<Placed>>, StoreError> {
-        let _ = (parts, note);
-        Ok(Vec::new())
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.begin()?,
+        };
+        let committed = self.commit_to(&mut current, parts, note);
+        if current.broken {
+            self.sealed.push(current.segment);
+        } else {
+            self.current = Some(current);
+        }
+        committed
+    }
+
+    fn commit_to(
+        &mut self,
+        current: &mut Current,
+        parts: &[Part<'_>],
+        note: &[u8],
+    ) -> Result<Vec<Vec<Placed>>, StoreError> {
+        let staged = self.stage(&current.segment, parts)?;
+        let time = now_ns();
+        let at = current.segment.length;
+        self.append(current, time, parts, note, &staged.placed)?;
+        for (placed, table) in staged.placed.iter().zip(&staged.tables) {
+            current.segment.enter(*table, at, placed);
+        }
+        for (relative, hour) in &staged.fresh {
+            let fresh = current.segment.targets.iter_mut().find(|target| target.relative == *relative);
+            fresh.into_iter().for_each(|target| target.hour = *hour);
+        }
+        self.sequences = staged.sequences;
+        if let Some(hour) = staged.newest {
+            current.newest = current.newest.max(hour);
+            current.began.get_or_insert((Instant::now(), hour));
+        }
+        let mut kept = self.note.take().map_or_else(Vec::new, |(_, note)| note);
+        kept.clear();
+        kept.extend_from_slice(note);
+        self.note = Some((time, kept));
+        Ok(staged.placed)
+    }
+
+    /// Writes a frame to the end of a segment. After an error the segment ends where it did.
+    fn append(
+        &mut self,
+        current: &mut Current,
+        time: i64,
+        parts: &[Part<'_>],
+        note: &[u8],
+        placed: &[Vec<Placed>],
+    ) -> Result<(), StoreError> {
+        let segment = &mut current.segment;
+        if self.buffer.capacity() > BUFFER_KEPT {
+            self.buffer = Vec::new();
+        }
+        frame::encode(&mut self.buffer, segment.id, time, &segment.boot_id, note, parts, placed)
+            .map_err(|why| StoreError::Write { path: segment.path.clone(), why })?;
+        if let Err(error) = current.file.write_all_at(&self.buffer, segment.length) {
+            let cut = current.file.set_len(segment.length);
+            let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            current.broken = cut.is_err() || !full;
+            return Err(StoreError::write(&segment.path, &error));
+        }
+        segment.length += self.buffer.len() as u64;
+        self.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Hands segments that are due to the closing thread, and has the open one made durable now and then.
     pub fn tend(&mut self, now: Instant) {
-        let _ = now;
+        let due = self.current.as_ref().is_some_and(|current| current.is_due(now, &self.options));
+        if due && let Ok(next) = self.continued() {
+            self.sealed.extend(self.current.replace(next).map(|old| old.segment));
+        }
+        self.hand_over();
+        if now.saturating_duration_since(self.synced_at) < SYNC_EVERY {
+            return;
+        }
+        self.synced_at = now;
+        if let Some(current) = self.current.as_mut().filter(|current| current.synced < current.segment.length) {
+            current.synced = current.segment.length;
+            self.closer.sync(&current.file, &current.segment.path);
+        }
     }
 
-    /// Hands everything to the closing thread and waits until it has tried each segment once.
-    pub fn close_all(&mut self) {}
+    /// What is sealed may go once the latest note stands behind it.
+    fn hand_over(&mut self) {
+        if self.sealed.is_empty() {
+            return;
+        }
+        if self.current.is_none() && self.note.is_some() {
+            self.current = self.continued().ok(); // a full disk: later
+        }
+        if self.note.is_none() || self.current.as_ref().is_some_and(|current| current.segment.length > 0) {
+            self.closer.close(std::mem::take(&mut self.sealed));
+        }
+    }
+
+    /// A new segment that begins with the latest note.
+    fn continued(&mut self) -> Result<Current, StoreError> {
+        let mut current = self.begin()?;
+        let Some((time, note)) = self.note.take() else { return Ok(current) };
+        let written = self.append(&mut current, time, &[], &note, &[]);
+        self.note = Some((time, note));
+        match written {
+            Ok(()) => Ok(current),
+            Err(error) => {
+                let _ = fs::remove_file(&current.segment.path);
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<Current, StoreError> {
+        let segment = Segment::new(&self.folder, self.next, random(), &self.options.boot_id);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(&segment.path);
+        let file = Arc::new(file.map_err(|e| StoreError::write(&segment.path, &e))?);
+        self.next += 1;
+        Ok(Current { segment, file, began: None, newest: i64::MIN, synced: 0, broken: false })
+    }
+
+    /// Hands everything to the closing thread and waits until it has tried each segment once. The latest note is then
+    /// in no segment, unless one could not be closed.
+    pub fn close_all(&mut self) {
+        self.sealed.extend(self.current.take().map(|current| current.segment));
+        self.closer.finish(std::mem::take(&mut self.sealed));
+    }
 
     /// What the closing thread did since the last call.
     pub fn take_closed(&mut self) -> Vec<Closed> {
-        Vec::new()
+        self.closer.take()
     }
 
     /// Bytes on disk of segments that are not closed yet.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        0
+        self.bytes.load(Ordering::Relaxed)
     }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
+    let file = file.map_err(|e| StoreError::write(&path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy(folder.into())),
+        Err(TryLockError::Error(error)) => Err(StoreError::write(&path, &error)),
+    }
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A number that rows cannot know.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(now_ns())
 }

@@ -58,8 +58,41 @@ pub fn live_name(host: &str, started_ns: i64, process: u32, sequence: u32) -> St
     format!("live-{}-{}-{nanos:09}-{process}-{sequence:06}", safe(host), stamp(started_ns))
 }
 
+/// A file of a table, by its path relative to the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableFile<'a> {
+    /// Table.
+    pub(crate) table: &'a str,
+    /// Host, as in the name of its folder.
+    pub(crate) host: &'a str,
+    /// The time in its name, in nanoseconds since 1970.
+    pub(crate) start: i64,
+}
+
+impl<'a> TableFile<'a> {
+    /// Takes a path apart, if it is of the layout to the letter.
+    pub(crate) fn of(relative: &'a str) -> Option<Self> {
+        let mut parts = relative.split('/');
+        let (table, day, host, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (day, host) = (day.strip_prefix("day=")?, host.strip_prefix("host=")?);
+        let (stamp_text, sequence) = name.strip_suffix(".parquet")?.split_once('-')?;
+        let numbered = (6..=10).contains(&sequence.len()) && sequence.bytes().all(|b| b.is_ascii_digit());
+        let start = start_of(stamp_text)?;
+        let plain = parts.next().is_none() && safe(table) == table && safe(host) == host;
+        (plain && numbered && day_text(start) == day).then_some(Self { table, host, start })
+    }
+}
+
+/// The time that [`stamp`] writes, to the second.
+fn start_of(text: &str) -> Option<i64> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    let time = time.timestamp().as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into());
+    let time = i64::try_from(time).ok()?;
+    (stamp(time) == text).then_some(time)
+}
+
 /// A host name is outside input: nothing in it may leave its folder or hide it.
-fn safe(name: &str) -> String {
+pub(crate) fn safe(name: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let text: String = name.chars().take(200).map(|c| if keep(c) { c } else { '_' }).collect();
     match text.strip_prefix('.') {
@@ -80,6 +113,26 @@ mod tests {
         assert_eq!(file_name(time, 1), "20261121T140005Z-000001.parquet");
         assert_eq!(live_name("a/b", time, 7, 1), "live-a_b-20261121T140005Z-123456789-7-000001");
         assert_eq!(hour_of(-1), -1);
+        let relative = format!("{}/{}", table_folder("process", time, "web1"), file_name(time, 1));
+        let start = time - time.rem_euclid(1_000_000_000);
+        assert_eq!(TableFile::of(&relative), Some(TableFile { table: "process", host: "web1", start }));
+    }
+
+    #[test]
+    fn a_path_that_is_not_of_the_layout_is_nobodys() {
+        for relative in [
+            "",
+            "process/day=2026-11-21/host=web1/20261121T140005Z-000001.parquet.tmp",
+            "process/day=2026-11-22/host=web1/20261121T140005Z-000001.parquet",
+            "process/day=2026-11-21/host=web1/x/20261121T140005Z-000001.parquet",
+            "process/day=2026-11-21/host=web1/20261121T250005Z-000001.parquet",
+            "process/day=2026-11-21/host=web1/20261121T140005Z-1.parquet",
+            "process/day=2026-11-21/host=../20261121T140005Z-000001.parquet",
+            "../day=2026-11-21/host=web1/20261121T140005Z-000001.parquet",
+            "/day=2026-11-21/host=web1/20261121T140005Z-000001.parquet",
+        ] {
+            assert_eq!(TableFile::of(relative), None, "{relative}");
+        }
     }
 
     #[test]

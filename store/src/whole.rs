@@ -1,13 +1,18 @@
 //! A file that appears whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
 
 use crate::error::StoreError;
+
+/// What is recorded is for its owner, and for a group to read.
+pub(crate) const FILE_MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o750;
 
 /// Writes under a temporary name and hashes on the way; [`WholeFile::commit`] makes it durable and gives it its name.
 /// Dropped without commit, it leaves nothing.
@@ -38,7 +43,7 @@ impl WholeFile {
     }
 
     fn at(path: &Path, tmp: PathBuf) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(&tmp)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&tmp)?;
         Ok(Self { file, tmp, path: path.into(), hash: Sha256::new(), bytes: 0, done: false })
     }
 
@@ -82,15 +87,19 @@ impl Drop for WholeFile {
     }
 }
 
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(FOLDER_MODE).create(folder)
 }
 
 /// Makes sure that the folder `root` exists. Its parent must exist: a mistyped path is not quietly created.
@@ -98,7 +107,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// [`StoreError::Write`] naming the folder.
 pub fn ensure_folder(root: &Path) -> Result<(), StoreError> {
-    match fs::create_dir(root) {
+    match make_folder(root) {
         Ok(()) => {}
         Err(_) if root.is_dir() => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -116,7 +125,7 @@ pub(crate) fn make_folders(root: &Path, relative: &Path) -> Result<PathBuf, Stor
     for part in relative.components() {
         let parent = folder.clone();
         folder.push(part);
-        match fs::create_dir(&folder) {
+        match make_folder(&folder) {
             Ok(()) => sync_folder(&parent).map_err(|e| StoreError::write(&parent, &e))?,
             Err(_) if folder.is_dir() => {}
             Err(error) => return Err(StoreError::write(&folder, &error)),

@@ -207,16 +207,8 @@ impl TableWriter {
         let on_disk = make_folders(&self.root, Path::new(&folder))?;
         let (name, whole) = self.free_name(&on_disk, time)?;
         let path = whole.path().to_path_buf();
-        let version = events::SCHEMA_VERSION.to_string();
-        let meta = [
-            (META_SCHEMA_VERSION, version.as_str()),
-            (META_TABLE, &self.table),
-            (META_HOST, &self.host),
-            (META_BOOT_ID, &self.options.boot_id),
-        ];
-        let properties = properties(&self.schema, self.options.max_row_group_rows, &meta);
-        let parquet = ArrowWriter::try_new(whole, self.schema.clone(), Some(properties))
-            .map_err(|e| StoreError::write_parquet(&path, &e))?;
+        let origin = Origin { table: &self.table, host: &self.host, boot_id: &self.options.boot_id };
+        let parquet = table_file(whole, &self.schema, &origin, self.options.max_row_group_rows)?;
         let relative = Arc::from(format!("{folder}/{name}"));
         Ok(OpenFile { hour, relative, path, parquet, rows: 0, opened: Instant::now(), used: self.clock })
     }
@@ -236,8 +228,34 @@ impl TableWriter {
     }
 }
 
+/// What the footer of a table's file says of where its rows come from.
+pub(crate) struct Origin<'a> {
+    pub(crate) table: &'a str,
+    pub(crate) host: &'a str,
+    pub(crate) boot_id: &'a str,
+}
+
+/// Begins a file of a table.
+pub(crate) fn table_file(
+    whole: WholeFile,
+    schema: &SchemaRef,
+    origin: &Origin<'_>,
+    row_group_rows: usize,
+) -> Result<ArrowWriter<WholeFile>, StoreError> {
+    let path = whole.path().to_path_buf();
+    let version = events::SCHEMA_VERSION.to_string();
+    let meta = [
+        (META_SCHEMA_VERSION, version.as_str()),
+        (META_TABLE, origin.table),
+        (META_HOST, origin.host),
+        (META_BOOT_ID, origin.boot_id),
+    ];
+    let properties = properties(schema, row_group_rows, &meta);
+    ArrowWriter::try_new(whole, schema.clone(), Some(properties)).map_err(|e| StoreError::write_parquet(&path, &e))
+}
+
 /// Runs of consecutive rows of one UTC hour: (hour, time of the first row, offset, rows).
-fn hour_runs(batch: &RecordBatch) -> Result<Vec<(i64, i64, usize, usize)>, String> {
+pub(crate) fn hour_runs(batch: &RecordBatch) -> Result<Vec<(i64, i64, usize, usize)>, String> {
     let times = batch
         .column_by_name("time")
         .and_then(|column| column.as_any().downcast_ref::<TimestampNanosecondArray>())

@@ -12,7 +12,7 @@ use ebbline_agent_user::{
     gap::Gap,
     kernel,
     load::{self, Capture, Orders},
-    pins::{self, Pins},
+    pins::Pins,
     rows::Batch,
     run::{self, Settings, Sources},
     scoring::Scoring,
@@ -25,11 +25,8 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 
-/// Files are made when the journal has this many bytes.
-const ROTATE_BYTES: u64 = 128 << 20;
 /// Done, but some inputs were skipped and named.
 const SKIPPED: u8 = 3;
 
@@ -135,17 +132,19 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
         root: &args.archive,
         host: &host,
         boot_id: &boot_id,
-        rotate: Duration::from_secs(args.rotate),
-        rotate_bytes: ROTATE_BYTES,
+        rotate: args.rotate_age(),
+        rotate_bytes: args.rotate_bytes,
         run: &run,
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;
-    let mut pins = Pins::open(Path::new(pins::FOLDER), &args.archive);
-    let first = account(&before, &run, pins.as_ref().ok(), &host)?;
+    let mut pins = args.pin().map(|folder| Pins::open(folder, &args.archive));
+    let first = account(&before, &run, pins.as_ref().and_then(|pins| pins.as_ref().ok()), &host)?;
     let orders = Orders { layout: &layout, cgroup: &cgroup, sizes: args.rings(), rate_limit: args.rate_limit };
     let listeners = Listeners::open(args.socket(), args.metrics)?;
     let loaded = load::load(&args.btf, &orders)?;
-    if let Err(why) = pins.as_mut().map_err(|why| why.clone()).and_then(|pins| pins.pin(&run, &loaded)) {
+    if let Some(pins) = &mut pins
+        && let Err(why) = pins.as_mut().map_err(|why| why.clone()).and_then(|pins| pins.pin(&run, &loaded))
+    {
         let then = "if the agent is killed, how much it lost will not be known";
         eprintln!("warning: counters not pinned: {}; {then}", one_line(&why));
     }
@@ -172,7 +171,7 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
         first,
     };
     let summary = run::run(settings, sources, writer, books, listeners)?;
-    if let Ok(pins) = &mut pins {
+    if let Some(Ok(pins)) = &mut pins {
         pins.remove();
     }
     if let Some(trouble) = summary.trouble {

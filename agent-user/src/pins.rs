@@ -10,9 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where they are unless told otherwise.
-pub const FOLDER: &str = "/sys/fs/bpf/ebbline";
-
 /// The pins of one archive.
 pub struct Pins {
     folder: PathBuf,

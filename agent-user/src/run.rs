@@ -25,8 +25,8 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Rows wait at most this long for their batch to fill.
-const BATCH_AGE: Duration = Duration::from_secs(1);
+/// Rows wait at most this long for the journal: what a crash of everything can take.
+const BATCH_AGE: Duration = Duration::from_millis(250);
 /// Time between two statuses.
 const STATUS: Duration = Duration::from_secs(1);
 /// Time between heartbeats.

@@ -158,7 +158,7 @@ fn no_kill_leaves_an_unreadable_file_or_an_event_unaccounted_for() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        std::thread::sleep(Duration::from_millis(random % 300));
+        std::thread::sleep(Duration::from_millis(random % 600));
         live.kill();
         // Whatever has its name is whole.
         live.stored(None, serde_json::Value::Null);
@@ -193,7 +193,7 @@ fn a_disk_that_becomes_read_only_costs_counted_rows_and_no_file() {
     }
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = mounted(folder.path(), "tmpfs", "size=64m") else { return };
-    let mut live = Live::start_in(folder, &["--rotate", "1", "--status-socket", "none"]);
+    let live = Live::start_in(folder, &["--rotate", "1"]);
     live.inside(&["/bin/true"]);
     live.expect("exec", 1);
     disk.again("ro");

@@ -366,6 +366,9 @@ fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str]) -> (Child, Lines) {
     let mut command = Command::new(AGENT);
     command.args(["run", "--json", "--host", "test", "--config", "none", "--archive"]).arg(folder.join("archive"));
     command.arg("--status-socket").arg(folder.join(SOCKET));
+    if !arguments.contains(&"--pin") {
+        command.args(["--pin", "none"]);
+    }
     command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let output = Lines::of(child.stdout.take().unwrap());

@@ -1,0 +1,160 @@
+//! The questions, and what answers them.
+
+use crate::load::{KernelCount, KernelCounts};
+use bytemuck::{NoUninit, Pod};
+use events::EventType;
+use serde::{Deserialize, Serialize};
+
+/// Entries of a table in one message.
+pub(super) const PART: usize = 2048;
+/// Entries of a table that are taken together: more than any of the tables holds.
+pub(super) const LIST_MAX: usize = 1 << 17;
+
+/// Everything that can be asked. Who asks may have been taken over: nothing here changes more than the agent's own
+/// tables, and nothing names a file but what a process runs, a cgroup, or the files of container runtimes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Link `exe`, files `status` and `stat` of a process.
+    Process {
+        /// Its number.
+        tgid: u32,
+    },
+    /// Link `exe`.
+    Exe {
+        /// Its number.
+        tgid: u32,
+    },
+    /// Files `cmdline`, as far as a record holds it, and `stat`.
+    Arguments {
+        /// Its number.
+        tgid: u32,
+    },
+    /// File `status` of a thread, if the process that names it numbers others as the agent does.
+    Traced {
+        /// The process.
+        tracer: u32,
+        /// The thread.
+        tid: u32,
+    },
+    /// Link `cwd`.
+    Folder {
+        /// Its number.
+        tgid: u32,
+    },
+    /// The path of a cgroup.
+    Cgroup {
+        /// Its id.
+        id: u64,
+        /// A process that is or was in it.
+        tgid: u32,
+    },
+    /// A file of a container's runtime.
+    ContainerFile {
+        /// The container's id.
+        id: String,
+        /// Which of the files that there may be.
+        place: u32,
+    },
+    /// The kernel's counters.
+    Counts,
+    /// The flows that are over at a time, in nanoseconds since boot; all, if there is none.
+    Flows {
+        /// The time.
+        now: Option<u64>,
+    },
+    /// Take flows out; plain bytes of the keys.
+    RemoveFlows(Vec<u8>),
+    /// The processes that make too many events.
+    Throttled,
+    /// Take one of them out; plain bytes of the key.
+    RemoveThrottled(Vec<u8>),
+    /// Take all programs out of the kernel.
+    Detach,
+    /// New iterators over what is there already.
+    Iterators,
+}
+
+/// What answers a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is not there, cannot be told, or is done.
+    Nothing,
+    /// A file, or the target of a link.
+    Bytes(Vec<u8>),
+    /// Of a process.
+    Process {
+        /// Target of its link `exe`.
+        exe: Option<Vec<u8>>,
+        /// File `status`.
+        status: Option<Vec<u8>>,
+        /// File `stat`, read last: if it is the process's, the others are.
+        stat: Option<Vec<u8>>,
+    },
+    /// Arguments of a process.
+    Arguments {
+        /// Those that a record would hold.
+        bytes: Option<Vec<u8>>,
+        /// How many bytes there are.
+        len: u32,
+        /// File `stat`, read last.
+        stat: Option<Vec<u8>>,
+    },
+    /// The kernel's counters, in a fixed order.
+    Counts(Vec<u64>),
+    /// Entries of a table: plain bytes of key and value, one behind the other.
+    Part {
+        /// The entries.
+        plain: Vec<u8>,
+        /// There are more in a further message.
+        more: bool,
+    },
+    /// How many.
+    Number(u64),
+    /// Names of iterators; their descriptors come with them.
+    Iterators(Vec<String>),
+    /// The kernel refused.
+    Failed {
+        /// What was tried.
+        what: String,
+        /// Reason in words.
+        why: String,
+    },
+}
+
+/// Counters as plain numbers.
+pub(super) fn numbers(counts: &KernelCounts) -> Vec<u64> {
+    let each = |count: &KernelCount| [count.produced, count.ring_full, count.table_full, count.summarised];
+    counts.events.iter().flat_map(each).chain([counts.unix]).collect()
+}
+
+/// The same back, if there are as many as there must be.
+pub(super) fn counts(numbers: &[u64]) -> Option<KernelCounts> {
+    let (events, &[unix]) = numbers.split_at_checked(4 * EventType::ALL.len())? else { return None };
+    let mut counts = KernelCounts { unix, ..KernelCounts::default() };
+    for (count, numbers) in counts.events.iter_mut().zip(events.chunks_exact(4)) {
+        let &[produced, ring_full, table_full, summarised] = numbers else { return None };
+        *count = KernelCount { produced, ring_full, table_full, summarised };
+    }
+    Some(counts)
+}
+
+/// Values as plain bytes.
+pub(super) fn plain<T: NoUninit>(values: &[T]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
+/// The same back, if they are whole.
+pub(super) fn values<T: Pod>(plain: &[u8]) -> Option<Vec<T>> {
+    let whole = plain.chunks_exact(size_of::<T>());
+    whole.remainder().is_empty().then(|| whole.map(bytemuck::pod_read_unaligned).collect())
+}
+
+/// Keys and values, if they are whole.
+pub(super) fn pairs<K: Pod, V: Pod>(plain: &[u8]) -> Option<Vec<(K, V)>> {
+    let whole = plain.chunks_exact(size_of::<K>() + size_of::<V>());
+    let pair = |bytes: &[u8]| {
+        let (key, value) = bytes.split_at(size_of::<K>());
+        (bytemuck::pod_read_unaligned(key), bytemuck::pod_read_unaligned(value))
+    };
+    whole.remainder().is_empty().then(|| whole.map(pair).collect())
+}

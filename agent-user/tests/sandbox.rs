@@ -126,7 +126,7 @@ fn the_kernel_says_the_same() {
     }
 }
 
-fn confined_with<B>(plan: Plan, before: fn() -> B, then: impl FnOnce(B, Report) + Send + 'static) {
+fn confined_with<B: 'static>(plan: Plan, before: fn() -> B, then: impl FnOnce(B, Report) + Send + 'static) {
     let work = move || {
         let before = before();
         then(before, lock_down(&plan).unwrap());

@@ -105,22 +105,17 @@ impl Desk {
         };
         let answer = match question {
             Question::Counts => kernel.counts().map(|counts| Answer::Counts(message::numbers(&counts))),
-            Question::Flows { now } => match kernel.flows_over(*now) {
-                Ok(found) => return parts(&found, tell),
-                Err(error) => Err(error),
-            },
+            Question::Flows { now, idle } => return parts(&kernel.flows_over(*now, *idle), tell),
             Question::RemoveFlows(plain) => {
-                let flows = message::values(plain).unwrap_or_default();
-                Ok(Answer::Number(flows.iter().map(|flow| u64::from(kernel.remove_flow(flow))).sum()))
+                let flows = message::pairs(plain).unwrap_or_default();
+                flows.iter().for_each(|(flow, first)| kernel.remove_flow(flow, *first));
+                Ok(Answer::Nothing)
             }
-            Question::Throttled => match kernel.throttled() {
-                Ok(found) => return parts(&found, tell),
-                Err(error) => Err(error),
-            },
+            Question::Throttled => return parts(&kernel.throttled(), tell),
             Question::RemoveThrottled(plain) => {
-                let found = message::values(plain).unwrap_or_default();
-                let found = found.first().and_then(|maker| Some((*maker, kernel.remove_throttled(maker)?)));
-                return parts(found.as_slice(), tell);
+                let makers = message::pairs(plain).unwrap_or_default();
+                makers.iter().for_each(|(maker, first)| kernel.remove_throttled(maker, *first));
+                Ok(Answer::Nothing)
             }
             Question::Iterators => {
                 let (names, descriptors) = kernel.iterators().into_iter().unzip();
@@ -197,12 +192,7 @@ fn parts<K: bytemuck::Pod, V: bytemuck::Pod>(found: &[(K, V)], tell: Tell<'_>) -
     let mut rest = found;
     loop {
         let (some, after) = rest.split_at(rest.len().min(message::PART));
-        let mut plain = Vec::new();
-        for (key, value) in some {
-            plain.extend_from_slice(bytemuck::bytes_of(key));
-            plain.extend_from_slice(bytemuck::bytes_of(value));
-        }
-        tell(Answer::Part { plain, more: !after.is_empty() }, Vec::new())?;
+        tell(Answer::Part { plain: message::plain(some), more: !after.is_empty() }, Vec::new())?;
         if after.is_empty() {
             return Ok(());
         }

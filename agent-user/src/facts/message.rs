@@ -1,7 +1,7 @@
 //! The questions, and what answers them.
 
 use crate::load::{KernelCount, KernelCounts};
-use bytemuck::{NoUninit, Pod};
+use bytemuck::Pod;
 use events::EventType;
 use serde::{Deserialize, Serialize};
 
@@ -57,16 +57,18 @@ pub enum Question {
     },
     /// The kernel's counters.
     Counts,
-    /// The flows that are over at a time, in nanoseconds since boot; all, if there is none.
+    /// The flows that are over.
     Flows {
-        /// The time.
+        /// At this time, in nanoseconds since boot; all, if there is none.
         now: Option<u64>,
+        /// Those that were silent for so many nanoseconds are.
+        idle: u64,
     },
-    /// Take flows out; plain bytes of the keys.
+    /// Take flows out: plain bytes of each key and of when it began.
     RemoveFlows(Vec<u8>),
     /// The processes that make too many events.
     Throttled,
-    /// Take one of them out; plain bytes of the key.
+    /// Take some of them out: plain bytes of each key and of when it began to.
     RemoveThrottled(Vec<u8>),
     /// Take all programs out of the kernel.
     Detach,
@@ -101,15 +103,13 @@ pub enum Answer {
     },
     /// The kernel's counters, in a fixed order.
     Counts(Vec<u64>),
-    /// Entries of a table: plain bytes of key and value, one behind the other.
+    /// Entries of a table: plain bytes of each key and value.
     Part {
         /// The entries.
         plain: Vec<u8>,
         /// There are more in a further message.
         more: bool,
     },
-    /// How many.
-    Number(u64),
     /// Names of iterators; their descriptors come with them.
     Iterators(Vec<String>),
     /// The kernel refused.
@@ -138,18 +138,17 @@ pub(super) fn counts(numbers: &[u64]) -> Option<KernelCounts> {
     Some(counts)
 }
 
-/// Values as plain bytes.
-pub(super) fn plain<T: NoUninit>(values: &[T]) -> Vec<u8> {
-    bytemuck::cast_slice(values).to_vec()
+/// Keys and values as plain bytes, one behind the other.
+pub(super) fn plain<K: Pod, V: Pod>(pairs: &[(K, V)]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(pairs.len() * (size_of::<K>() + size_of::<V>()));
+    for (key, value) in pairs {
+        plain.extend_from_slice(bytemuck::bytes_of(key));
+        plain.extend_from_slice(bytemuck::bytes_of(value));
+    }
+    plain
 }
 
 /// The same back, if they are whole.
-pub(super) fn values<T: Pod>(plain: &[u8]) -> Option<Vec<T>> {
-    let whole = plain.chunks_exact(size_of::<T>());
-    whole.remainder().is_empty().then(|| whole.map(bytemuck::pod_read_unaligned).collect())
-}
-
-/// Keys and values, if they are whole.
 pub(super) fn pairs<K: Pod, V: Pod>(plain: &[u8]) -> Option<Vec<(K, V)>> {
     let whole = plain.chunks_exact(size_of::<K>() + size_of::<V>());
     let pair = |bytes: &[u8]| {

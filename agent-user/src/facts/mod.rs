@@ -175,44 +175,37 @@ impl Facts {
         })
     }
 
-    /// Flows that are over at a time, as sockets were closed or fell silent: all, if there is none.
-    ///
-    /// # Errors
-    /// [`AgentError::Read`] if they cannot be read.
-    pub fn flows_over(&self, now: Option<u64>) -> Result<Vec<(Flow, FlowState)>, AgentError> {
-        self.list(&Question::Flows { now })
-    }
-
-    /// Takes flows out of the kernel's table; says how many were there.
+    /// Flows that are over at a time, which have been silent for `idle` nanoseconds or whose socket is closed: all, if
+    /// there is no time.
     ///
     /// # Errors
     /// [`AgentError::Read`] if nobody answers.
-    pub fn remove_flows(&self, flows: &[Flow]) -> Result<u64, AgentError> {
-        let mut removed = 0;
-        for some in flows.chunks(message::PART) {
-            removed += self.ask(&Question::RemoveFlows(message::plain(some)), |answer, _| match answer {
-                Answer::Number(number) => Step::Last(Ok(number)),
-                other => Step::of(other),
-            })?;
-        }
-        Ok(removed)
+    pub fn flows_over(&self, now: Option<u64>, idle: u64) -> Result<Vec<(Flow, FlowState)>, AgentError> {
+        self.list(&Question::Flows { now, idle })
+    }
+
+    /// Takes flows out of the kernel's table, if they are those that began at these times.
+    ///
+    /// # Errors
+    /// [`AgentError::Read`] if nobody answers.
+    pub fn remove_flows(&self, flows: &[(Flow, u64)]) -> Result<(), AgentError> {
+        flows.chunks(message::PART).try_for_each(|some| self.tell(&Question::RemoveFlows(message::plain(some))))
     }
 
     /// Processes that make too many events, and what was counted of them.
     ///
     /// # Errors
-    /// [`AgentError::Read`] if they cannot be read.
+    /// [`AgentError::Read`] if nobody answers.
     pub fn throttled(&self) -> Result<Vec<(Maker, Throttled)>, AgentError> {
         self.list(&Question::Throttled)
     }
 
-    /// Takes a process out of that table; its last counts, if it was there.
+    /// Takes processes out of that table, if they are those that began to at these times.
     ///
     /// # Errors
     /// [`AgentError::Read`] if nobody answers.
-    pub fn remove_throttled(&self, maker: Maker) -> Result<Option<Throttled>, AgentError> {
-        let found: Vec<(Maker, Throttled)> = self.list(&Question::RemoveThrottled(message::plain(&[maker])))?;
-        Ok(found.first().map(|(_, counts)| *counts))
+    pub fn remove_throttled(&self, makers: &[(Maker, u64)]) -> Result<(), AgentError> {
+        makers.chunks(message::PART).try_for_each(|some| self.tell(&Question::RemoveThrottled(message::plain(some))))
     }
 
     /// Takes all programs out of the kernel. Maps stay.
@@ -220,7 +213,12 @@ impl Facts {
     /// # Errors
     /// [`AgentError::Read`] if nobody answers.
     pub fn detach(&self) -> Result<(), AgentError> {
-        self.ask(&Question::Detach, |answer, _| Step::of(answer))
+        self.tell(&Question::Detach)
+    }
+
+    /// Asks for something to be done.
+    fn tell(&self, question: &Question) -> Result<(), AgentError> {
+        self.ask(question, |answer, _| Step::of(answer))
     }
 
     /// Iterators over what is there already: reading one to the end makes its records.

@@ -8,9 +8,6 @@ use crate::{
 use events::{Flow, FlowState, Maker, Throttled};
 use std::os::fd::OwnedFd;
 
-/// A flow without a datagram for this long has ended, in nanoseconds.
-const IDLE: u64 = 60_000_000_000;
-
 /// What can be asked of the kernel's tables.
 pub trait Kernel: Send {
     /// What was counted.
@@ -18,20 +15,15 @@ pub trait Kernel: Send {
     /// # Errors
     /// [`AgentError::Read`] if the kernel refuses.
     fn counts(&self) -> Result<KernelCounts, AgentError>;
-    /// Flows that are over at a time: all, if there is none.
-    ///
-    /// # Errors
-    /// As above.
-    fn flows_over(&self, now: Option<u64>) -> Result<Vec<(Flow, FlowState)>, AgentError>;
-    /// Takes a flow out; whether it was there.
-    fn remove_flow(&mut self, flow: &Flow) -> bool;
+    /// Flows that are over at a time, which have been silent for `idle` nanoseconds or whose socket is closed: all, if
+    /// there is no time.
+    fn flows_over(&self, now: Option<u64>, idle: u64) -> Vec<(Flow, FlowState)>;
+    /// Takes the flow out that began at this time.
+    fn remove_flow(&mut self, flow: &Flow, first: u64);
     /// Processes that make too many events.
-    ///
-    /// # Errors
-    /// As above.
-    fn throttled(&self) -> Result<Vec<(Maker, Throttled)>, AgentError>;
-    /// Takes one of them out; its counts, as late as can be.
-    fn remove_throttled(&mut self, maker: &Maker) -> Option<Throttled>;
+    fn throttled(&self) -> Vec<(Maker, Throttled)>;
+    /// Takes the process out that began to at this time.
+    fn remove_throttled(&mut self, maker: &Maker, first: u64);
     /// Takes all programs out.
     fn detach(&mut self);
     /// New iterators, by the names of their programs; each can be read once.
@@ -59,28 +51,30 @@ impl Kernel for Tables {
         self.counters.read()
     }
 
-    fn flows_over(&self, now: Option<u64>) -> Result<Vec<(Flow, FlowState)>, AgentError> {
+    fn flows_over(&self, now: Option<u64>, idle: u64) -> Vec<(Flow, FlowState)> {
         let over = |flow: &Flow, state: &FlowState| {
-            let silent = |now: u64| now.saturating_sub(state.last) > IDLE;
+            let silent = |now: u64| now.saturating_sub(state.last) > idle;
             now.is_none_or(|now| silent(now) || self.maps.released.get(&flow.cookie, 0).is_ok())
         };
         let found = self.maps.flows.iter().filter_map(Result::ok).map(|(Plain(flow), Plain(state))| (flow, state));
-        Ok(found.filter(|(flow, state)| over(flow, state)).collect())
+        found.filter(|(flow, state)| over(flow, state)).collect()
     }
 
-    fn remove_flow(&mut self, flow: &Flow) -> bool {
-        self.maps.flows.remove(&Plain(*flow)).is_ok()
+    fn remove_flow(&mut self, flow: &Flow, first: u64) {
+        if self.maps.flows.get(&Plain(*flow), 0).is_ok_and(|state| state.0.first == first) {
+            let _ = self.maps.flows.remove(&Plain(*flow));
+        }
     }
 
-    fn throttled(&self) -> Result<Vec<(Maker, Throttled)>, AgentError> {
+    fn throttled(&self) -> Vec<(Maker, Throttled)> {
         let found = self.maps.throttled.iter().filter_map(Result::ok);
-        Ok(found.map(|(Plain(maker), Plain(counts))| (maker, counts)).collect())
+        found.map(|(Plain(maker), Plain(counts))| (maker, counts)).collect()
     }
 
-    fn remove_throttled(&mut self, maker: &Maker) -> Option<Throttled> {
-        let Plain(counts) = self.maps.throttled.get(&Plain(*maker), 0).ok()?;
-        self.maps.throttled.remove(&Plain(*maker)).ok()?;
-        Some(counts)
+    fn remove_throttled(&mut self, maker: &Maker, first: u64) {
+        if self.maps.throttled.get(&Plain(*maker), 0).is_ok_and(|counts| counts.0.first == first) {
+            let _ = self.maps.throttled.remove(&Plain(*maker));
+        }
     }
 
     fn detach(&mut self) {

@@ -36,6 +36,8 @@ impl Usage {
 /// Opens the files that say it, for when they cannot be opened any more.
 pub fn prepare() {
     files();
+    // Kept from the first time on.
+    rustix::param::page_size();
 }
 
 /// `statm` and `smaps_rollup`.

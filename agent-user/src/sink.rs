@@ -239,8 +239,7 @@ impl<F: Follower> Sink for Archive<F> {
         let tags = |batch: &Batch| batch.kinds.iter().map(|kind| *kind as u8).collect::<Vec<_>>();
         let tags: Vec<_> = cut.batches.iter().map(tags).collect();
         let parts = cut.batches.iter().zip(&tags);
-        let parts: Vec<_> =
-            parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
+        let parts: Vec<_> = parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
         match self.journal.commit(&parts, &cut.note.to_bytes()) {
             Ok(placed) => cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed)),
             Err(error) => {
@@ -299,7 +298,11 @@ mod tests {
         enricher.take().unwrap().remove(0)
     }
 
-    fn open(root: &Path, books: &Arc<WriterBooks>, run: &str) -> Result<(Archive<Option<Scoring>>, Before), AgentError> {
+    fn open(
+        root: &Path,
+        books: &Arc<WriterBooks>,
+        run: &str,
+    ) -> Result<(Archive<Option<Scoring>>, Before), AgentError> {
         let rotate = Duration::from_secs(60);
         let options = ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes: 1 << 20, run };
         Archive::open(options, books.clone(), None)

@@ -1,5 +1,6 @@
 //! The agent's own use of the machine.
 
+use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     os::unix::fs::FileExt,
@@ -11,7 +12,7 @@ use std::{
 const PSS_AGE: Duration = Duration::from_secs(10);
 
 /// What the agent uses at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Memory in bytes.
     pub rss_bytes: u64,
@@ -22,6 +23,16 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Of two processes.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            rss_bytes: self.rss_bytes + other.rss_bytes,
+            pss_bytes: self.pss_bytes + other.pss_bytes,
+            cpu_s: self.cpu_s + other.cpu_s,
+        }
+    }
+
     /// Reads it from `/proc`; zeros if that fails.
     #[must_use]
     pub fn now() -> Self {
@@ -36,8 +47,8 @@ impl Usage {
 /// Opens the files that say it, for when they cannot be opened any more.
 pub fn prepare() {
     files();
-    // Kept from the first time on.
-    rustix::param::page_size();
+    // These look into /proc when they are first asked.
+    (rustix::param::page_size(), crate::kernel::utc_offset());
 }
 
 /// `statm` and `smaps_rollup`.

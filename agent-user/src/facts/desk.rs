@@ -7,6 +7,7 @@ use super::{
 use crate::{
     channel::{Channel, ChannelError},
     error::AgentError,
+    usage::Usage,
 };
 use parse::{container, proc_files};
 use std::{
@@ -20,6 +21,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -93,6 +95,7 @@ impl Desk {
             Question::Folder { tgid } => bytes(link(&format!("/proc/{tgid}/cwd"))),
             Question::Cgroup { id, tgid } => bytes(self.cgroup(*id, *tgid)),
             Question::ContainerFile { id, place } => bytes(self.container_file(id, *place)),
+            Question::Usage => Answer::Usage(Usage::now()),
             kernel => return self.of_kernel(kernel, tell),
         };
         tell(answer, Vec::new())
@@ -104,7 +107,7 @@ impl Desk {
             return tell(Answer::Failed { what, why }, Vec::new());
         };
         let answer = match question {
-            Question::Counts => kernel.counts().map(|counts| Answer::Counts(message::numbers(&counts))),
+            Question::Counts => kernel.counts().map(Answer::Counts),
             Question::Flows { now, idle } => return parts(&kernel.flows_over(*now, *idle), tell),
             Question::RemoveFlows(plain) => {
                 let flows = message::pairs(plain).unwrap_or_default();
@@ -121,10 +124,10 @@ impl Desk {
                 let (names, descriptors) = kernel.iterators().into_iter().unzip();
                 return tell(Answer::Iterators(names), descriptors);
             }
-            Question::Detach => {
-                kernel.detach();
-                Ok(Answer::Nothing)
-            }
+            Question::Detach => done(kernel.detach()),
+            Question::LeftBy { run } => Ok(kernel.left_by(run).map_or(Answer::Nothing, Answer::Counts)),
+            Question::Accounted => done(kernel.accounted()),
+            Question::Ended => done(kernel.ended()),
             // The others are not about the kernel's tables.
             _ => Ok(Answer::Nothing),
         };
@@ -161,7 +164,7 @@ impl Desk {
 ///
 /// # Errors
 /// What was wrong with a question, or [`ChannelError::Late`] if an answer is not taken.
-pub fn serve(channel: &Channel, mut desk: Desk) -> Result<(), ChannelError> {
+pub fn serve(channel: &Channel, desk: &Mutex<Desk>) -> Result<(), ChannelError> {
     loop {
         let question = match channel.receive::<Question>(BETWEEN_QUESTIONS) {
             Ok((question, _)) => question,
@@ -169,7 +172,7 @@ pub fn serve(channel: &Channel, mut desk: Desk) -> Result<(), ChannelError> {
             Err(ChannelError::Gone) => return Ok(()),
             Err(error) => return Err(error),
         };
-        desk.answer(&question, &mut |answer, descriptors| {
+        desk.lock().unwrap_or_else(PoisonError::into_inner).answer(&question, &mut |answer, descriptors| {
             let lent: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
             channel.send(&answer, &lent, PATIENCE)
         })?;
@@ -178,6 +181,10 @@ pub fn serve(channel: &Channel, mut desk: Desk) -> Result<(), ChannelError> {
 
 fn bytes(found: Option<Vec<u8>>) -> Answer {
     found.map_or(Answer::Nothing, Answer::Bytes)
+}
+
+fn done((): ()) -> Result<Answer, AgentError> {
+    Ok(Answer::Nothing)
 }
 
 fn failed(error: AgentError) -> Answer {

@@ -1,8 +1,7 @@
 //! The questions, and what answers them.
 
-use crate::load::{KernelCount, KernelCounts};
+use crate::{load::KernelCounts, usage::Usage};
 use bytemuck::Pod;
-use events::EventType;
 use serde::{Deserialize, Serialize};
 
 /// Entries of a table in one message.
@@ -74,10 +73,21 @@ pub enum Question {
     Detach,
     /// New iterators over what is there already.
     Iterators,
+    /// The counters that an earlier run left.
+    LeftBy {
+        /// The run.
+        run: String,
+    },
+    /// What earlier runs left is accounted for.
+    Accounted,
+    /// This run has ended well: nobody will have to account for it.
+    Ended,
+    /// What the process that answers uses.
+    Usage,
 }
 
 /// What answers a question.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// It is not there, cannot be told, or is done.
     Nothing,
@@ -101,8 +111,8 @@ pub enum Answer {
         /// File `stat`, read last.
         stat: Option<Vec<u8>>,
     },
-    /// The kernel's counters, in a fixed order.
-    Counts(Vec<u64>),
+    /// The kernel's counters.
+    Counts(KernelCounts),
     /// Entries of a table: plain bytes of each key and value.
     Part {
         /// The entries.
@@ -110,6 +120,8 @@ pub enum Answer {
         /// There are more in a further message.
         more: bool,
     },
+    /// What a process uses.
+    Usage(Usage),
     /// Names of iterators; their descriptors come with them.
     Iterators(Vec<String>),
     /// The kernel refused.
@@ -119,23 +131,6 @@ pub enum Answer {
         /// Reason in words.
         why: String,
     },
-}
-
-/// Counters as plain numbers.
-pub(super) fn numbers(counts: &KernelCounts) -> Vec<u64> {
-    let each = |count: &KernelCount| [count.produced, count.ring_full, count.table_full, count.summarised];
-    counts.events.iter().flat_map(each).chain([counts.unix]).collect()
-}
-
-/// The same back, if there are as many as there must be.
-pub(super) fn counts(numbers: &[u64]) -> Option<KernelCounts> {
-    let (events, &[unix]) = numbers.split_at_checked(4 * EventType::ALL.len())? else { return None };
-    let mut counts = KernelCounts { unix, ..KernelCounts::default() };
-    for (count, numbers) in counts.events.iter_mut().zip(events.chunks_exact(4)) {
-        let &[produced, ring_full, table_full, summarised] = numbers else { return None };
-        *count = KernelCount { produced, ring_full, table_full, summarised };
-    }
-    Some(counts)
 }
 
 /// Keys and values as plain bytes, one behind the other.

@@ -21,6 +21,7 @@ use crate::{
     error::AgentError,
     load::KernelCounts,
     proc::Seen,
+    usage::Usage,
 };
 use bytemuck::Pod;
 use events::{Flow, FlowState, Maker, Throttled};
@@ -167,10 +168,7 @@ impl Facts {
     /// [`AgentError::Read`] if it cannot be read.
     pub fn counts(&self) -> Result<KernelCounts, AgentError> {
         self.ask(&Question::Counts, |answer, _| match answer {
-            Answer::Counts(counts) => match message::counts(&counts) {
-                Some(counts) => Step::Last(Ok(counts)),
-                None => Step::Odd,
-            },
+            Answer::Counts(counts) => Step::Last(Ok(counts)),
             other => Step::of(other),
         })
     }
@@ -214,6 +212,46 @@ impl Facts {
     /// [`AgentError::Read`] if nobody answers.
     pub fn detach(&self) -> Result<(), AgentError> {
         self.tell(&Question::Detach)
+    }
+
+    /// What the kernel counted in an earlier run, if it left that.
+    ///
+    /// # Errors
+    /// [`AgentError::Read`] if nobody answers.
+    pub fn left_by(&self, run: &str) -> Result<Option<KernelCounts>, AgentError> {
+        self.ask(&Question::LeftBy { run: run.to_owned() }, |answer, _| match answer {
+            Answer::Counts(counts) => Step::Last(Ok(Some(counts))),
+            other => Step::of(other),
+        })
+    }
+
+    /// What earlier runs left is accounted for.
+    ///
+    /// # Errors
+    /// [`AgentError::Read`] if nobody answers.
+    pub fn accounted(&self) -> Result<(), AgentError> {
+        self.tell(&Question::Accounted)
+    }
+
+    /// This run has ended well.
+    ///
+    /// # Errors
+    /// [`AgentError::Read`] if nobody answers.
+    pub fn ended(&self) -> Result<(), AgentError> {
+        self.tell(&Question::Ended)
+    }
+
+    /// What the process that answers uses; nothing if it is this one, or is gone.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        if let Source::Here(_) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Usage::default();
+        }
+        let usage = self.ask(&Question::Usage, |answer, _| match answer {
+            Answer::Usage(usage) => Step::Last(Ok(usage)),
+            other => Step::of(other),
+        });
+        usage.unwrap_or_default()
     }
 
     /// Asks for something to be done.

@@ -1,12 +1,13 @@
-//! The kernel's tables, which without rights no process can open: before Linux 5.19 `bpf` refuses every call of such a process.
+//! The kernel's tables, which without rights no process can open: before Linux 5.19 `bpf` refuses every call of such a
+//! process.
 
 use crate::{
     error::AgentError,
     load::{Attached, Counters, KernelCounts, Tables as Maps},
-    plain::Plain,
+    pins::Pins,
 };
 use events::{Flow, FlowState, Maker, Throttled};
-use std::os::fd::OwnedFd;
+use std::{fs::File, os::fd::OwnedFd};
 
 /// What can be asked of the kernel's tables.
 pub trait Kernel: Send {
@@ -28,6 +29,12 @@ pub trait Kernel: Send {
     fn detach(&mut self);
     /// New iterators, by the names of their programs; each can be read once.
     fn iterators(&mut self) -> Vec<(String, OwnedFd)>;
+    /// What was counted in an earlier run, if it left that.
+    fn left_by(&self, run: &str) -> Option<KernelCounts>;
+    /// What earlier runs left is accounted for.
+    fn accounted(&mut self);
+    /// This run has ended well.
+    fn ended(&mut self);
 }
 
 /// The tables of the programs that this process attached.
@@ -35,14 +42,22 @@ pub struct Tables {
     counters: Counters,
     maps: Maps,
     attached: Attached,
-    iterators: Vec<(String, OwnedFd)>,
+    /// Made when the programs were attached, and not asked for yet.
+    iterators: Option<Vec<(&'static str, File)>>,
+    pins: Option<Pins>,
 }
 
 impl Tables {
     /// Takes them over.
     #[must_use]
-    pub fn new(counters: Counters, maps: Maps, attached: Attached, iterators: Vec<(String, OwnedFd)>) -> Self {
-        Self { counters, maps, attached, iterators }
+    pub fn new(
+        counters: Counters,
+        maps: Maps,
+        attached: Attached,
+        iterators: Vec<(&'static str, File)>,
+        pins: Option<Pins>,
+    ) -> Self {
+        Self { counters, maps, attached, iterators: Some(iterators), pins }
     }
 }
 
@@ -52,29 +67,19 @@ impl Kernel for Tables {
     }
 
     fn flows_over(&self, now: Option<u64>, idle: u64) -> Vec<(Flow, FlowState)> {
-        let over = |flow: &Flow, state: &FlowState| {
-            let silent = |now: u64| now.saturating_sub(state.last) > idle;
-            now.is_none_or(|now| silent(now) || self.maps.released.get(&flow.cookie, 0).is_ok())
-        };
-        let found = self.maps.flows.iter().filter_map(Result::ok).map(|(Plain(flow), Plain(state))| (flow, state));
-        found.filter(|(flow, state)| over(flow, state)).collect()
+        self.maps.flows_over(now, idle)
     }
 
     fn remove_flow(&mut self, flow: &Flow, first: u64) {
-        if self.maps.flows.get(&Plain(*flow), 0).is_ok_and(|state| state.0.first == first) {
-            let _ = self.maps.flows.remove(&Plain(*flow));
-        }
+        self.maps.remove_flow(flow, first);
     }
 
     fn throttled(&self) -> Vec<(Maker, Throttled)> {
-        let found = self.maps.throttled.iter().filter_map(Result::ok);
-        found.map(|(Plain(maker), Plain(counts))| (maker, counts)).collect()
+        self.maps.throttled()
     }
 
     fn remove_throttled(&mut self, maker: &Maker, first: u64) {
-        if self.maps.throttled.get(&Plain(*maker), 0).is_ok_and(|counts| counts.0.first == first) {
-            let _ = self.maps.throttled.remove(&Plain(*maker));
-        }
+        self.maps.remove_throttled(maker, first);
     }
 
     fn detach(&mut self) {
@@ -82,6 +87,21 @@ impl Kernel for Tables {
     }
 
     fn iterators(&mut self) -> Vec<(String, OwnedFd)> {
-        std::mem::take(&mut self.iterators)
+        let made = self.iterators.take().unwrap_or_else(|| self.attached.iterators());
+        made.into_iter().map(|(name, file)| (name.to_owned(), file.into())).collect()
+    }
+
+    fn left_by(&self, run: &str) -> Option<KernelCounts> {
+        // It becomes part of a path.
+        let plain = run.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        self.pins.as_ref().filter(|_| plain)?.left_by(run)
+    }
+
+    fn accounted(&mut self) {
+        self.pins.iter().for_each(Pins::clear);
+    }
+
+    fn ended(&mut self) {
+        self.pins.iter_mut().for_each(Pins::remove);
     }
 }

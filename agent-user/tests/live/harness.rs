@@ -169,22 +169,11 @@ impl Mounted {
         Self::new(at, "tmpfs", "size=64k")
     }
 
-    /// A file system for pins, if this machine lets us.
-    pub(crate) fn pins(at: &Path) -> Option<Self> {
-        Self::new(at, "bpf", "mode=700")
-    }
-
     /// A file system with these options, if this machine lets us.
     pub(crate) fn new(at: &Path, kind: &str, options: &str) -> Option<Self> {
         let mut command = Command::new("mount");
         let status = command.args(["-t", kind, "-o", options, "none"]).arg(at).status();
         status.is_ok_and(|status| status.success()).then(|| Self(at.into()))
-    }
-
-    /// Mounts it again with other options.
-    pub(crate) fn again(&self, options: &str) {
-        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
-        assert!(status.unwrap().success(), "{options}");
     }
 }
 
@@ -283,23 +272,23 @@ impl Live {
 
     /// Waits until the kernel has reported this many events of a type. What happens in callbacks, as the end of a
     /// connection, may come after the process that caused it is gone.
-    pub(crate) fn expect(&self, kind: &str, count: u64) {
-        self.watch(kind, "produced", count);
+    pub(crate) fn expect(&self, kind: &str, count: u64) -> Value {
+        self.watch(kind, "produced", count)
     }
 
     /// Waits until this many rows are in files that are not complete.
     pub(crate) fn expect_open(&self, kind: &str, count: u64) {
-        self.watch(kind, "open", count);
+        let _ = self.watch(kind, "open", count);
     }
 
-    fn watch(&self, kind: &str, what: &str, count: u64) {
+    fn watch(&self, kind: &str, what: &str, count: u64) -> Value {
         let asked = Instant::now();
         let mut last = String::new();
         while asked.elapsed() < PATIENCE {
             last = self.output.as_ref().and_then(|output| output.next("agent")).expect("the agent speaks");
             let status: Value = serde_json::from_str(&last).unwrap();
             if status["events"][kind][what].as_u64().unwrap() >= count {
-                return;
+                return status;
             }
         }
         panic!("no {count} {kind} {what} in {PATIENCE:?}: {last}");

@@ -8,6 +8,7 @@ mod fuzz;
 mod sensor_bench;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ enum Chore {
     Fuzz(fuzz::FuzzArgs),
     /// Measure what the sensor bears without a loss, what it costs, and its memory.
     SensorBench(sensor_bench::SensorBenchArgs),
+    /// Kill, stop and load the agent for a long time, and fuzz for long.
+    Soak(soak::SoakArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -41,6 +44,7 @@ fn main() -> std::process::ExitCode {
         Chore::Ebpf(args) => ebpf::run(args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
+        Chore::Soak(args) => soak::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -281,12 +281,18 @@ impl Live {
         let _ = self.watch(kind, "open", count);
     }
 
+    /// The next status line, which comes each second.
+    pub(crate) fn next_status(&self) -> Value {
+        let line = self.output.as_ref().and_then(|output| output.next("agent")).expect("the agent speaks");
+        serde_json::from_str(&line).unwrap()
+    }
+
     fn watch(&self, kind: &str, what: &str, count: u64) -> Value {
         let asked = Instant::now();
         let mut last = String::new();
         while asked.elapsed() < PATIENCE {
-            last = self.output.as_ref().and_then(|output| output.next("agent")).expect("the agent speaks");
-            let status: Value = serde_json::from_str(&last).unwrap();
+            let status = self.next_status();
+            last = status.to_string();
             if status["events"][kind][what].as_u64().unwrap() >= count {
                 return status;
             }

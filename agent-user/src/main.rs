@@ -134,6 +134,7 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
         boot_id: &boot_id,
         rotate: args.rotate_age(),
         rotate_bytes: args.rotate_bytes,
+        limits: store::Limits { keep: args.keep(), max_bytes: args.max_bytes },
         run: &run,
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;

@@ -119,6 +119,8 @@ pub struct WriterStage {
     pub written: u64,
     /// Every reason of this stage.
     pub dropped: Dropped,
+    /// Written rows whose files were removed again: too old, no room though they were uploaded (`cap`), no room.
+    pub removed: Dropped,
 }
 
 /// What the agent uses and holds.

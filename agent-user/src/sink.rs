@@ -241,7 +241,9 @@ impl<F: Follower> Archive<F> {
                     self.trouble.say(error);
                 }
                 if removed.over && !self.space.over {
-                    eprintln!("warning: the journal alone has more bytes than the archive may have: new rows are dropped");
+                    eprintln!(
+                        "warning: the journal alone has more bytes than the archive may have: new rows are dropped"
+                    );
                 }
                 self.space.looked(now, &removed);
             }
@@ -293,8 +295,7 @@ impl<F: Follower> Sink for Archive<F> {
         let tags = |batch: &Batch| batch.kinds.iter().map(|kind| *kind as u8).collect::<Vec<_>>();
         let tags: Vec<_> = cut.batches.iter().map(tags).collect();
         let parts = cut.batches.iter().zip(&tags);
-        let parts: Vec<_> =
-            parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
+        let parts: Vec<_> = parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
         match self.journal.commit(&parts, &cut.note.to_bytes()) {
             Ok(placed) => cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed)),
             Err(error) => {
@@ -450,7 +451,7 @@ mod tests {
         archive.tend(Instant::now());
         let snapshot = Snapshot::default().with_writer(&books);
         let removed = snapshot.removed.cap[1];
-        assert!(removed >= 100 && removed < 400 && snapshot.removed.unsaved[1] == removed, "{removed}");
+        assert!((100..400).contains(&removed) && snapshot.removed.unsaved[1] == removed, "{removed}");
         assert_eq!(counts(&books), (0, 400, 0));
         // The journal alone is too much: what comes is dropped until it has become files.
         archive.store(cut(forks(2000), "a"));

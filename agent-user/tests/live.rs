@@ -8,7 +8,7 @@ mod harness;
 #[path = "live/roles.rs"]
 mod roles;
 
-use harness::{AGENT, Live, ROLE, Mounted, possible};
+use harness::{AGENT, Live, Mounted, ROLE, possible};
 use roles::FLOOD;
 use rustix::process::Signal;
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};

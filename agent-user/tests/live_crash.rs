@@ -180,7 +180,9 @@ fn no_kill_leaves_an_unreadable_file_or_an_event_unaccounted_for() {
         assert_eq!(produced, written + killed + full, "{kind}");
         assert_eq!(rows(&stored, kind), written + stored.count(kind, "written"), "{kind}");
         assert!(produced + stored.count(kind, "produced") <= made + 1, "{kind}");
-        eprintln!("{kind}: {rounds} kills, {made} made, {produced} produced, {written} stored, {killed} lost with the agent");
+        eprintln!(
+            "{kind}: {rounds} kills, {made} made, {produced} produced, {written} stored, {killed} lost with the agent"
+        );
     }
     let told: HashSet<_> =
         stored.process.iter().map(|row| (row.get("process_key"), row.get("activity"), row.get("time"))).collect();

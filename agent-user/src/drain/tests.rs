@@ -205,7 +205,8 @@ fn what_was_cut_is_not_given_again() {
             }
             if numbers.below(20) == 0 {
                 came.clear();
-                let left = drain.rings.iter().cloned().map(|ring| Script { seen: (ring.committed / STEP) as usize, ..ring });
+                let left =
+                    drain.rings.iter().cloned().map(|ring| Script { seen: (ring.committed / STEP) as usize, ..ring });
                 drain = Drain::new(left.collect()).resume(last.clone());
             }
         }

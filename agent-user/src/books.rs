@@ -35,6 +35,8 @@ pub struct WriterBooks {
     pub findings: AtomicU64,
     /// Rows scored.
     pub scored: AtomicU64,
+    /// Rows of tables that the baseline knows, stored without a score.
+    pub unscored: AtomicU64,
 }
 
 /// Under one lock: a row that moves on is never seen twice, or nowhere.
@@ -154,6 +156,8 @@ pub struct Snapshot {
     pub findings: u64,
     /// Rows scored.
     pub scored: u64,
+    /// Rows stored without a score that could have had one.
+    pub unscored: u64,
     /// Processes that the cache gave up early.
     pub evicted: u64,
     /// Processes in the cache.
@@ -195,6 +199,7 @@ impl Snapshot {
         (self.spool_full, self.removed) = (rows.full, rows.removed);
         self.findings = books.findings.load(Relaxed);
         self.scored = books.scored.load(Relaxed);
+        self.unscored = books.unscored.load(Relaxed);
         self
     }
 
@@ -269,6 +274,7 @@ impl Snapshot {
             unknown: self.agent.unknown,
             lossy: false,
             findings: self.findings,
+            unscored: self.unscored,
             rss_bytes: self.usage.rss_bytes,
             cpu_s: self.usage.cpu_s,
             own: OwnStatus {

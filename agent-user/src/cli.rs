@@ -49,6 +49,9 @@ pub enum Command {
         /// Folder to write to
         dir: PathBuf,
     },
+    /// Score what the agent on standard input sends
+    #[command(hide = true)]
+    Scorer,
 }
 
 const CONFIG_EXAMPLES: &str = "\
@@ -75,7 +78,7 @@ Events are produced in the kernel, received by the agent, open in a file not yet
 for a reason. What is between two of these is in flight.";
 
 /// Where to score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 pub enum BackendArg {
     /// A hardware GPU if there is one, else the CPU
     Auto,

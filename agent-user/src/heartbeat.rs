@@ -33,6 +33,7 @@ impl Snapshot {
             ("late_records", self.order.late),
             ("early_records", self.order.early),
             ("held_bytes_max", self.order.held_bytes_max),
+            ("unscored", self.unscored),
         ] {
             rows.push("self", resource, "value", None, count);
         }

@@ -15,7 +15,7 @@ use ebbline_agent_user::{
     pins::Pins,
     rows::Batch,
     run::{self, Settings, Sources},
-    scoring::Scoring,
+    scoring::{self, RemoteScoring},
     sink::{Archive, ArchiveOptions, Before},
     status::{Status, ask::Answers, serve::Listeners, table},
     writer::Writer,
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { dir } => manual(&dir),
+        Command::Scorer => scoring::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     match result {
         Ok(code) => code,
@@ -120,12 +121,12 @@ fn capture(args: &RunArgs) -> Result<ExitCode> {
     let boot_id = kernel::boot_id()?;
     let run = kernel::run_id(&boot_id);
     let books = Arc::new(WriterBooks::default());
-    let scoring = Scoring::open(args, books.clone())?;
+    let scoring = RemoteScoring::start(args, books.clone())?;
     let (backend, baseline) = match &scoring {
         Some(scoring) => (Some(scoring.backend().0.to_owned()), Some(scoring.baseline().to_owned())),
         None => (None, None),
     };
-    if let Some((_, device, reason)) = scoring.as_ref().map(Scoring::backend) {
+    if let Some((_, device, reason)) = scoring.as_ref().map(RemoteScoring::backend) {
         eprintln!("scoring on {device} ({reason})");
     }
     let options = ArchiveOptions {

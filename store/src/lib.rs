@@ -10,6 +10,7 @@ mod guard;
 mod journal;
 mod layout;
 mod manifest;
+mod orphan;
 mod properties;
 mod read;
 mod sidecar;
@@ -26,6 +27,7 @@ pub use findings::{
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, read_segment};
 pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
 pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
+pub use orphan::remove_unfinished_sidecar;
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use space::{Limits, Removed, RowsByKind, tidy};

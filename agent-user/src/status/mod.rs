@@ -52,6 +52,8 @@ pub struct Status {
     pub lossy: bool,
     /// Units of surprise found.
     pub findings: u64,
+    /// Rows stored without a score that could have had one.
+    pub unscored: u64,
     /// Memory in bytes.
     pub rss_bytes: u64,
     /// Processor time in seconds.

@@ -5,6 +5,7 @@ use super::{
     serve::{Listeners, Published, Server},
     speaker::Speaker,
 };
+use crate::notify::Notifier;
 use std::{
     io::{self, IsTerminal},
     time::Duration,
@@ -31,6 +32,7 @@ pub(crate) struct Publisher {
     voice: Voice,
     speaker: Speaker,
     server: Option<Server>,
+    notifier: Notifier,
 }
 
 impl Publisher {
@@ -45,16 +47,19 @@ impl Publisher {
             false => Voice::Log,
         };
         let speaker = if json { Speaker::start(io::stdout()) } else { Speaker::start(io::stderr()) }?;
-        Ok(Self { voice, speaker, server: Server::start(listeners, Published::now(first))? })
+        let server = Server::start(listeners, Published::now(first))?;
+        Ok(Self { voice, speaker, server, notifier: Notifier::from_environment() })
     }
 
     /// Says that hooks are in place.
     pub(crate) fn ready(&self) {
+        self.notifier.ready();
         self.speaker.say(if self.voice == Voice::Json { "{\"ready\":true}\n" } else { "ready\n" }.into());
     }
 
     /// Publishes how it goes.
     pub(crate) fn publish(&self, status: Status) {
+        self.notifier.alive();
         let published = Published::now(status);
         match self.voice {
             Voice::Json => self.speaker.say(published.line.clone()),

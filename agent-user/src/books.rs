@@ -35,6 +35,8 @@ pub struct WriterBooks {
     pub findings: AtomicU64,
     /// Rows scored.
     pub scored: AtomicU64,
+    /// Rows of tables that the baseline knows, stored without a score.
+    pub unscored: AtomicU64,
 }
 
 /// Under one lock: a row that moves on is never seen twice, or nowhere.
@@ -43,6 +45,30 @@ struct Rows {
     open: Counts,
     written: Counts,
     failed: Counts,
+    full: Counts,
+    removed: Removed,
+}
+
+/// What became of rows, by event type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// In the journal, or in complete files.
+    pub stored: Counts,
+    /// Could not be stored.
+    pub failed: Counts,
+    /// There was no room for them.
+    pub full: Counts,
+}
+
+/// Rows whose files were removed again, by event type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// They were too old.
+    pub age: Counts,
+    /// There was no room for them.
+    pub cap: Counts,
+    /// Of these, what was nowhere else.
+    pub unsaved: Counts,
 }
 
 impl WriterBooks {
@@ -67,6 +93,23 @@ impl WriterBooks {
         self.rows().failed[kind.index()] += rows;
     }
 
+    /// Rows for which the archive has no room.
+    pub fn full(&self, kind: EventType, rows: u64) {
+        self.rows().full[kind.index()] += rows;
+    }
+
+    /// Rows whose files were removed.
+    pub fn removed(&self, more: &store::Removed) {
+        let mut books = self.rows();
+        let removed = &mut books.removed;
+        let all = [(&mut removed.age, &more.age), (&mut removed.cap, &more.cap)];
+        for (counts, rows) in all.into_iter().chain([(&mut removed.unsaved, &more.not_uploaded)]) {
+            for kind in EventType::ALL {
+                counts[kind.index()] += rows.get(kind.name()).copied().unwrap_or(0);
+            }
+        }
+    }
+
     /// Rows of a file that had to be given up.
     pub fn lost(&self, kind: EventType, rows: u64) {
         let mut books = self.rows();
@@ -74,17 +117,19 @@ impl WriterBooks {
         books.open[kind.index()] -= rows;
     }
 
-    /// Rows stored so far, in complete files or not, and rows that could not be.
+    /// What became of the rows so far.
     #[must_use]
-    pub fn totals(&self) -> (Counts, Counts) {
+    pub fn totals(&self) -> Totals {
         let books = self.rows();
-        (std::array::from_fn(|at| books.open[at] + books.written[at]), books.failed)
+        let stored = std::array::from_fn(|at| books.open[at] + books.written[at]);
+        Totals { stored, failed: books.failed, full: books.full }
     }
 
     /// Goes on from the totals of another, whose rows in `open` are in the journal.
-    pub fn resume(&self, (stored, failed): (Counts, Counts), open: Counts) {
-        let written = std::array::from_fn(|at| stored[at].saturating_sub(open[at]));
-        *self.rows() = Rows { open, written, failed };
+    pub fn resume(&self, totals: Totals, open: Counts) {
+        let written = std::array::from_fn(|at| totals.stored[at].saturating_sub(open[at]));
+        let Totals { failed, full, .. } = totals;
+        *self.rows() = Rows { open, written, failed, full, removed: Removed::default() };
     }
 }
 
@@ -103,10 +148,16 @@ pub struct Snapshot {
     pub written: Counts,
     /// Rows that could not be stored.
     pub write_failed: Counts,
+    /// Rows for which the archive had no room.
+    pub spool_full: Counts,
+    /// Rows whose files were removed again.
+    pub removed: Removed,
     /// Units of surprise found.
     pub findings: u64,
     /// Rows scored.
     pub scored: u64,
+    /// Rows stored without a score that could have had one.
+    pub unscored: u64,
     /// Processes that the cache gave up early.
     pub evicted: u64,
     /// Processes in the cache.
@@ -147,8 +198,10 @@ impl Snapshot {
     pub fn with_writer(mut self, books: &WriterBooks) -> Self {
         let rows = books.rows().clone();
         (self.open, self.written, self.write_failed) = (rows.open, rows.written, rows.failed);
+        (self.spool_full, self.removed) = (rows.full, rows.removed);
         self.findings = books.findings.load(Relaxed);
         self.scored = books.scored.load(Relaxed);
+        self.unscored = books.unscored.load(Relaxed);
         self
     }
 
@@ -160,14 +213,21 @@ impl Snapshot {
     }
 
     /// Every way in which an event of this type can be dropped, and how often it was.
-    pub(crate) fn drops(&self, at: usize) -> [(Stage, DropReason, u64); 5] {
+    pub(crate) fn drops(&self, at: usize) -> [(Stage, DropReason, u64); 6] {
         [
             (Stage::Kernel, DropReason::RingFull, self.kernel[at].ring_full),
             (Stage::Kernel, DropReason::TableFull, self.kernel[at].table_full),
             (Stage::Agent, DropReason::Malformed, self.agent.malformed[at]),
             (Stage::Agent, DropReason::Duplicate, self.agent.duplicate[at]),
             (Stage::Writer, DropReason::WriteFailed, self.write_failed[at]),
+            (Stage::Writer, DropReason::SpoolFull, self.spool_full[at]),
         ]
+    }
+
+    /// Rows whose files were removed again, by reason.
+    pub(crate) fn removals(&self, at: usize) -> [(&'static str, u64); 3] {
+        let Removed { age, cap, unsaved } = &self.removed;
+        [("age", age[at]), ("cap", cap[at] - unsaved[at].min(cap[at])), ("cap_unsaved", unsaved[at])]
     }
 
     /// The books of one event type.
@@ -191,7 +251,12 @@ impl Snapshot {
             dropped: occurred.map(|(_, reason, count)| (reason.name().to_owned(), *count)).collect(),
             kernel: KernelStage { produced, submitted, summarised, dropped: kernel },
             agent: AgentStage { received, dropped: dropped(Stage::Agent) },
-            writer: WriterStage { open: self.open[at], written: self.written[at], dropped: dropped(Stage::Writer) },
+            writer: WriterStage {
+                open: self.open[at],
+                written: self.written[at],
+                dropped: dropped(Stage::Writer),
+                removed: self.removals(at).map(|(reason, count)| (reason.to_owned(), count)).into(),
+            },
         }
     }
 
@@ -211,6 +276,7 @@ impl Snapshot {
             unknown: self.agent.unknown,
             lossy: false,
             findings: self.findings,
+            unscored: self.unscored,
             rss_bytes: self.usage.rss_bytes,
             cpu_s: self.usage.cpu_s,
             own: OwnStatus {

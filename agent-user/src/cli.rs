@@ -53,6 +53,12 @@ pub enum Command {
         /// Folder to write to
         dir: PathBuf,
     },
+    /// Score what the agent on standard input sends
+    #[command(hide = true)]
+    Scorer {
+        /// What it is to keep
+        plan: Option<String>,
+    },
 }
 
 const CONFIG_EXAMPLES: &str = "\

@@ -1,12 +1,12 @@
 //! One hand-over from the drain to the journal: rows, and where whoever goes on must begin.
 
 use crate::{
-    books::AgentBooks,
+    books::{AgentBooks, Totals},
     drain::Given,
     load::KernelCounts,
-    rows::{Batch, Counts},
+    rows::Batch,
 };
-use events::{Flow, Maker};
+use events::{EventType, Flow, Maker};
 use serde::{Deserialize, Serialize};
 
 /// Every row made since the last cut, and what they were made from.
@@ -17,6 +17,13 @@ pub struct Cut {
     pub batches: Vec<Batch>,
     /// What stands beside them in the journal.
     pub note: Note,
+}
+
+impl Cut {
+    /// The event type of each row.
+    pub fn kinds(&self) -> impl Iterator<Item = &EventType> {
+        self.batches.iter().flat_map(|batch| &batch.kinds)
+    }
 }
 
 /// What a run had seen and done when a frame of the journal was written.
@@ -34,10 +41,8 @@ pub struct Note {
     pub kernel: KernelCounts,
     /// The agent's counts.
     pub agent: AgentBooks,
-    /// Rows in the journal and in complete files; of this frame, too.
-    pub stored: Counts,
-    /// Rows that could not be stored.
-    pub failed: Counts,
+    /// What became of the rows, those of this frame included.
+    pub rows: Totals,
     /// What is in rows and still in the kernel's tables.
     pub reported: Reported,
 }

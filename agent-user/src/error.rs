@@ -92,6 +92,9 @@ pub enum AgentError {
     /// The backend asked for is not there.
     #[error("{0}")]
     Backend(String),
+    /// The process that scores could not be started, said what was wrong, or was sent nonsense.
+    #[error("{0}")]
+    Scorer(String),
 }
 
 /// Text as one line that no terminal acts on: paths can hold anything.

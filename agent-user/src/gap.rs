@@ -38,7 +38,7 @@ impl<'a> Gap<'a> {
         // The agent itself makes these.
         let throttle = EventType::Throttle.index();
         books.kernel[throttle].produced = note.agent.received[throttle];
-        (books.written, books.write_failed) = (note.stored, note.failed);
+        (books.written, books.write_failed, books.spool_full) = (note.rows.stored, note.rows.failed, note.rows.full);
         books
     }
 
@@ -91,7 +91,8 @@ mod tests {
 
     fn note() -> Note {
         let mut note = Note { time: 7, ..Note::default() };
-        (note.agent.received[0], note.agent.duplicate[0], note.stored[0], note.failed[0]) = (20, 1, 15, 2);
+        (note.agent.received[0], note.agent.duplicate[0]) = (20, 1);
+        (note.rows.stored[0], note.rows.failed[0]) = (15, 2);
         note
     }
 

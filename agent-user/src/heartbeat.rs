@@ -17,7 +17,7 @@ impl Snapshot {
         let mut rows = HeartbeatRows::new(host, time);
         rows.books(self);
         if self.agent.unknown > 0 {
-            rows.push("agent", "unknown", "dropped", Some(DropReason::Malformed), self.agent.unknown);
+            rows.push("agent", "unknown", "dropped", Some(DropReason::Malformed.name()), self.agent.unknown);
         }
         rows.push("kernel", "unix", "value", None, self.unix);
         let cpu_ns = (self.usage.cpu_s * 1e9) as u64;
@@ -34,6 +34,7 @@ impl Snapshot {
             ("late_records", self.order.late),
             ("early_records", self.order.early),
             ("held_bytes_max", self.order.held_bytes_max),
+            ("unscored", self.unscored),
         ] {
             rows.push("self", resource, "value", None, count);
         }
@@ -78,25 +79,28 @@ impl<'a> HeartbeatRows<'a> {
             for (stage, reason, count) in books.drops(at) {
                 // Rings are where events are lost, if anywhere: this one is said although it is 0.
                 if count > 0 || reason == DropReason::RingFull {
-                    self.push(stage.name(), name, "dropped", Some(reason), count);
+                    self.push(stage.name(), name, "dropped", Some(reason.name()), count);
                 }
+            }
+            for (reason, count) in books.removals(at).into_iter().filter(|(_, count)| *count > 0) {
+                self.push("writer", name, "removed", Some(reason), count);
             }
         }
     }
 
-    fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<DropReason>, count: u64) {
+    fn push(&mut self, stage: &str, event: &str, outcome: &str, reason: Option<&str>, count: u64) {
         self.row((stage, event, outcome), reason, Some(count), None);
     }
 
     /// Events that were dropped since a time; how many, if anybody knows.
     pub(crate) fn lost(&mut self, event: &str, count: Option<u64>, since: i64) {
-        self.row(("agent", event, "dropped"), Some(DropReason::Killed), count, Some(since));
+        self.row(("agent", event, "dropped"), Some(DropReason::Killed.name()), count, Some(since));
     }
 
     fn row(
         &mut self,
         (stage, event, outcome): (&str, &str, &str),
-        reason: Option<DropReason>,
+        reason: Option<&str>,
         count: Option<u64>,
         since: Option<i64>,
     ) {
@@ -106,7 +110,7 @@ impl<'a> HeartbeatRows<'a> {
         to.stage.append_value(stage);
         to.event.append_value(event);
         to.outcome.append_value(outcome);
-        to.reason.append_option(reason.map(DropReason::name));
+        to.reason.append_option(reason);
         to.count.append_option(count);
         to.since.append_option(since);
     }

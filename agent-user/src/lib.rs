@@ -24,6 +24,7 @@ pub mod images;
 pub mod kernel;
 pub mod lineage;
 pub mod load;
+pub mod notify;
 pub mod pins;
 pub mod places;
 pub mod plain;

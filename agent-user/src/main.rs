@@ -11,6 +11,7 @@ use ebbline_agent_user::{
     config::{self, ConfigError, Configuration},
     doctor,
     error::one_line,
+    scoring,
     status::{ask::Answers, table},
 };
 use std::{
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         }
         Command::Worker => worker::work(),
         Command::Man { dir } => manual(&dir),
+        Command::Scorer { plan } => scoring::serve(plan.as_deref()).map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     match result {
         Ok(code) => code,

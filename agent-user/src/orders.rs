@@ -5,8 +5,8 @@ use ebbline_agent_user::{cli::RunArgs, sandbox::Plan};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The first message to a worker: all that it needs. With it come the channels of questions and of digests, then the
-/// sockets that there are.
+/// The first message to a worker: all that it needs. With it come the channels of questions, of digests
+/// and of scorers, then the sockets that there are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// The loader.
@@ -15,6 +15,8 @@ pub(crate) struct Start {
     pub(crate) age: Duration,
     /// Workers of this run that died.
     pub(crate) restarts: u64,
+    /// One of them has begun to capture.
+    pub(crate) begun: bool,
     /// What the worker keeps.
     pub(crate) plan: Plan,
     /// What people asked for.
@@ -45,6 +47,15 @@ pub(crate) enum Order {
     Stop,
     /// Read the configuration again.
     Reload,
+}
+
+/// What a worker wants done with its scorer; the answer is text, with a socket if there is one to talk to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Scorer {
+    /// Start one.
+    Start,
+    /// End it, after so long if it does not end by itself.
+    Stop(Duration),
 }
 
 /// What a worker says.

@@ -10,6 +10,7 @@ use crate::{
     hashes::Hashes,
     kernel,
     load::KernelCounts,
+    notify::Notifier,
     ready::readable,
     rows::Batch,
     sandbox::Report,
@@ -65,6 +66,10 @@ pub struct Settings {
     pub age: Duration,
     /// Workers of this run that died before this one.
     pub restarts: u64,
+    /// One of them has begun to capture.
+    pub begun: bool,
+    /// Who wants to know how it goes.
+    pub notifier: Notifier,
     /// What holds this one.
     pub sandbox: Option<Report>,
     /// Where a worker of this run stopped before.
@@ -150,6 +155,7 @@ pub fn run(
         sweep = sweep.resume(&note.reported)?;
         enricher = enricher.resume(note.agent);
     }
+    let notifier = std::mem::take(&mut settings.notifier);
     let mut run = Run {
         enricher,
         settings,
@@ -168,7 +174,7 @@ pub fn run(
         spoke: now,
         beat: now,
     };
-    let publisher = Publisher::start(run.settings.json, listeners, run.status()?);
+    let publisher = Publisher::start(run.settings.json, listeners, notifier, run.status()?);
     let publisher = publisher.map_err(|error| system("status threads", &error))?;
     runtime.block_on(run.capture(&publisher, wishes))?;
     let summary = run.stop()?;
@@ -193,7 +199,7 @@ impl Run {
             }
         };
         tokio::pin!(limit);
-        publisher.ready();
+        publisher.ready(!self.settings.begun);
         // Whoever comes after a crash knows from the first moment on what run it was.
         let first = std::mem::take(&mut self.settings.first);
         self.cut(first, false)?;

@@ -4,6 +4,7 @@ use crate::{
     books::WriterBooks,
     cut::{Cut, Note},
     error::{AgentError, one_line},
+    kernel,
     rows::{Batch, Counts},
 };
 use events::{CONNECTION, DNS, EventType, HEARTBEAT, PROCESS};
@@ -13,7 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Closed, Finished, Journal, JournalOptions, Part, Placed, Replayed};
+use store::{Closed, Finished, Journal, JournalOptions, Limits, Part, Placed, Replayed};
 
 /// Where cuts go. Nothing here fails: what could not be stored is counted and said.
 pub trait Sink {
@@ -74,6 +75,33 @@ pub struct Archive<F> {
     trouble: Trouble,
     /// Why what is in the journal cannot become files now.
     deferred: Trouble,
+    root: PathBuf,
+    space: Space,
+}
+
+/// How much room the archive takes.
+#[derive(Default)]
+struct Space {
+    limits: Limits,
+    next: Option<Instant>,
+    /// The journal alone takes too much.
+    over: bool,
+}
+
+/// Time between looks at the room that the archive takes; less while there is too much.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Space {
+    fn is_due(&mut self, now: Instant, journal: u64) -> bool {
+        let limited = self.limits != Limits::default();
+        let over = self.limits.max_bytes.is_some_and(|max| journal > max);
+        limited && (over || self.over || self.next.is_none_or(|next| now >= next))
+    }
+
+    fn looked(&mut self, now: Instant, removed: &store::Removed) {
+        self.over = removed.over;
+        self.next = (!removed.more).then(|| now + LOOK);
+    }
 }
 
 /// What an archive is of.
@@ -89,6 +117,8 @@ pub struct ArchiveOptions<'a> {
     pub rotate: Duration,
     /// Or has this many bytes.
     pub rotate_bytes: u64,
+    /// What it may hold.
+    pub limits: Limits,
     /// The loader's run.
     pub run: &'a str,
 }
@@ -140,7 +170,7 @@ impl<F: Follower> Archive<F> {
         books: Arc<WriterBooks>,
         mut follower: F,
     ) -> Result<(Self, Before), AgentError> {
-        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, run } = options;
+        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, limits, run } = options;
         probe(root)?;
         let options = JournalOptions {
             host: host.into(),
@@ -168,12 +198,14 @@ impl<F: Follower> Archive<F> {
         let note = recovered.note.as_deref().and_then(Note::from_bytes);
         let before = Before { note, rows: recovered.rows };
         match before.of_run(run) {
-            Some(note) => books.resume((note.stored, note.failed), sum(open.values())),
+            Some(note) => books.resume(note.rows, sum(open.values())),
             // They are in the books of the run that made them.
             None => open.clear(),
         }
         let (trouble, deferred) = Default::default();
-        Ok((Self { journal, open, books, follower, trouble, deferred }, before))
+        let space = Space { limits, ..Space::default() };
+        let root = root.into();
+        Ok((Self { journal, open, books, follower, trouble, deferred, root, space }, before))
     }
 
     fn place(&mut self, batch: &Batch, placed: &[Placed]) {
@@ -193,6 +225,29 @@ impl<F: Follower> Archive<F> {
                 Closed::Deferred(error) => self.deferred.say(&format!("{error}; the journal is kept, and tried again")),
                 Closed::Lost { relative, rows, why } => self.lost(&relative, rows, &why),
             }
+        }
+    }
+
+    /// Removes what the archive may not keep, now and then.
+    fn tidy(&mut self, now: Instant) {
+        if !self.space.is_due(now, self.journal.bytes()) {
+            return;
+        }
+        let elsewhere = |_: &Path| false;
+        match store::tidy(&self.root, &self.space.limits, kernel::utc_now(), self.journal.bytes(), &elsewhere) {
+            Ok(removed) => {
+                self.books.removed(&removed);
+                if let Some(error) = &removed.trouble {
+                    self.trouble.say(error);
+                }
+                if removed.over && !self.space.over {
+                    eprintln!(
+                        "warning: the journal alone has more bytes than the archive may have: new rows are dropped"
+                    );
+                }
+                self.space.looked(now, &removed);
+            }
+            Err(error) => self.trouble.say(&error),
         }
     }
 
@@ -231,11 +286,12 @@ fn sum<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
 
 impl<F: Follower> Sink for Archive<F> {
     fn store(&mut self, mut cut: Cut) {
-        let (mut stored, failed) = self.books.totals();
-        for kind in cut.batches.iter().flat_map(|batch| &batch.kinds) {
-            stored[kind.index()] += 1;
+        if self.space.over {
+            self.complete();
+            return cut.kinds().for_each(|kind| self.books.full(*kind, 1));
         }
-        (cut.note.stored, cut.note.failed) = (stored, failed);
+        cut.note.rows = self.books.totals();
+        cut.batches.iter().flat_map(|batch| &batch.kinds).for_each(|kind| cut.note.rows.stored[kind.index()] += 1);
         let tags = |batch: &Batch| batch.kinds.iter().map(|kind| *kind as u8).collect::<Vec<_>>();
         let tags: Vec<_> = cut.batches.iter().map(tags).collect();
         let parts = cut.batches.iter().zip(&tags);
@@ -244,8 +300,7 @@ impl<F: Follower> Sink for Archive<F> {
             Ok(placed) => cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed)),
             Err(error) => {
                 self.trouble.say(&error);
-                let kinds = cut.batches.iter().flat_map(|batch| &batch.kinds);
-                kinds.for_each(|kind| self.books.failed(*kind, 1));
+                cut.kinds().for_each(|kind| self.books.failed(*kind, 1));
             }
         }
         self.complete();
@@ -254,6 +309,7 @@ impl<F: Follower> Sink for Archive<F> {
     fn tend(&mut self, now: Instant) {
         self.journal.tend(now);
         self.complete();
+        self.tidy(now);
         self.follower.tick();
     }
 
@@ -298,13 +354,15 @@ mod tests {
         enricher.take().unwrap().remove(0)
     }
 
-    fn open(
-        root: &Path,
-        books: &Arc<WriterBooks>,
-        run: &str,
-    ) -> Result<(Archive<Option<Scoring>>, Before), AgentError> {
-        let rotate = Duration::from_secs(60);
-        let options = ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes: 1 << 20, run };
+    type Opened = Result<(Archive<Option<Scoring>>, Before), AgentError>;
+
+    fn open(root: &Path, books: &Arc<WriterBooks>, run: &str) -> Opened {
+        open_limited(root, books, run, Limits::default())
+    }
+
+    fn open_limited(root: &Path, books: &Arc<WriterBooks>, run: &str, limits: Limits) -> Opened {
+        let (rotate, rotate_bytes) = (Duration::from_secs(60), 1 << 20);
+        let options = ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes, limits, run };
         Archive::open(options, books.clone(), None)
     }
 
@@ -343,7 +401,7 @@ mod tests {
         drop(archive);
         let books = Arc::new(WriterBooks::default());
         let (mut archive, before) = open(folder.path(), &books, "a").unwrap();
-        assert_eq!((before.of_run("a").unwrap().stored[1], before.rows), (150, 50));
+        assert_eq!((before.of_run("a").unwrap().rows.stored[1], before.rows), (150, 50));
         assert_eq!(counts(&books), (50, 100, 0));
         assert_eq!(archive.finish(), None);
         assert_eq!(counts(&books), (0, 150, 0));
@@ -358,7 +416,7 @@ mod tests {
         drop(archive);
         let books = Arc::new(WriterBooks::default());
         let (mut archive, before) = open(folder.path(), &books, "b").unwrap();
-        assert_eq!(before.other_than("b").unwrap().stored[1], 50);
+        assert_eq!(before.other_than("b").unwrap().rows.stored[1], 50);
         archive.store(cut(forks(7), "b"));
         assert_eq!(archive.finish(), None);
         assert_eq!(counts(&books), (0, 7, 0));
@@ -378,6 +436,33 @@ mod tests {
         std::fs::remove_file(folder.path().join(PROCESS)).unwrap();
         assert_eq!(archive.finish(), None);
         assert_eq!(counts(&books), (0, 100, 0));
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Arc::new(WriterBooks::default());
+        let limits = Limits { max_bytes: Some(40_000), ..Limits::default() };
+        let (mut archive, _) = open_limited(folder.path(), &books, "a", limits).unwrap();
+        for _ in 0..4 {
+            archive.store(cut(forks(100), "a"));
+            archive.close_events();
+        }
+        archive.tend(Instant::now());
+        let snapshot = Snapshot::default().with_writer(&books);
+        let removed = snapshot.removed.cap[1];
+        assert!((100..400).contains(&removed) && snapshot.removed.unsaved[1] == removed, "{removed}");
+        assert_eq!(counts(&books), (0, 400, 0));
+        // The journal alone is too much: what comes is dropped until it has become files.
+        archive.store(cut(forks(2000), "a"));
+        archive.tend(Instant::now());
+        archive.store(cut(forks(10), "a"));
+        let snapshot = Snapshot::default().with_writer(&books);
+        assert_eq!((snapshot.open[1], snapshot.spool_full[1]), (2000, 10));
+        archive.close_events();
+        archive.tend(Instant::now());
+        archive.store(cut(forks(10), "a"));
+        assert_eq!(Snapshot::default().with_writer(&books).spool_full[1], 10);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! It begins as its loader did, and gives everything up before it reads a byte of others.
 
-use crate::orders::{Order, Start, Word};
+use crate::orders::{Order, Scorer, Start, Word};
 use anyhow::{Context, Result, bail};
 use ebbline_agent_user::{
     books::WriterBooks,
@@ -14,18 +14,21 @@ use ebbline_agent_user::{
     gap::Gap,
     hashes::Hashes,
     kernel,
+    notify::Notifier,
     rows::Batch,
     run::{self, Settings, Sources, Wish},
     sandbox::{self, Report},
-    scoring::Scoring,
+    scoring::{self, RemoteScoring},
     sink::{Archive, ArchiveOptions, Before},
     status::{Status, serve::Listeners},
     writer::Writer,
 };
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::{
     fs::File,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -44,6 +47,7 @@ const BETWEEN: Duration = Duration::from_secs(3600);
 struct Lent {
     facts: Channel,
     digests: Channel,
+    scorers: Channel,
     listeners: Listeners,
 }
 
@@ -55,39 +59,39 @@ pub(crate) fn work() -> Result<ExitCode> {
     let control = Channel::from(std::io::stdin().as_fd().try_clone_to_owned().context(no_loader)?);
     let (start, descriptors) = control.receive::<Start>(PATIENCE).context(no_loader)?;
     let lent = lent(&start, descriptors)?;
+    // No socket can be made afterwards.
+    let notifier = Notifier::from_environment();
     let report = sandbox::lock_down(&start.plan)?;
-    // Only now: another user's process is forgotten by its parent.
-    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot die with the loader")?;
-    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() as u32 != start.pid) {
-        bail!("no loader: process {}: it is gone", start.pid);
-    }
     if let Some(path) = &start.args.try_outside {
         let tried = File::open(path).map_or_else(|error| error.to_string(), |_| "could be read".into());
         eprintln!("tried outside: {}: {}", path.display(), one_line(&tried));
     }
-    capture(&start, lent, control, report)
+    capture(&start, lent, control, (report, notifier))
 }
 
 fn lent(start: &Start, descriptors: Vec<OwnedFd>) -> Result<Lent> {
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().context("no loader: its first message lacks a descriptor; this is a defect");
-    let (facts, digests) = (next()?.into(), next()?.into());
+    let (facts, digests, scorers) = (next()?.into(), next()?.into(), next()?.into());
     let socket = start.socket.then(&mut next).transpose()?;
     let metrics = start.metrics.then(&mut next).transpose()?;
     let listeners = Listeners::lent(socket, metrics).context("no metrics")?;
-    Ok(Lent { facts, digests, listeners })
+    Ok(Lent { facts, digests, scorers, listeners })
 }
 
-fn capture(start: &Start, lent: Lent, control: Channel, report: Report) -> Result<ExitCode> {
+fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Report, Notifier)) -> Result<ExitCode> {
     let Start { args, boot_id, .. } = start;
     let host: Arc<str> = start.host.as_str().into();
     let books = Arc::new(WriterBooks::default());
-    let scoring = Scoring::open(args, books.clone())?;
+    let scorers = Scorers { channel: lent.scorers };
+    let settings = scoring::Settings::of(args).map(|settings| scoring::Settings { again: start.begun, ..settings });
+    let start_scorer = |settings| RemoteScoring::with(settings, Box::new(scorers), books.clone());
+    let scoring = settings.map(start_scorer).transpose()?;
     let (backend, baseline) = match &scoring {
         Some(scoring) => (Some(scoring.backend().0.to_owned()), Some(scoring.baseline().to_owned())),
         None => (None, None),
     };
-    if let Some((_, device, reason)) = scoring.as_ref().map(Scoring::backend) {
+    if let Some((_, device, reason)) = scoring.as_ref().map(RemoteScoring::backend).filter(|_| !start.begun) {
         eprintln!("scoring on {device} ({reason})");
     }
     let options = ArchiveOptions {
@@ -96,6 +100,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, report: Report) -> Resul
         boot_id,
         rotate: args.rotate_age(),
         rotate_bytes: args.rotate_bytes,
+        limits: store::Limits { keep: args.keep(), max_bytes: args.max_bytes },
         run: &start.run,
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;
@@ -117,7 +122,9 @@ fn capture(start: &Start, lent: Lent, control: Channel, report: Report) -> Resul
         pid: start.pid,
         age: start.age,
         restarts: start.restarts,
+        begun: start.begun,
         sandbox: Some(report),
+        notifier,
         resume: before.of_run(&start.run).cloned(),
         run: start.run.clone(),
         first,
@@ -129,6 +136,26 @@ fn capture(start: &Start, lent: Lent, control: Channel, report: Report) -> Resul
         bail!("{trouble}");
     }
     args.learn.as_deref().map_or(Ok(ExitCode::SUCCESS), |baseline| learn(args, baseline, &summary.status))
+}
+
+/// Asks the loader for scorers: nothing can be started from here.
+struct Scorers {
+    channel: Channel,
+}
+
+impl scoring::Starter for Scorers {
+    fn start(&mut self) -> std::io::Result<UnixStream> {
+        let refused = |error: ChannelError| std::io::Error::other(error.to_string());
+        self.channel.send(&Scorer::Start, &[], PATIENCE).map_err(refused)?;
+        let (said, descriptors) = self.channel.receive::<String>(PATIENCE).map_err(refused)?;
+        descriptors.into_iter().next().map(UnixStream::from).ok_or_else(|| std::io::Error::other(said))
+    }
+
+    fn stop(&mut self, patience: Duration) -> String {
+        let stopped = self.channel.send(&Scorer::Stop(patience), &[], PATIENCE);
+        let said = stopped.and_then(|()| self.channel.receive::<String>(patience + PATIENCE));
+        said.map_or_else(|error| error.to_string(), |(said, _)| said)
+    }
 }
 
 /// Waits until the programs are in place; the rings.

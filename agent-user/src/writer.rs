@@ -23,7 +23,7 @@ const TEND: Duration = Duration::from_secs(1);
 
 /// What the thread is asked to do.
 enum Order {
-    Store(Cut),
+    Store(Box<Cut>),
     /// Make complete files of all events, then drop the sender, which says so.
     CloseEvents(Sender<()>),
 }
@@ -51,7 +51,7 @@ impl Writer {
     /// Hands a cut over; waits while the queue is full. Returns false if the writer is gone.
     #[must_use]
     pub fn send(&self, cut: Cut) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.send(Order::Store(cut)).is_ok())
+        self.queue.as_ref().is_some_and(|queue| queue.send(Order::Store(Box::new(cut))).is_ok())
     }
 
     /// The number of the last cut that is in the journal, or given up.
@@ -92,7 +92,7 @@ impl<S: Sink> Work<S> {
         let mut looked = Instant::now();
         loop {
             match orders.recv_timeout(TEND) {
-                Ok(Order::Store(cut)) => self.store(cut),
+                Ok(Order::Store(cut)) => self.store(*cut),
                 Ok(Order::CloseEvents(done)) => {
                     self.sink.close_events();
                     drop(done);

@@ -29,7 +29,7 @@ fn nobody() -> Option<User> {
 fn plan(role: Role) -> (tempfile::TempDir, Plan) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let plan = Plan { role, user: nobody(), read: Vec::new(), write: vec![folder.path().into()] };
+    let plan = Plan { role, user: nobody(), parent: None, read: Vec::new(), write: vec![folder.path().into()] };
     (folder, plan)
 }
 

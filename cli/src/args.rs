@@ -34,6 +34,17 @@ pub(crate) enum Command {
     /// Look into a baseline.
     #[command(subcommand)]
     Baseline(BaselineCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man {
+        /// The folder to write to.
+        dir: PathBuf,
+    },
 }
 
 /// Build a baseline from Parquet files or folders.

@@ -12,8 +12,9 @@ mod words;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use args::{BaselineCommand, Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 /// Done, but some inputs were skipped and named.
 const SKIPPED: u8 = 3;
@@ -27,6 +28,11 @@ fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Baseline(BaselineCommand::Show(args)) => baseline::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ebbline", &mut std::io::stdout());
+            Ok(false)
+        }
+        Command::Man { dir } => manual(&dir),
     };
     match done {
         Ok(skipped) if skipped => ExitCode::from(SKIPPED),
@@ -36,4 +42,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn manual(dir: &std::path::Path) -> anyhow::Result<bool> {
+    let text = || format!("cannot write manual pages: {}", dir.display());
+    clap_mangen::generate_to(Cli::command(), dir).with_context(text)?;
+    Ok(false)
 }

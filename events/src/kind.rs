@@ -164,14 +164,23 @@ pub enum DropReason {
     Duplicate,
     /// The writer could not store the row.
     WriteFailed,
+    /// The journal alone had more bytes than the archive may have.
+    SpoolFull,
     /// The agent was killed with its loader before the row was in the journal.
     Killed,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::RingFull, Self::TableFull, Self::Malformed, Self::Duplicate, Self::WriteFailed, Self::Killed];
+    pub const ALL: [Self; 7] = [
+        Self::RingFull,
+        Self::TableFull,
+        Self::Malformed,
+        Self::Duplicate,
+        Self::WriteFailed,
+        Self::SpoolFull,
+        Self::Killed,
+    ];
 
     /// The name used in the tables.
     #[must_use]
@@ -182,6 +191,7 @@ impl DropReason {
             Self::Malformed => "malformed",
             Self::Duplicate => "duplicate",
             Self::WriteFailed => "write_failed",
+            Self::SpoolFull => "spool_full",
             Self::Killed => "killed",
         }
     }

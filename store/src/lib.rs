@@ -1,4 +1,4 @@
-//! Parquet writing and reading: layout, tables, sidecars, findings and the manifest.
+//! The journal, Parquet writing and reading, and the room that both take: layout, tables, sidecars, findings, manifest.
 //!
 //! Every file is written under a temporary name, made durable and renamed when whole, so a reader sees either all of
 //! a file or none of it. Names and schemas are those of `docs/contracts.md` §2–§4.
@@ -10,9 +10,11 @@ mod guard;
 mod journal;
 mod layout;
 mod manifest;
+mod orphan;
 mod properties;
 mod read;
 mod sidecar;
+mod space;
 mod whole;
 mod writer;
 
@@ -25,8 +27,10 @@ pub use findings::{
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, read_segment};
 pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
 pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
+pub use orphan::remove_unfinished_sidecar;
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
+pub use space::{Limits, Removed, RowsByKind, tidy};
 pub use whole::{ensure_folder, file_sha256};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};
 

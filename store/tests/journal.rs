@@ -19,6 +19,9 @@ const HOUR: i64 = 3_600_000_000_000;
 const START: i64 = 494_800 * HOUR; // a full hour in June 2026
 const SECOND: i64 = 1_000_000_000;
 
+/// A row: the file's path, its place in the file, its time.
+type Row = (String, u64, i64);
+
 /// A small table with an activity.
 fn deeds() -> SchemaRef {
     let dictionary = events::dictionary();
@@ -66,7 +69,7 @@ fn times_of(batch: &RecordBatch) -> Vec<i64> {
 }
 
 /// Commits rows of both tables, tagged with the last byte of their times. Says where they will stand.
-fn commit(journal: &mut Journal, deed_times: &[i64], number_times: &[i64], note: &[u8]) -> Vec<(String, u64, i64)> {
+fn commit(journal: &mut Journal, deed_times: &[i64], number_times: &[i64], note: &[u8]) -> Vec<Row> {
     let times = [deed_times, number_times];
     let batches = [rows(&deeds(), deed_times), rows(&numbers(), number_times)];
     let tags: Vec<Vec<u8>> = times.iter().map(|times| times.iter().map(|t| *t as u8).collect()).collect();
@@ -76,7 +79,7 @@ fn commit(journal: &mut Journal, deed_times: &[i64], number_times: &[i64], note:
 }
 
 /// Each row as (path, row of the file, time).
-fn said(placed: &[Placed], times: &[i64]) -> Vec<(String, u64, i64)> {
+fn said(placed: &[Placed], times: &[i64]) -> Vec<Row> {
     let mut next = 0;
     let mut rows = Vec::new();
     for run in placed {
@@ -90,7 +93,7 @@ fn said(placed: &[Placed], times: &[i64]) -> Vec<(String, u64, i64)> {
 }
 
 /// Every row of every file as (path, row of the file, time), in order.
-fn stored(root: &Path) -> Vec<(String, u64, i64)> {
+fn stored(root: &Path) -> Vec<Row> {
     let mut rows = Vec::new();
     for source in discover(&[root]).unwrap_or_default() {
         let file = ArchiveFile::open(&source.path).unwrap();
@@ -102,7 +105,7 @@ fn stored(root: &Path) -> Vec<(String, u64, i64)> {
     rows
 }
 
-fn sorted(mut rows: Vec<(String, u64, i64)>) -> Vec<(String, u64, i64)> {
+fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort();
     rows
 }
@@ -126,7 +129,7 @@ fn files(closed: Vec<Closed>) -> Vec<Finished> {
 }
 
 /// What is replayed as rows, and what its tags should be.
-fn replayed_rows(replayed: &[Replayed]) -> Vec<(String, u64, i64)> {
+fn replayed_rows(replayed: &[Replayed]) -> Vec<Row> {
     let mut rows = Vec::new();
     for part in replayed {
         let times = times_of(&part.rows);
@@ -478,7 +481,7 @@ fn what_else_lies_in_the_folder_is_left_alone() {
 }
 
 /// A small journal, its bytes, and where each frame ends.
-fn small_journal(frames: &[(Vec<i64>, Vec<i64>)]) -> (Vec<u8>, Vec<usize>, Vec<Vec<(String, u64, i64)>>) {
+fn small_journal(frames: &[(Vec<i64>, Vec<i64>)]) -> (Vec<u8>, Vec<usize>, Vec<Vec<Row>>) {
     let root = tempfile::tempdir().unwrap();
     let (mut journal, ..) = open(root.path());
     let (mut ends, mut said) = (vec![0], Vec::new());
@@ -490,13 +493,13 @@ fn small_journal(frames: &[(Vec<i64>, Vec<i64>)]) -> (Vec<u8>, Vec<usize>, Vec<V
     (fs::read(&segments(root.path())[0]).unwrap(), ends, said)
 }
 
-fn read(bytes: &[u8]) -> (Recovered, Vec<(String, u64, i64)>) {
+fn read(bytes: &[u8]) -> (Recovered, Vec<Row>) {
     let mut replayed = Vec::new();
     let recovered = read_segment(bytes, "web1", &options().tables, &mut |rows| replayed.push(rows));
     (recovered, replayed_rows(&replayed))
 }
 
-fn three_frames() -> (Vec<u8>, Vec<usize>, Vec<Vec<(String, u64, i64)>>) {
+fn three_frames() -> (Vec<u8>, Vec<usize>, Vec<Vec<Row>>) {
     small_journal(&[
         (vec![START, START + 1], vec![START + 2]),
         (vec![], vec![START + 3]),

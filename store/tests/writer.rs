@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArray, UInt64Array};
+use arrow_schema::DataType;
 use ebbline_store as store;
 use ebbline_store::{ArchiveFile, TableWriter, WriterOptions, discover};
 
@@ -13,19 +14,16 @@ const HOUR: i64 = 3_600_000_000_000;
 const START: i64 = 494_800 * HOUR; // a full hour in June 2026
 
 fn heartbeats(times: &[i64]) -> RecordBatch {
-    let word = |text: &str| -> ArrayRef {
-        Arc::new(std::iter::repeat_n(text, times.len()).collect::<DictionaryArray<Int32Type>>())
-    };
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(TimestampNanosecondArray::from(times.to_vec()).with_timezone("UTC")),
-        word("web1"),
-        word("agent"),
-        word("exec"),
-        word("written"),
-        Arc::new(std::iter::repeat_n(None::<&str>, times.len()).collect::<DictionaryArray<Int32Type>>()),
-        Arc::new(UInt64Array::from_iter_values(times.iter().map(|t| *t as u64))),
-    ];
-    RecordBatch::try_new(events::heartbeat_schema(), columns).unwrap()
+    let schema = events::heartbeat_schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        let word = (!field.is_nullable()).then_some("word");
+        match field.data_type() {
+            DataType::Timestamp(..) => Arc::new(TimestampNanosecondArray::from(times.to_vec()).with_timezone("UTC")),
+            DataType::UInt64 => Arc::new(UInt64Array::from_iter_values(times.iter().map(|t| *t as u64))),
+            _ => Arc::new(std::iter::repeat_n(word, times.len()).collect::<DictionaryArray<Int32Type>>()),
+        }
+    });
+    RecordBatch::try_new(schema.clone(), columns.collect()).unwrap()
 }
 
 fn writer(root: &Path, options: WriterOptions) -> TableWriter {
@@ -92,7 +90,7 @@ fn the_footer_says_what_the_file_is() {
     writer.finish().unwrap();
     let file = ArchiveFile::open(&writer.take_finished()[0].path).unwrap();
     assert_eq!(file.table(), Some("heartbeat"));
-    assert_eq!(file.footer(store::META_SCHEMA_VERSION).as_deref(), Some("2"));
+    assert_eq!(file.footer(store::META_SCHEMA_VERSION).as_deref(), Some(&*events::SCHEMA_VERSION.to_string()));
     assert_eq!(file.footer(store::META_HOST).as_deref(), Some("web1"));
     assert_eq!(file.footer(store::META_BOOT_ID).as_deref(), Some("b007"));
 }

@@ -5,9 +5,12 @@ mod demo_report;
 mod ebpf;
 mod ebpf_compare;
 mod fuzz;
+mod package;
+mod package_test;
 mod sensor_bench;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -30,8 +33,14 @@ enum Chore {
     Ebpf(ebpf::EbpfArgs),
     /// Fuzz whatever reads untrusted bytes, guided by coverage.
     Fuzz(fuzz::FuzzArgs),
+    /// Build the Debian package.
+    Package(package::PackageArgs),
+    /// Install, run, upgrade, remove and purge the package on a Debian of its own, in a folder.
+    PackageTest(package_test::PackageTestArgs),
     /// Measure what the sensor bears without a loss, what it costs, and its memory.
     SensorBench(sensor_bench::SensorBenchArgs),
+    /// Kill, stop and load the agent for a long time, and fuzz for long.
+    Soak(soak::SoakArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -40,7 +49,10 @@ fn main() -> std::process::ExitCode {
         Chore::Test(args) => test::run(args),
         Chore::Ebpf(args) => ebpf::run(args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Package(args) => package::run(&args),
+        Chore::PackageTest(args) => package_test::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
+        Chore::Soak(args) => soak::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

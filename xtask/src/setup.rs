@@ -9,6 +9,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("mesa-vulkan-drivers", "software Vulkan driver: the GPU backend's bits"),
     ("libvulkan1", "Vulkan loader"),
     ("g++", "the fuzzing engine, which is C++"),
+    ("debootstrap", "a Debian to install the package on"),
     ("python3", "golden vectors, other Parquet readers"),
     ("python3-venv", "a place for pyarrow and duckdb"),
 ];

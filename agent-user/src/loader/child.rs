@@ -1,12 +1,14 @@
 //! A worker, seen from its loader.
 
 use super::Kept;
-use crate::orders::{Order, Start, Word};
+use crate::orders::{Order, Scorer, Start, Word};
 use anyhow::{Context, Result};
 use ebbline_agent_user::{
     channel::{Channel, ChannelError},
     error::one_line,
     facts,
+    sandbox::Plan,
+    scoring::{OwnProcess, Starter},
     status::serve::Listeners,
 };
 use std::{
@@ -22,6 +24,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time between two looks at a worker that opens its archive.
 const LOOK: Duration = Duration::from_millis(500);
+/// A worker may be long in wanting a scorer.
+const BETWEEN: Duration = Duration::from_secs(3600);
 /// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
 
@@ -62,16 +66,24 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts one from this program's own file, even if there is a newer one by its name.
-    pub(super) fn start(start: &Start, listeners: &Listeners) -> Result<Self> {
+    pub(super) fn start(start: &Start, listeners: &Listeners, scorer: Option<&Plan>) -> Result<Self> {
         let pair = || Channel::pair().context("cannot start: worker");
         let ((control, theirs), (facts, asks), (digests, asks_digests)) = (pair()?, pair()?, pair()?);
+        let (scorers, asks_scorers) = pair()?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("ebbline-agent").arg("worker").stdin(Stdio::from(OwnedFd::from(theirs)));
         let process = command.spawn().context("cannot start: worker")?;
         let (socket, metrics) = listeners.sockets();
         let lent: Vec<BorrowedFd<'_>> =
-            [Some(asks.as_fd()), Some(asks_digests.as_fd()), socket, metrics].into_iter().flatten().collect();
+            [Some(asks.as_fd()), Some(asks_digests.as_fd()), Some(asks_scorers.as_fd()), socket, metrics]
+                .into_iter()
+                .flatten()
+                .collect();
+        let starter = scorer.map(|plan| OwnProcess::default().confined(plan.to_argument()));
         let child = Self { process, control, asked: Some((facts, digests)), began: Instant::now() };
+        if let Some(starter) = starter {
+            serve("scorers", move || scorers_for(&scorers, starter))?;
+        }
         match child.control.send(start, &lent, PATIENCE) {
             // How it ended is seen by whoever waits for it.
             Ok(()) | Err(ChannelError::Gone) => Ok(child),
@@ -127,6 +139,25 @@ impl Drop for Child {
         if !matches!(self.process.try_wait(), Ok(Some(_))) {
             let _ = self.process.kill();
             let _ = self.process.wait();
+        }
+    }
+}
+
+/// Starts and ends scorers for a worker. They are this thread's children: they end with it, as it does with the worker.
+fn scorers_for(channel: &Channel, mut starter: OwnProcess) -> Result<(), ChannelError> {
+    loop {
+        let wish = match channel.receive::<Scorer>(BETWEEN) {
+            Ok((wish, _)) => wish,
+            Err(ChannelError::Late) => continue,
+            Err(ChannelError::Gone) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match wish {
+            Scorer::Start => match starter.start() {
+                Ok(socket) => channel.send(&String::new(), &[socket.as_fd()], PATIENCE)?,
+                Err(error) => channel.send(&error.to_string(), &[], PATIENCE)?,
+            },
+            Scorer::Stop(patience) => channel.send(&starter.stop(patience), &[], PATIENCE)?,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::orders::{Order, Start};
 use anyhow::{Context, Result};
 use child::{Child, End};
 use ebbline_agent_user::{
-    cli::{DEFAULT_USER, RunArgs},
+    cli::{BackendArg, DEFAULT_USER, RunArgs},
     error::{AgentError, one_line},
     facts::{Desk, Tables},
     kernel::{self, Cgroup, Layout},
@@ -63,11 +63,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let boot_id = kernel::boot_id()?;
     let listeners = Listeners::open(args.socket(), args.metrics)?;
     let (socket, metrics) = listeners.sockets();
-    let start = Start {
+    let scorer = scorer_plan(args, user.as_ref())?;
+    let mut start = Start {
         pid: std::process::id(),
         age: Duration::ZERO,
         restarts: 0,
-        plan: plan(args, user)?,
+        begun: false,
+        plan: plan(args, user.clone())?,
         host: args.host.clone().unwrap_or_else(kernel::host_name),
         run: kernel::run_id(&boot_id),
         boot_id,
@@ -76,15 +78,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
         args: args.clone(),
     };
     // It opens the archive first: without that, nothing is loaded.
-    let mut child = Child::start(&start, &listeners)?;
+    let mut child = Child::start(&start, &listeners, scorer.as_ref())?;
     if !child.is_open() {
         return Ok(child.end()?.code());
     }
     let kept = attach(args, &layout, &cgroup, &start.run)?;
     sandbox::keep(KEPT)?;
     child.begin(&kept)?;
+    start.begun = true;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("event loop")?;
-    runtime.block_on(Loader { start, listeners, kept, began: Instant::now(), stopping: None }.watch(child))
+    runtime.block_on(Loader { start, scorer, listeners, kept, began: Instant::now(), stopping: None }.watch(child))
 }
 
 /// Whom the other processes run as.
@@ -104,18 +107,22 @@ fn user(name: &str) -> Result<Option<User>> {
 /// What the worker keeps; its folders are made.
 fn plan(args: &RunArgs, user: Option<User>) -> Result<Plan> {
     let mut write = vec![folder(&args.archive, user.as_ref())?];
-    if args.baseline.is_some()
-        && let Some(out) = &args.out
-    {
-        write.push(folder(out, user.as_ref())?);
-    }
     // A baseline gets its name when it is whole, so that its folder must be writable.
     if let Some(file) = &args.learn {
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         write.push(parent.unwrap_or(Path::new(".")).to_path_buf());
     }
-    let read = args.baseline.iter().cloned().collect();
-    Ok(Plan { role: Role::Worker, user, read, write })
+    let read = Vec::new();
+    Ok(Plan { role: Role::Worker, user, parent: Some(std::process::id()), read, write })
+}
+
+/// What the scorer keeps, if there is one.
+fn scorer_plan(args: &RunArgs, user: Option<&User>) -> Result<Option<Plan>> {
+    let Some(baseline) = &args.baseline else { return Ok(None) };
+    let role = Role::Scorer { devices: args.backend != BackendArg::Cpu };
+    let write = vec![folder(args.out.as_deref().unwrap_or(&args.archive), user)?];
+    let read = vec![baseline.clone(), args.archive.clone()];
+    Ok(Some(Plan { role, user: user.cloned(), parent: Some(std::process::id()), read, write }))
 }
 
 /// A folder that belongs to the user, if it was not there.
@@ -163,6 +170,7 @@ fn not_pinned(why: &str) {
 /// The loader, once everything is in place.
 struct Loader {
     start: Start,
+    scorer: Option<Plan>,
     listeners: Listeners,
     kept: Kept,
     began: Instant,
@@ -195,7 +203,7 @@ impl Loader {
             self.wait(pause, &mut signals).await;
             pause = (2 * pause).min(LONGEST);
             self.start.age = self.began.elapsed();
-            child = Child::start(&self.start, &self.listeners)?;
+            child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
             // One that dies before that is found dead at once.
             if child.is_open() && child.begin(&self.kept).is_ok() && self.stopping.is_some() {
                 child.order(&Order::Stop);

@@ -34,6 +34,8 @@ pub struct Plan {
     pub role: Role,
     /// Whom it runs as; its starter's user if there is none.
     pub user: Option<User>,
+    /// The process that started it, and that it does not outlive.
+    pub parent: Option<u32>,
     /// Files and folders that it may read.
     pub read: Vec<PathBuf>,
     /// Folders in which it may do what it likes with files.
@@ -82,6 +84,26 @@ pub enum SandboxError {
     },
 }
 
+impl Plan {
+    /// As an argument of a command.
+    #[must_use]
+    pub fn to_argument(&self) -> String {
+        let bytes = postcard::to_stdvec(self).unwrap_or_default();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The same back.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn from_argument(text: &str) -> Result<Self, SandboxError> {
+        let none = |why: &dyn std::fmt::Display| refused("plan", why);
+        let byte = |pair: &[u8]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+        postcard::from_bytes(&bytes.ok_or_else(|| none(&"not hexadecimal"))?).map_err(|error| none(&error))
+    }
+}
+
 fn refused(what: &'static str, why: &dyn std::fmt::Display) -> SandboxError {
     SandboxError::Refused { what, why: why.to_string() }
 }
@@ -94,7 +116,7 @@ fn refused(what: &'static str, why: &dyn std::fmt::Display) -> SandboxError {
 pub fn lock_down(plan: &Plan) -> Result<Report, SandboxError> {
     crate::usage::prepare();
     let mut missing = Vec::new();
-    let capabilities = rights::give_up(plan.user.as_ref(), &mut missing)?;
+    let capabilities = rights::give_up(plan, &mut missing)?;
     let landlock = files::confine(plan)?;
     let landlock = landlock.map_err(|why| missing.push(format!("landlock: {why}"))).ok();
     let seccomp = calls::limit(plan.role);

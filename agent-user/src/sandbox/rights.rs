@@ -1,9 +1,9 @@
 //! Users and capabilities.
 
-use super::{SandboxError, refused};
+use super::{Plan, SandboxError, refused};
 use rustix::{
     io::Errno,
-    process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior},
+    process::{DumpableBehavior, Gid, Signal, Uid, getppid, set_dumpable_behavior, set_parent_process_death_signal},
     thread::{
         CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
         remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
@@ -49,11 +49,11 @@ impl User {
 }
 
 /// Becomes the user, without any capability or a way to get one. Returns those that are left.
-pub(super) fn give_up(user: Option<&User>, missing: &mut Vec<String>) -> Result<u64, SandboxError> {
+pub(super) fn give_up(plan: &Plan, missing: &mut Vec<String>) -> Result<u64, SandboxError> {
     // While there is the right to: what is not in this set comes back by no program that is started.
     empty_bounding_set(missing);
     let _ = clear_ambient_capability_set();
-    if let Some(user) = user {
+    if let Some(user) = &plan.user {
         become_user(user)?;
     }
     let none = CapabilitySet::empty();
@@ -62,8 +62,18 @@ pub(super) fn give_up(user: Option<&User>, missing: &mut Vec<String>) -> Result<
     set_no_new_privs(true).map_err(|error| refused("no new privileges", &error))?;
     // No other process of this user reads its memory or its descriptors.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| refused("no dumps", &error))?;
+    if let Some(parent) = plan.parent {
+        die_with(parent)?;
+    }
     let held = capabilities(None).map_err(|error| refused("capabilities", &error))?;
     Ok((held.effective | held.permitted | held.inheritable).bits())
+}
+
+/// Only now: with another user, a process forgets this.
+fn die_with(parent: u32) -> Result<(), SandboxError> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| refused("end with its parent", &error))?;
+    let now = getppid().map_or(0, |now| now.as_raw_nonzero().get());
+    if u32::try_from(now) == Ok(parent) { Ok(()) } else { Err(refused("end with its parent", &"it is gone")) }
 }
 
 fn become_user(user: &User) -> Result<(), SandboxError> {

@@ -24,6 +24,8 @@ pub fn page(status: &Status, age_s: f64) -> String {
     };
     one("ebbline_lossy", "gauge", "1 if some event was lost since the agent started.", f64::from(status.lossy));
     one("ebbline_findings", "gauge", "Units of surprise found.", status.findings as f64);
+    let unscored = status.unscored as f64;
+    one("ebbline_unscored_rows_total", "counter", "Rows stored without a score that could have had one.", unscored);
     one("ebbline_rss_bytes", "gauge", "Resident memory.", own.rss_bytes as f64);
     one("ebbline_pss_bytes", "gauge", "Proportional memory, 0 if the kernel does not say.", own.pss_bytes as f64);
     one("ebbline_ring_bytes", "gauge", "Size of the kernel's ring buffers.", own.ring_bytes as f64);

@@ -55,6 +55,8 @@ pub struct Status {
     pub lossy: bool,
     /// Units of surprise found.
     pub findings: u64,
+    /// Rows stored without a score that could have had one.
+    pub unscored: u64,
     /// Memory in bytes.
     pub rss_bytes: u64,
     /// Processor time in seconds.
@@ -122,6 +124,8 @@ pub struct WriterStage {
     pub written: u64,
     /// Every reason of this stage.
     pub dropped: Dropped,
+    /// Written rows whose files were removed again: too old, no room though they were uploaded (`cap`), no room.
+    pub removed: Dropped,
 }
 
 /// What the agent uses and holds.

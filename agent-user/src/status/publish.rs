@@ -5,6 +5,7 @@ use super::{
     serve::{Listeners, Published, Server},
     speaker::Speaker,
 };
+use crate::notify::Notifier;
 use std::{
     io::{self, IsTerminal},
     time::Duration,
@@ -31,6 +32,7 @@ pub(crate) struct Publisher {
     voice: Voice,
     speaker: Speaker,
     server: Option<Server>,
+    notifier: Notifier,
 }
 
 impl Publisher {
@@ -38,23 +40,29 @@ impl Publisher {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(crate) fn start(json: bool, listeners: Listeners, first: Status) -> io::Result<Self> {
+    pub(crate) fn start(json: bool, listeners: Listeners, notifier: Notifier, first: Status) -> io::Result<Self> {
         let voice = match json {
             true => Voice::Json,
             false if io::stderr().is_terminal() => Voice::Terminal,
             false => Voice::Log,
         };
         let speaker = if json { Speaker::start(io::stdout()) } else { Speaker::start(io::stderr()) }?;
-        Ok(Self { voice, speaker, server: Server::start(listeners, Published::now(first))? })
+        let server = Server::start(listeners, Published::now(first))?;
+        Ok(Self { voice, speaker, server, notifier })
     }
 
-    /// Says that hooks are in place.
-    pub(crate) fn ready(&self) {
+    /// Says that hooks are in place; people hear it once.
+    pub(crate) fn ready(&self, first: bool) {
+        self.notifier.ready();
+        if !first {
+            return;
+        }
         self.speaker.say(if self.voice == Voice::Json { "{\"ready\":true}\n" } else { "ready\n" }.into());
     }
 
     /// Publishes how it goes.
     pub(crate) fn publish(&self, status: Status) {
+        self.notifier.alive();
         let published = Published::now(status);
         match self.voice {
             Voice::Json => self.speaker.say(published.line.clone()),

@@ -28,10 +28,11 @@ pub fn text(status: &Status) -> String {
             one_line(&status.time)
         ),
         format!(
-            "backend {}   baseline {}   findings {}",
+            "backend {}   baseline {}   findings {}{}",
             word(&status.backend),
             word(&status.baseline),
-            status.findings
+            status.findings,
+            if status.unscored > 0 { format!("   rows not scored {}", status.unscored) } else { String::new() }
         ),
         String::new(),
         table(status),

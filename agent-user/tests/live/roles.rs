@@ -33,14 +33,18 @@ pub(crate) fn play(role: &str) {
     std::process::exit(0);
 }
 
-/// Programs and datagrams until standard input ends. Says how many programs.
+/// Programs, connections and datagrams until standard input ends, no two quite the same. Says how many of each.
 fn load() {
     let told = std::thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()).unwrap());
-    let (socket, mut made) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), 0);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (socket, mut made) = (std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), 0_u64);
     while !told.is_finished() {
-        assert!(Command::new("/bin/true").status().unwrap().success());
+        let argument = format!("--number={made} in /tmp/{}", made % 1000);
+        assert!(Command::new("/bin/true").arg(argument).status().unwrap().success());
         let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(b"x", peer.local_addr().unwrap()).unwrap();
+        drop(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        drop(listener.accept().unwrap());
         made += 1;
     }
     say(made);

@@ -65,7 +65,8 @@ fn what_begins_while_the_agent_starts_begins_once() {
         return;
     }
     let (mut live, _) = Live::start_after("spawner");
-    live.expect("fork", 100);
+    // The snapshot is made while they go on.
+    live.expect("fork", 1000);
     live.cue();
     let stored = live.stop();
     stored.assert_exact();

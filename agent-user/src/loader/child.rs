@@ -128,6 +128,12 @@ impl Child {
         Ok(self.process.try_wait().context("cannot wait: worker")?.map(End::of))
     }
 
+    /// Ends it at once; why, in words.
+    pub(super) fn kill(&mut self, why: &str) -> Result<End> {
+        self.process.kill().and_then(|()| self.process.wait()).context("cannot end: worker")?;
+        Ok(End::Died(why.into()))
+    }
+
     /// Waits for its end.
     pub(super) fn end(&mut self) -> Result<End> {
         Ok(End::of(self.process.wait().context("cannot wait: worker")?))

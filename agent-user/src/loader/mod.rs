@@ -19,6 +19,7 @@ use ebbline_agent_user::{
 use rustix::thread::CapabilitySet;
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex},
@@ -82,6 +83,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     if !child.is_open() {
         return Ok(child.end()?.code());
     }
+    if start.plan.user.is_none() && args.user == DEFAULT_USER && rustix::process::geteuid().is_root() {
+        eprintln!("warning: no user \"{DEFAULT_USER}\": the worker stays root, without rights; see --user");
+    }
     let kept = attach(args, &layout, &cgroup, &start.run)?;
     sandbox::keep(KEPT)?;
     child.begin(&kept)?;
@@ -96,10 +100,8 @@ fn user(name: &str) -> Result<Option<User>> {
         return Ok(None);
     }
     match User::named(name) {
-        Err(error) if name == DEFAULT_USER => {
-            eprintln!("warning: {}", one_line(&error.to_string()));
-            Ok(None)
-        }
+        // Said later: an error before that stays the only line.
+        Err(_) if name == DEFAULT_USER => Ok(None),
         user => Ok(Some(user?)),
     }
 }
@@ -213,7 +215,14 @@ impl Loader {
 
     /// Passes signals on until the worker has ended.
     async fn live(&mut self, child: &mut Child, signals: &mut Signals) -> Result<End> {
+        let archive = identity(&self.start.args.archive);
         loop {
+            // The worker may write to the folder that was there, not to one that took its place.
+            if let Some(now) = identity(&self.start.args.archive)
+                && archive.is_some_and(|archive| archive != now)
+            {
+                return child.kill("ended, as its archive is another folder now");
+            }
             if let Some(end) = child.ended()? {
                 return Ok(end);
             }
@@ -238,6 +247,11 @@ impl Loader {
             }
         }
     }
+}
+
+/// Which folder this is.
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    fs::metadata(folder).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 struct Signals {

@@ -15,6 +15,9 @@ const DRIVER_DEVICES: [&str; 7] =
     ["/dev/dri", "/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-modeset", "/dev/kfd", "/dev/shm"];
 const DRIVER_FILES: [&str; 5] = ["/usr", "/etc", "/sys", "/proc/self", "/proc/driver"];
 
+/// Where a hash key comes from.
+const RANDOM: &str = "/dev/urandom";
+
 /// What finding and reaching a host by its name needs.
 const NETWORK_FILES: [&str; 8] = [
     "/etc/resolv.conf",
@@ -47,7 +50,7 @@ fn restrict(plan: &Plan) -> Result<RestrictionStatus, RulesetError> {
     }
     let read = plan.read.iter().map(|path| &**path);
     let write = plan.write.iter().map(|path| &**path);
-    let (mut more, mut devices): (Vec<&Path>, Vec<&Path>) = (Vec::new(), Vec::new());
+    let (mut more, mut devices) = (vec![Path::new(RANDOM)], Vec::new());
     match plan.role {
         Role::Scorer { devices: true } => {
             more.extend(DRIVER_FILES.map(Path::new));

@@ -225,8 +225,7 @@ impl Live {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let asked = Instant::now();
-        // One that nobody waits for any more may stay as a name without a process.
-        while others.iter().any(|other| status(*other).is_some_and(|status| !status.contains("State:\tZ"))) {
+        while others.iter().any(|other| is_alive(*other)) {
             assert!(asked.elapsed() < PATIENCE, "a process of the agent outlives its loader: {others:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -400,6 +399,12 @@ impl Drop for Live {
 /// What the kernel says of a process, if there is one.
 pub(crate) fn status(pid: u32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/status")).ok()
+}
+
+/// Whether a process is there, or a thread of it. One that nobody waits for may stay as a name without a process.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    threads > 1 || status(pid).is_some_and(|status| !status.contains("State:\tZ"))
 }
 
 /// Children of a process, oldest first.

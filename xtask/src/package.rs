@@ -57,8 +57,14 @@ pub(crate) fn run(args: &PackageArgs) -> Result<()> {
 
 /// Compiles the programs; returns their folder.
 pub(crate) fn compile(profile: Profile) -> Result<PathBuf> {
-    let mut line = vec!["cargo", "build", "--locked", "--package", "ebbline-agent-user", "--package", "ebbline-cli"];
-    line.extend(["--bins", "--profile", if matches!(profile, Profile::Dev) { "dev" } else { "release" }]);
+    let mut line = vec!["cargo", "build", "--locked", "--bins"];
+    match profile {
+        // The same features as everywhere in the gate, so that nothing is compiled again.
+        Profile::Dev => line.push("--workspace"),
+        Profile::Release => {
+            line.extend(["--package", "ebbline-agent-user", "--package", "ebbline-cli", "--profile", "release"]);
+        }
+    }
     let remap;
     if matches!(profile, Profile::Release) {
         let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"))?;

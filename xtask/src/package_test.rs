@@ -8,15 +8,14 @@ use crate::package::{self, Packing, Profile};
 use crate::setup;
 use crate::shell::{root, target_dir, works};
 use agent::Agent;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use machine::Machine;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Install, run, upgrade, remove and purge the package on a Debian of its own, in a folder.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(crate) struct PackageTestArgs {
     /// Already in a mount namespace of its own, with the packages built.
     #[arg(long, hide = true)]
@@ -54,7 +53,9 @@ pub(crate) fn run(args: &PackageTestArgs) -> Result<()> {
     // Mounts of a namespace go with its last process, however that ends.
     let this = std::env::current_exe()?;
     let unshare = ["--mount", "--propagation", "private", "--"];
-    bail!("unshare: {}", Command::new("unshare").args(unshare).arg(this).args(["package-test", "--inside"]).exec())
+    let status = Command::new("unshare").args(unshare).arg(this).args(["package-test", "--inside"]).status()?;
+    ensure!(status.success(), "the package's life ended with {status}");
+    Ok(())
 }
 
 /// What this machine lacks for it.

@@ -164,6 +164,8 @@ pub struct Snapshot {
     pub processes: u64,
     /// Programs in place.
     pub hooks: u64,
+    /// Workers that died.
+    pub restarts: u64,
     /// Size of the kernel's ring buffers.
     pub ring_bytes: u64,
     /// How well records were put in order.
@@ -266,7 +268,7 @@ impl Snapshot {
             uptime_s: run.uptime_s,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             host: run.host.to_owned(),
-            pid: std::process::id(),
+            pid: run.pid,
             backend: run.backend.map(str::to_owned),
             baseline: run.baseline.map(str::to_owned),
             metrics: run.metrics.map(|address| address.to_string()),
@@ -284,6 +286,8 @@ impl Snapshot {
                 unix_sockets: self.unix,
                 cpu_s: self.usage.cpu_s,
                 hooks: self.hooks,
+                restarts: self.restarts,
+                sandbox: run.sandbox.cloned(),
                 processes: self.processes,
                 processes_evicted: self.evicted,
             },
@@ -300,6 +304,10 @@ pub struct RunFacts<'a> {
     pub time: &'a str,
     /// Seconds since the agent started.
     pub uptime_s: f64,
+    /// The process that people know the agent by.
+    pub pid: u32,
+    /// What holds the worker.
+    pub sandbox: Option<&'a crate::sandbox::Report>,
     /// Backend that scores, if any.
     pub backend: Option<&'a str>,
     /// Baseline id, if any.

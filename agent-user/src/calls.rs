@@ -1,6 +1,6 @@
 //! Numbers of the system calls that the kernel side follows, on the architecture that the agent was built for.
 
-use crate::proc;
+use crate::facts::Facts;
 use events::{CALL_PATH_CUT, Call, CallHead, CallRecord, EventType};
 
 /// The numbers, in the order of [`Call::ALL`]; `u32::MAX` where the architecture has no such call.
@@ -133,11 +133,11 @@ const PROGRAMS: [&str; 33] = [
 
 /// Describes the record of a call.
 #[must_use]
-pub fn describe(kind: EventType, call: &CallRecord<'_>) -> What {
+pub fn describe(kind: EventType, call: &CallRecord<'_>, facts: &Facts) -> What {
     let head = &call.head;
     match kind {
         EventType::Ptrace => {
-            let (pid, traced) = traced(head);
+            let (pid, traced) = traced(head, facts);
             What { operation: request(head.detail).to_owned(), target_pid: Some(pid), traced, ..What::default() }
         }
         EventType::Bpf => What {
@@ -165,14 +165,16 @@ fn request(number: u32) -> &'static str {
 }
 
 /// Who is traced, as the caller numbers it, and that number if it means the same here: with `traceme` the caller, else the process of the thread that it names.
-fn traced(head: &CallHead) -> (u32, Option<u32>) {
+fn traced(head: &CallHead, facts: &Facts) -> (u32, Option<u32>) {
     let pid = match head.detail {
         PTRACE_TRACEME => head.task.tgid,
         // Nobody is traced, and who asks in vain and often is not looked after.
         _ if head.result < 0 => return (head.target, None),
-        _ if proc::same_numbers(head.task.tgid) => proc::leader(head.target).unwrap_or(head.target),
         // Numbers of another pid namespace are not ours.
-        _ => return (head.target, None),
+        _ => match facts.traced(head.task.tgid, head.target) {
+            Some(pid) => pid,
+            None => return (head.target, None),
+        },
     };
     (pid, Some(pid))
 }
@@ -180,11 +182,12 @@ fn traced(head: &CallHead) -> (u32, Option<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Desk;
     use bytemuck::Zeroable;
 
     fn described(kind: EventType, call: Call, target: u32, detail: u32, text: &[u8]) -> What {
         let head = CallHead { call: call as u16, target, detail, ..CallHead::zeroed() };
-        describe(kind, &CallRecord { head, text })
+        describe(kind, &CallRecord { head, text }, &Facts::here(Desk::new(None)))
     }
 
     #[test]

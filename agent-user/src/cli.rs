@@ -4,6 +4,7 @@ mod values;
 
 use crate::load::RingSizes;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -43,6 +44,9 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Do what the agent's loader asks for, without any rights of its own
+    #[command(hide = true)]
+    Worker,
     /// Write the manual pages
     #[command(hide = true)]
     Man {
@@ -51,7 +55,10 @@ pub enum Command {
     },
     /// Score what the agent on standard input sends
     #[command(hide = true)]
-    Scorer,
+    Scorer {
+        /// What it is to keep
+        plan: Option<String>,
+    },
 }
 
 const CONFIG_EXAMPLES: &str = "\
@@ -78,7 +85,7 @@ Events are produced in the kernel, received by the agent, open in a file not yet
 for a reason. What is between two of these is in flight.";
 
 /// Where to score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum BackendArg {
     /// A hardware GPU if there is one, else the CPU
     Auto,
@@ -100,7 +107,7 @@ impl From<BackendArg> for archive::Choice {
 
 /// Arguments of `run`. Each value is defined here, once: name, meaning, default and check. `config::KEYS` says which key of
 /// the configuration file stands for which.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct RunArgs {
     /// Configuration file; "none" for none [default: /etc/ebbline/agent.toml, if it is there]
     ///
@@ -218,6 +225,9 @@ pub struct RunArgs {
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
+    /// The worker tries to read this file, and says what came of it
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub try_outside: Option<PathBuf>,
 }
 
 /// The user of `--user`, unless another is named.

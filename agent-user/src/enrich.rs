@@ -2,12 +2,12 @@
 
 use crate::{
     books::AgentBooks,
+    facts::{Desk, Facts},
     hashes::Hashes,
     images::{self, Paths},
     kernel,
     lineage::Lineage,
     places::Places,
-    proc,
     rows::{Batch, ConnectionRows, DnsRows, ImageFacts, Owned, ProcessRows, Row},
 };
 use arrow_schema::ArrowError;
@@ -22,6 +22,7 @@ pub const BATCH_BYTES: usize = 8 << 20;
 
 /// Turns records into rows.
 pub struct Enricher {
+    facts: Facts,
     lineage: Lineage,
     places: Places,
     hashes: Hashes,
@@ -36,13 +37,21 @@ pub struct Enricher {
 }
 
 impl Enricher {
-    /// For one boot of one host.
+    /// For one boot of one host. What must be asked is asked in this process.
     #[must_use]
     pub fn new(boot: [u8; 4], host: &Arc<str>, processes: usize) -> Self {
+        let facts = Facts::here(Desk::new(kernel::cgroup2_mount().ok()));
+        Self::asking(boot, host, processes, facts, Hashes::new())
+    }
+
+    /// For one boot of one host, asking elsewhere.
+    #[must_use]
+    pub fn asking(boot: [u8; 4], host: &Arc<str>, processes: usize, facts: Facts, hashes: Hashes) -> Self {
         Self {
-            lineage: Lineage::new(boot, processes),
-            places: Places::new(kernel::cgroup2_mount().ok()),
-            hashes: Hashes::new(),
+            lineage: Lineage::new(boot, processes).asking(facts.clone()),
+            places: Places::new(facts.clone()),
+            facts,
+            hashes,
             paths: Paths::default(),
             process: ProcessRows::new(host.clone()),
             connection: ConnectionRows::new(host.clone()),
@@ -168,7 +177,7 @@ impl Enricher {
         let process = self.lineage.get(&key);
         let ancestors = self.lineage.ancestors(process);
         // The kernel can read the arguments of the running process only.
-        let running = if kind == EventType::Running { proc::arguments(task.tgid, task.start) } else { None };
+        let running = if kind == EventType::Running { self.facts.arguments(task.tgid, task.start) } else { None };
         let args = match &running {
             Some((args, len)) => Some((&args[..], *len)),
             None => (kind == EventType::Exec).then_some((image.args, image.head.args_len)),
@@ -177,7 +186,7 @@ impl Enricher {
             record: image,
             script: images::script(image),
             args,
-            cwd: self.paths.folder(image),
+            cwd: self.paths.folder(image, &self.facts),
             sha256: self.hashes.of(image, process.exe.as_deref(), time),
         };
         let row = Row { time, image: Some(facts), ancestors: Some(&ancestors), ..Row::of(task) };
@@ -191,7 +200,7 @@ impl Enricher {
         let key = process.key;
         let process = self.lineage.get(&key);
         let ancestors = self.lineage.ancestors(process);
-        let what = crate::calls::describe(kind, call);
+        let what = crate::calls::describe(kind, call, &self.facts);
         let row = Row {
             time,
             ancestors: Some(&ancestors),

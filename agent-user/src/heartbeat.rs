@@ -27,6 +27,7 @@ impl Snapshot {
             ("ring_bytes", self.ring_bytes),
             ("cpu_ns", cpu_ns),
             ("hooks", self.hooks),
+            ("restarts", self.restarts),
             ("processes", self.processes),
             ("processes_evicted", self.evicted),
             ("reorder_window_ns", self.order.window_ns),

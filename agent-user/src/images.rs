@@ -1,5 +1,6 @@
 //! What an exec record says of the image that runs.
 
+use crate::facts::Facts;
 use ahash::RandomState;
 use events::{IMAGE_CUT, IMAGE_FOLDER_CUT, IMAGE_SCRIPT, Image};
 use std::{collections::HashMap, sync::Arc};
@@ -23,14 +24,13 @@ pub fn script(image: &Image<'_>) -> Option<String> {
 
 /// The current folder, and who said so: `kernel`, or `proc` if its path was too deep for the kernel side.
 #[must_use]
-pub fn folder(image: &Image<'_>) -> Option<(Arc<str>, &'static str)> {
+pub fn folder(image: &Image<'_>, facts: &Facts) -> Option<(Arc<str>, &'static str)> {
     if image.head.flags & IMAGE_FOLDER_CUT == 0 {
         // No names between the folder and the root: it is the root. A task that is on its way out has neither.
         let root = (image.folder.is_empty() && !image.image.is_empty()).then(|| "/".to_owned());
         return Some((root.or_else(|| events::path(image.folder, false))?.into(), "kernel"));
     }
-    let read = std::fs::read_link(format!("/proc/{}/cwd", image.head.task.tgid)).ok()?;
-    Some((read.to_string_lossy().into(), "proc"))
+    Some((facts.folder(image.head.task.tgid)?, "proc"))
 }
 
 /// Paths that were turned round, by what the kernel walked: most come again and again.
@@ -55,11 +55,11 @@ impl Paths {
     }
 
     /// As [`folder`].
-    pub fn folder(&mut self, image: &Image<'_>) -> Option<(Arc<str>, &'static str)> {
+    pub fn folder(&mut self, image: &Image<'_>, facts: &Facts) -> Option<(Arc<str>, &'static str)> {
         if image.head.flags & IMAGE_FOLDER_CUT != 0 || image.folder.is_empty() {
-            return folder(image);
+            return folder(image, facts);
         }
-        let path = remembered(&mut self.folders, image.folder, || folder(image).map(|(path, _)| path))?;
+        let path = remembered(&mut self.folders, image.folder, || folder(image, facts).map(|(path, _)| path))?;
         Some((path, "kernel"))
     }
 }
@@ -79,8 +79,13 @@ fn remembered(known: &mut Known, bytes: &[u8], path: impl FnOnce() -> Option<Arc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Desk;
     use bytemuck::Zeroable;
     use events::ImageHead;
+
+    fn nobody() -> Facts {
+        Facts::here(Desk::new(None))
+    }
 
     fn image<'a>(nlink: u32, flags: u16, name: &'a [u8], path: &'a [u8]) -> Image<'a> {
         let head = ImageHead { nlink, flags, ..ImageHead::zeroed() };
@@ -91,9 +96,9 @@ mod tests {
     fn images() {
         let plain = image(1, 0, b"ls", b"ls/bin/usr/");
         assert_eq!((exe(&plain).as_deref(), script(&plain)), (Some("/usr/bin/ls"), None));
-        assert_eq!(folder(&plain), Some(("/tmp".into(), "kernel")));
-        assert_eq!(folder(&Image { folder: b"", ..plain }), Some(("/".into(), "kernel")));
-        assert_eq!(folder(&Image { folder: b"", image: b"", ..plain }), None);
+        assert_eq!(folder(&plain, &nobody()), Some(("/tmp".into(), "kernel")));
+        assert_eq!(folder(&Image { folder: b"", ..plain }, &nobody()), Some(("/".into(), "kernel")));
+        assert_eq!(folder(&Image { folder: b"", image: b"", ..plain }, &nobody()), None);
         let run = image(1, IMAGE_SCRIPT, b"./run.sh", b"dash/bin/");
         assert_eq!((exe(&run).as_deref(), script(&run).as_deref()), (Some("/bin/dash"), Some("./run.sh")));
         assert_eq!(exe(&image(0, 0, b"/proc/self/fd/3", b"memfd:x/")).as_deref(), Some("memfd:x"));
@@ -110,7 +115,7 @@ mod tests {
             for (nlink, flags) in [(0, 0), (1, 0), (0, IMAGE_CUT), (1, IMAGE_CUT)] {
                 let image = image(nlink, flags, b"x", b"memfd:x/");
                 assert_eq!(paths.exe(&image), exe(&image));
-                assert_eq!(paths.folder(&image), folder(&image));
+                assert_eq!(paths.folder(&image, &nobody()), folder(&image, &nobody()));
             }
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod books;
 pub mod calls;
+pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod cut;
@@ -15,6 +16,7 @@ pub mod doctor;
 pub mod drain;
 pub mod enrich;
 pub mod error;
+pub mod facts;
 pub mod gap;
 pub mod hashes;
 mod heartbeat;
@@ -30,6 +32,7 @@ pub mod proc;
 mod ready;
 pub mod rows;
 pub mod run;
+pub mod sandbox;
 pub mod scoring;
 pub mod sink;
 pub mod snapshot;

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::proc;
+use crate::facts::{Desk, Facts};
 use ahash::RandomState;
 use events::{ProcessKey, TaskHead};
 use parse::proc_files;
@@ -103,6 +103,7 @@ pub struct Lineage {
     nobody: Process,
     ended: VecDeque<(u64, ProcessKey)>,
     evicted: u64,
+    facts: Facts,
 }
 
 impl Lineage {
@@ -111,7 +112,14 @@ impl Lineage {
     pub fn new(boot: [u8; 4], capacity: usize) -> Self {
         let (processes, order, by_tgid, ended) = Default::default();
         let nobody = Process::nobody(ProcessKey::default());
-        Self { boot, capacity: capacity.max(1), processes, order, by_tgid, nobody, ended, evicted: 0 }
+        let facts = Facts::here(Desk::new(None));
+        Self { boot, capacity: capacity.max(1), processes, order, by_tgid, nobody, ended, evicted: 0, facts }
+    }
+
+    /// Asks elsewhere about processes that are not known.
+    #[must_use]
+    pub fn asking(self, facts: Facts) -> Self {
+        Self { facts, ..self }
     }
 
     /// Processes that had to go before their time.
@@ -177,7 +185,7 @@ impl Lineage {
         let parent = self.parent(task);
         let known = self.processes.get(&self.key(task.start, task.tgid));
         let before = known.filter(|process| process.cgroup != 0).map(|process| process.credentials);
-        let exe = known.and_then(|process| process.exe.clone()).or_else(|| proc::exe(task.tgid));
+        let exe = known.and_then(|process| process.exe.clone()).or_else(|| self.facts.exe(task.tgid));
         (self.put(task, parent, exe), before)
     }
 
@@ -271,7 +279,7 @@ impl Lineage {
         if self.processes.contains_key(&key) {
             return;
         }
-        let Some(seen) = proc::look_up(key.tgid(), key.start()) else { return };
+        let Some(seen) = self.facts.look_up(key.tgid(), key.start()) else { return };
         let parent = self.by_tgid.get(&seen.parent).copied().filter(|parent| *parent < key);
         let root = self.root(key, seen.session, parent);
         let exe_of = |key: ProcessKey| self.processes.get(&key).and_then(|process| process.exe.clone());
@@ -280,7 +288,7 @@ impl Lineage {
             parent,
             root,
             comm: seen.comm.into(),
-            parent_exe: parent.map_or_else(|| proc::exe(seen.parent), exe_of),
+            parent_exe: parent.map_or_else(|| self.facts.exe(seen.parent), exe_of),
             root_exe: if root == key { seen.exe.clone() } else { exe_of(root) },
             exe: seen.exe,
             credentials: seen.credentials,

@@ -210,12 +210,9 @@ impl Loaded {
     }
 
     /// Makes an iterator ready to be read.
-    fn open(&mut self, iterator: &Hook) -> Result<File, String> {
-        self.load(iterator)?;
-        let program = self.ebpf.program_mut(iterator.program).ok_or("not in the object")?;
-        let Program::Iter(program) = program else { return Err("not an iterator".into()) };
-        let link = program.attach().and_then(|link| program.take_link(link)).map_err(|error| last_line(&error))?;
-        link.into_file().map_err(|error| last_line(&error))
+    fn open(&mut self, hook: &Hook) -> Result<File, String> {
+        self.load(hook)?;
+        iterator(&mut self.ebpf, hook)
     }
 
     /// Loads and attaches every program but those left off, then opens the iterators: what begins meanwhile is seen.
@@ -252,6 +249,14 @@ impl Loaded {
         let (counters, attached) = (Counters(counters), Attached(Some(self.ebpf)));
         Ok(Capture { rings, counters, tables, hooks, iterators, refused, attached })
     }
+}
+
+/// An iterator that is loaded, ready to be read once.
+fn iterator(ebpf: &mut Ebpf, hook: &Hook) -> Result<File, String> {
+    let program = ebpf.program_mut(hook.program).ok_or("not in the object")?;
+    let Program::Iter(program) = program else { return Err("not an iterator".into()) };
+    let link = program.attach().and_then(|link| program.take_link(link)).map_err(|error| last_line(&error))?;
+    link.into_file().map_err(|error| last_line(&error))
 }
 
 /// Attached programs and what they fill.
@@ -343,6 +348,12 @@ impl Tables {
 pub struct Attached(Option<Ebpf>);
 
 impl Attached {
+    /// Makes iterators once more. One that the kernel refuses is left out: it was said at the start.
+    pub(crate) fn iterators(&mut self) -> Vec<(&'static str, File)> {
+        let Some(ebpf) = &mut self.0 else { return Vec::new() };
+        ITERATORS.iter().filter_map(|hook| Some((hook.program, iterator(ebpf, hook).ok()?))).collect()
+    }
+
     /// Takes all programs out of the kernel. Maps stay.
     pub fn detach(&mut self) {
         self.0 = None;

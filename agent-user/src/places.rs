@@ -3,37 +3,26 @@
 //! A cgroup's path comes from a process in it, or, if that is gone, from a walk through the hierarchy. Names come from
 //! the files of the container's runtime, which may be written a moment after its first process starts.
 
-use crate::rows::Place;
+use crate::{facts::Facts, rows::Place};
 use ahash::RandomState;
-use parse::{container, proc_files};
+use parse::container;
 use std::{
     collections::HashMap,
-    fs,
-    io::Read,
-    os::unix::fs::{DirEntryExt, MetadataExt},
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 /// Cgroups that are remembered; what is forgotten comes back when it is asked for.
 const REMEMBERED: usize = 8192;
-/// Time between two walks, and between two looks at what was not found.
+/// Time between two looks at what was not found.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Looks for the names of a container.
 const LOOKS: u8 = 5;
-/// Folders that a walk visits.
-const WALK: usize = 65_536;
-/// Bytes of a runtime's file.
-const FILE_MAX: u64 = 1 << 20;
 
 /// What is known of cgroups, by id.
 pub struct Places {
-    mount: Option<PathBuf>,
-    /// Where the runtimes' files are looked for: `/`, or a folder made for a test.
-    files: PathBuf,
+    facts: Facts,
     known: HashMap<u64, Known, RandomState>,
-    walked: Option<Instant>,
     nowhere: Place,
 }
 
@@ -46,15 +35,15 @@ struct Known {
 }
 
 impl Places {
-    /// None known yet, of the hierarchy mounted at a folder.
+    /// None known yet.
     #[must_use]
-    pub fn new(mount: Option<PathBuf>) -> Self {
-        Self { mount, files: "/".into(), known: HashMap::default(), walked: None, nowhere: Place::default() }
+    pub fn new(facts: Facts) -> Self {
+        Self { facts, known: HashMap::default(), nowhere: Place::default() }
     }
 
     /// The place with a cgroup id, in which a process with this number is or was.
     pub fn of(&mut self, cgroup: u64, tgid: u32) -> &Place {
-        if cgroup == 0 || self.mount.is_none() {
+        if cgroup == 0 {
             return &self.nowhere;
         }
         let looked = self.known.get(&cgroup).is_some_and(|known| known.due.is_none_or(|due| Instant::now() < due));
@@ -69,58 +58,19 @@ impl Places {
             self.known.clear();
         }
         let before = self.known.remove(&cgroup).unwrap_or(Known { looks: LOOKS, ..Known::default() });
-        let path = before.place.path.clone().or_else(|| self.path(cgroup, tgid));
-        let place = path.map_or_else(Place::default, |path| place(&self.files, path));
+        let path = before.place.path.clone().or_else(|| self.facts.cgroup(cgroup, tgid));
+        let place = path.map_or_else(Place::default, |path| place(&self.facts, path));
         let complete =
             place.path.is_some() && (place.container.is_none() || place.name.is_some() || place.image.is_some());
         let looks = before.looks.saturating_sub(1);
         let due = (!complete && looks > 0).then(|| Instant::now() + PATIENCE);
         self.known.insert(cgroup, Known { place, looks, due });
     }
-
-    /// The path of a cgroup, from the root of the hierarchy.
-    fn path(&mut self, cgroup: u64, tgid: u32) -> Option<Arc<str>> {
-        let mount = self.mount.as_ref()?;
-        let of_process = || {
-            let file = read(Path::new(&format!("/proc/{tgid}/cgroup")))?;
-            let path = String::from_utf8_lossy(proc_files::cgroup(&file)?).into_owned();
-            let inode = fs::metadata(mount.join(path.trim_start_matches('/'))).ok()?.ino();
-            (inode == cgroup).then(|| path.into())
-        };
-        if let Some(path) = of_process() {
-            return Some(path);
-        }
-        if self.walked.is_some_and(|walked| walked.elapsed() < PATIENCE) {
-            return None;
-        }
-        self.walked = Some(Instant::now());
-        walk(mount, cgroup)
-    }
 }
 
-/// Looks for a folder by its inode.
-fn walk(mount: &Path, inode: u64) -> Option<Arc<str>> {
-    let mut folders = vec![mount.to_path_buf()];
-    for _ in 0..WALK {
-        let folder = folders.pop()?;
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            if entry.ino() == inode {
-                let path = entry.path();
-                let below = path.strip_prefix(mount).ok()?;
-                return Some(format!("/{}", below.display()).into());
-            }
-            folders.push(entry.path());
-        }
-    }
-    None
-}
-
-fn place(files: &Path, path: Arc<str>) -> Place {
+fn place(facts: &Facts, path: Arc<str>) -> Place {
     let container = container::of_path(&path);
-    let names = container.as_ref().and_then(|container| names(files, &container.id)).unwrap_or_default();
+    let names = container.as_ref().and_then(|container| names(facts, &container.id)).unwrap_or_default();
     Place {
         path: Some(path),
         container: container.map(|container| container.id.into()),
@@ -131,27 +81,18 @@ fn place(files: &Path, path: Arc<str>) -> Place {
 }
 
 /// What the runtimes' files say of a container.
-fn names(files: &Path, id: &str) -> Option<container::Names> {
-    container::candidates(id).into_iter().find_map(|(kind, path)| {
-        let below = path.strip_prefix("/").unwrap_or(&path);
-        container::names(kind, &read(&files.join(below))?, id)
-    })
-}
-
-/// A file, if it is a plain one and not larger than such files are.
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let file = fs::File::open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= FILE_MAX).then_some(bytes)
+fn names(facts: &Facts, id: &str) -> Option<container::Names> {
+    (0..)
+        .zip(container::candidates(id))
+        .find_map(|(place, (kind, _))| container::names(kind, &facts.container_file(id, place)?, id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Desk;
+    use parse::proc_files;
+    use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -170,7 +111,7 @@ mod tests {
     }
 
     fn places(root: &Path) -> Places {
-        Places { files: root.into(), ..Places::new(Some(root.join("cgroup"))) }
+        Places::new(Facts::here(Desk::new(Some(root.join("cgroup"))).with_files(root)))
     }
 
     #[test]
@@ -206,7 +147,7 @@ mod tests {
         let Some(path) = proc_files::cgroup(&file) else { return };
         let path = String::from_utf8_lossy(path).into_owned();
         let Ok(meta) = fs::metadata(mount.join(path.trim_start_matches('/'))) else { return };
-        let mut places = Places::new(Some(mount));
+        let mut places = Places::new(Facts::here(Desk::new(Some(mount))));
         assert_eq!(places.of(meta.ino(), std::process::id()).path.as_deref(), Some(&*path));
     }
 }

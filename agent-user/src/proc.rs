@@ -1,12 +1,8 @@
-//! What `/proc` says of processes that started before the agent.
+//! What `/proc` says of processes that started before the agent, as it was read elsewhere ([`crate::facts`]).
 
 use crate::lineage::Credentials;
 use parse::{proc_files, proc_stat};
-use std::{
-    fs,
-    io::{self, Read},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,61 +22,44 @@ pub struct Seen {
 /// Clock ticks of `/proc` in nanoseconds: `USER_HZ` is 100 on every architecture the agent runs on.
 const TICK: u64 = 10_000_000;
 
-/// Looks a process up, and makes sure that it is the one that started at `start` nanoseconds after boot: numbers are reused.
-#[must_use]
-pub fn look_up(tgid: u32, start: u64) -> Option<Seen> {
-    let exe = exe(tgid);
-    let status = fs::read(format!("/proc/{tgid}/status")).ok().and_then(|file| proc_files::status(&file));
-    // Asked last, so that what was read is the process's.
-    let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
-    (stat.start_ticks == start / TICK).then_some(Seen {
-        comm: stat.comm,
-        exe,
-        parent: stat.parent,
-        session: stat.session,
-        credentials: status.map(Credentials::from).unwrap_or_default(),
-    })
+impl Seen {
+    /// From the link `exe` and the files `status` and `stat` of a process, if it is the one that started at `start`
+    /// nanoseconds after boot: numbers are reused.
+    #[must_use]
+    pub fn read(exe: Option<&[u8]>, status: Option<&[u8]>, stat: &[u8], start: u64) -> Option<Self> {
+        let stat = proc_stat::parse(stat).filter(|stat| stat.start_ticks == start / TICK)?;
+        Some(Self {
+            comm: stat.comm,
+            exe: exe.map(exe_name),
+            parent: stat.parent,
+            session: stat.session,
+            credentials: status.and_then(proc_files::status).map(Credentials::from).unwrap_or_default(),
+        })
+    }
 }
 
-/// The arguments of the process that started at `start` nanoseconds after boot, each ended by NUL: at most as many bytes
-/// as a record holds, and how many there are.
+/// Whether this is the file `stat` of a process that started at `start` nanoseconds after boot.
 #[must_use]
-pub fn arguments(tgid: u32, start: u64) -> Option<(Vec<u8>, u32)> {
-    let mut arguments = Vec::new();
-    let mut file = fs::File::open(format!("/proc/{tgid}/cmdline")).ok()?;
-    file.by_ref().take(events::ARGS_MAX as u64).read_to_end(&mut arguments).ok()?;
-    let more = io::copy(&mut file, &mut io::sink()).ok()?;
-    // Asked last, so that what was read is the process's.
-    let stat = proc_stat::parse(&fs::read(format!("/proc/{tgid}/stat")).ok()?)?;
-    let len = arguments.len() as u64 + more;
-    (stat.start_ticks == start / TICK).then_some((arguments, len as u32))
+pub fn started_at(stat: &[u8], start: u64) -> bool {
+    proc_stat::parse(stat).is_some_and(|stat| stat.start_ticks == start / TICK)
 }
 
-/// The thread group that a thread is in.
+/// The thread group that a thread is in, by its file `status`.
 #[must_use]
-pub fn leader(tid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+pub fn leader(status: &[u8]) -> Option<u32> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"))?;
+    str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
-/// Whether a process numbers others as the agent does; not so if nobody can tell.
+/// The file that a process runs, by its link `exe`.
 #[must_use]
-pub fn same_numbers(tgid: u32) -> bool {
-    let space = |name: &str| fs::read_link(format!("/proc/{name}/ns/pid")).ok();
-    let other = space(&tgid.to_string());
-    other.is_some() && other == space("self")
-}
-
-/// The file that a process runs.
-#[must_use]
-pub fn exe(tgid: u32) -> Option<Arc<str>> {
-    let path = fs::read_link(format!("/proc/{tgid}/exe")).ok()?;
-    let path = path.to_string_lossy();
+pub fn exe_name(link: &[u8]) -> Arc<str> {
+    let path = String::from_utf8_lossy(link);
     let path = path.strip_suffix(" (deleted)").unwrap_or(&path);
-    Some(match path.strip_prefix("/memfd:") {
+    match path.strip_prefix("/memfd:") {
         Some(name) => format!("memfd:{name}").into(),
         None => path.into(),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +68,18 @@ mod tests {
 
     #[test]
     fn a_reused_number_is_not_taken_for_the_process() {
-        assert_eq!(look_up(std::process::id(), 0), None);
+        let stat = std::fs::read("/proc/self/stat").unwrap();
+        let start = proc_stat::parse(&stat).unwrap().start_ticks * TICK;
+        assert_eq!(Seen::read(None, None, &stat, start).unwrap().session, proc_stat::parse(&stat).unwrap().session);
+        assert_eq!(Seen::read(None, None, &stat, start + TICK), None);
+        assert!(started_at(&stat, start + TICK - 1) && !started_at(&stat, 0));
+    }
+
+    #[test]
+    fn images_and_leaders_by_what_the_kernel_writes() {
+        assert_eq!(&*exe_name(b"/bin/sh (deleted)"), "/bin/sh");
+        assert_eq!(&*exe_name(b"/memfd:x (deleted)"), "memfd:x");
+        assert_eq!(leader(b"Name:\tx\nTgid:\t77\nPid:\t78\n"), Some(77));
+        assert_eq!(leader(b""), None);
     }
 }

@@ -6,10 +6,14 @@ use crate::{
     drain::{Drain, GIVEN, KernelRing, Pace},
     enrich::Enricher,
     error::AgentError,
+    facts::Facts,
+    hashes::Hashes,
     kernel,
-    load::{Attached, Counters, KernelCounts, Tables},
+    load::KernelCounts,
+    notify::Notifier,
     ready::readable,
     rows::Batch,
+    sandbox::Report,
     snapshot::Reader,
     status::{Status, publish::Publisher, serve::Listeners},
     sweep::Sweep,
@@ -18,12 +22,14 @@ use crate::{
 };
 use events::EventType;
 use std::{
-    fs::File,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc::UnboundedReceiver,
+};
 
 /// Rows wait at most this long for the journal: what a crash of everything can take.
 const BATCH_AGE: Duration = Duration::from_millis(250);
@@ -54,6 +60,18 @@ pub struct Settings {
     pub ring_bytes: u64,
     /// The loader's run.
     pub run: String,
+    /// The process that people know the agent by.
+    pub pid: u32,
+    /// How long ago it began.
+    pub age: Duration,
+    /// Workers of this run that died before this one.
+    pub restarts: u64,
+    /// One of them has begun to capture.
+    pub begun: bool,
+    /// Who wants to know how it goes.
+    pub notifier: Notifier,
+    /// What holds this one.
+    pub sandbox: Option<Report>,
     /// Where a worker of this run stopped before.
     pub resume: Option<Note>,
     /// Rows that come before all others.
@@ -64,16 +82,23 @@ pub struct Settings {
 pub struct Sources {
     /// Where events come from.
     pub rings: Vec<KernelRing>,
-    /// What the kernel counted.
-    pub counters: Counters,
-    /// What is read and cleaned up now and then.
-    pub tables: Tables,
+    /// Who answers what must be asked.
+    pub facts: Facts,
+    /// Who makes digests of images.
+    pub hashes: Hashes,
     /// How many hooks are in place.
     pub hooks: u64,
-    /// What is there already: reading to the end makes its records.
-    pub iterators: Vec<(&'static str, File)>,
-    /// Holds the programs in place.
-    pub attached: Attached,
+}
+
+/// What the loader asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// An end, in order.
+    Stop,
+    /// Reading the configuration again.
+    Reload,
+    /// Nothing, as it is gone.
+    Gone,
 }
 
 /// How a run ended.
@@ -88,12 +113,9 @@ pub struct Summary {
 struct Run {
     settings: Settings,
     drain: Drain,
-    counters: Counters,
+    facts: Facts,
     sweep: Sweep,
-    attached: Attached,
     hooks: u64,
-    /// Until capture begins.
-    iterators: Option<Vec<(&'static str, File)>>,
     reader: Option<Reader>,
     enricher: Enricher,
     writer: Writer,
@@ -109,37 +131,39 @@ struct Run {
     beat: Instant,
 }
 
-/// Captures until SIGINT, SIGTERM or the limit, then detaches, empties the rings and closes all files.
+/// Captures until the loader wishes an end, SIGINT, SIGTERM or the limit, then has the programs taken out, empties the rings
+/// and closes all files.
 ///
 /// # Errors
-/// [`AgentError::Read`] if the kernel's counters cannot be read or signals not be caught.
+/// [`AgentError::Read`] if the kernel's counters cannot be read, signals not be caught, or the loader is gone.
 pub fn run(
     mut settings: Settings,
     sources: Sources,
     writer: Writer,
     books: Arc<WriterBooks>,
     listeners: Listeners,
+    wishes: UnboundedReceiver<Wish>,
 ) -> Result<Summary, AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| system("event loop", &error))?;
     let now = Instant::now();
-    let (mut drain, mut sweep) = (Drain::new(sources.rings), Sweep::new(sources.tables));
-    let mut enricher = Enricher::new(settings.boot, &settings.host, PROCESSES);
+    let (mut drain, mut sweep) = (Drain::new(sources.rings), Sweep::new(sources.facts.clone()));
+    let facts = sources.facts;
+    let mut enricher = Enricher::asking(settings.boot, &settings.host, PROCESSES, facts.clone(), sources.hashes);
     if let Some(note) = settings.resume.take() {
         drain = drain.resume(note.given);
-        sweep = sweep.resume(&note.reported);
+        sweep = sweep.resume(&note.reported)?;
         enricher = enricher.resume(note.agent);
     }
+    let notifier = std::mem::take(&mut settings.notifier);
     let mut run = Run {
         enricher,
         settings,
         hooks: sources.hooks,
-        iterators: Some(sources.iterators),
         reader: None,
         drain,
-        counters: sources.counters,
+        facts,
         sweep,
-        attached: sources.attached,
         writer,
         cuts: 0,
         counts: KernelCounts::default(),
@@ -150,9 +174,9 @@ pub fn run(
         spoke: now,
         beat: now,
     };
-    let publisher = Publisher::start(run.settings.json, listeners, run.status()?);
+    let publisher = Publisher::start(run.settings.json, listeners, notifier, run.status()?);
     let publisher = publisher.map_err(|error| system("status threads", &error))?;
-    runtime.block_on(run.capture(&publisher))?;
+    runtime.block_on(run.capture(&publisher, wishes))?;
     let summary = run.stop()?;
     publisher.last(summary.status.clone());
     Ok(summary)
@@ -163,7 +187,7 @@ fn system(what: &str, error: &std::io::Error) -> AgentError {
 }
 
 impl Run {
-    async fn capture(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
+    async fn capture(&mut self, publisher: &Publisher, mut wishes: UnboundedReceiver<Wish>) -> Result<(), AgentError> {
         let caught = |kind| signal(kind).map_err(|error| system("signals", &error));
         let (mut interrupt, mut terminate) = (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?);
         let filling = readable(self.drain.rings().iter()).map_err(|error| system("rings", &error))?;
@@ -175,12 +199,12 @@ impl Run {
             }
         };
         tokio::pin!(limit);
-        publisher.ready();
+        publisher.ready(!self.settings.begun);
         // Whoever comes after a crash knows from the first moment on what run it was.
         let first = std::mem::take(&mut self.settings.first);
         self.cut(first, false)?;
         // While the rings are emptied, so that a big machine does not fill them.
-        let iterators = self.iterators.take().unwrap_or_default();
+        let iterators = self.facts.iterators()?.into_iter().map(|(name, iterator)| (name, iterator.into())).collect();
         self.reader = Some(Reader::start(iterators).map_err(|error| system("snapshot thread", &error))?);
         let mut pace = Pace::default();
         loop {
@@ -188,6 +212,11 @@ impl Run {
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
                 () = &mut limit => return Ok(()),
+                wish = wishes.recv() => match wish {
+                    Some(Wish::Stop) => return Ok(()),
+                    Some(Wish::Reload) => eprintln!("warning: not reloaded: configuration: it is read at the start"),
+                    Some(Wish::Gone) | None => return Err(gone()),
+                },
                 () = tokio::time::sleep(pace.wait()) => {}
                 // A ring is a quarter full.
                 Ok(mut guard) = filling.readable() => guard.clear_ready(),
@@ -239,11 +268,12 @@ impl Run {
     }
 
     fn periodic(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
-        self.sweep.stored(self.writer.stored());
+        self.facts.check()?;
+        self.sweep.stored(self.writer.stored())?;
         if self.flushed.elapsed() >= BATCH_AGE {
             self.flushed = Instant::now();
             self.enricher.tick();
-            self.sweep.due(&mut self.enricher);
+            self.sweep.due(&mut self.enricher)?;
             let mut beats = Vec::new();
             if self.beat.elapsed() >= HEARTBEAT {
                 self.beat = Instant::now();
@@ -262,7 +292,7 @@ impl Run {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, AgentError> {
-        self.counts = self.counters.read()?;
+        self.counts = self.facts.counts()?;
         let counts = self.counts;
         let agent = self.enricher.books().clone();
         let mut kernel = counts.events;
@@ -277,7 +307,8 @@ impl Run {
             hooks: self.hooks,
             ring_bytes: self.settings.ring_bytes,
             order: self.drain.order(),
-            usage: Usage::now(),
+            usage: Usage::now().and(self.facts.usage()),
+            restarts: self.settings.restarts,
             ..Snapshot::default()
         };
         Ok(snapshot.with_writer(&self.books))
@@ -290,7 +321,9 @@ impl Run {
     fn status(&mut self) -> Result<Status, AgentError> {
         Ok(self.snapshot()?.status(&RunFacts {
             time: &kernel::utc_text(kernel::utc_now()),
-            uptime_s: self.started.elapsed().as_secs_f64(),
+            uptime_s: (self.settings.age + self.started.elapsed()).as_secs_f64(),
+            pid: self.settings.pid,
+            sandbox: self.settings.sandbox.as_ref(),
             backend: self.settings.backend.as_deref(),
             baseline: self.settings.baseline.as_deref(),
             host: &self.settings.host,
@@ -304,20 +337,20 @@ impl Run {
             // What it still makes must find room.
             reader.end(|| self.round().map(drop))?;
         }
-        self.attached.detach();
+        self.facts.detach()?;
         let detached = Instant::now();
         // What processes began comes before the flows that they left.
         self.rest()?;
-        self.sweep.rest(&mut self.enricher);
+        self.sweep.rest(&mut self.enricher)?;
         // A program that ran while it was detached may still be writing its record.
         while !self.snapshot()?.all_received() && detached.elapsed() < SETTLE {
             if self.round()? == 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            self.sweep.rest(&mut self.enricher);
+            self.sweep.rest(&mut self.enricher)?;
         }
         self.rest()?;
-        self.sweep.last(&mut self.enricher);
+        self.sweep.last(&mut self.enricher)?;
         self.cut(Vec::new(), false)?;
         self.finish()
     }
@@ -335,6 +368,10 @@ impl Run {
         let trouble = self.writer.finish();
         Ok(Summary { status: self.status()?, trouble })
     }
+}
+
+fn gone() -> AgentError {
+    AgentError::Read { what: "loader".into(), why: "it is gone".into() }
 }
 
 fn defect(error: arrow_schema::ArrowError) -> AgentError {

@@ -22,7 +22,7 @@ impl Reader {
     ///
     /// # Errors
     /// If there can be no thread.
-    pub fn start(iterators: Vec<(&'static str, File)>) -> io::Result<Self> {
+    pub fn start(iterators: Vec<(String, File)>) -> io::Result<Self> {
         let enough = Arc::new(AtomicBool::new(false));
         let told = enough.clone();
         let thread = std::thread::Builder::new().name("snapshot".into()).spawn(move || {

@@ -1,9 +1,10 @@
 //! What the kernel side keeps in tables instead of sending: flows that ended, processes that make too many events.
 
-use crate::{cut::Reported, enrich::Enricher, kernel, load::Tables};
+use crate::{cut::Reported, enrich::Enricher, error::AgentError, facts::Facts, kernel};
 use events::{EventType, Flow, FlowEnd, FlowState, Maker, SocketHead, Throttled};
 use std::{
     collections::{HashMap, hash_map::Entry},
+    hash::Hash,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ const QUIET: u64 = 2_000_000_000;
 
 /// Looks at the tables now and then, and makes records of what is over. It is removed when its rows are in the journal.
 pub struct Sweep {
-    tables: Tables,
+    facts: Facts,
     /// Processes that make too many events, whose beginning is reported, and when they began.
     loud: HashMap<Maker, u64>,
     /// What is in rows and not yet removed, when it began, and the cut that its row is in.
@@ -28,40 +29,52 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Takes over the tables.
+    /// Looks at the tables that these facts tell of.
     #[must_use]
-    pub fn new(tables: Tables) -> Self {
+    pub fn new(facts: Facts) -> Self {
         let (loud, flows, quiet) = Default::default();
-        Self { tables, loud, flows, quiet, cut: 1, last: Instant::now() }
+        Self { facts, loud, flows, quiet, cut: 1, last: Instant::now() }
     }
 
     /// Goes on where another stopped: removes what its rows tell of.
-    #[must_use]
-    pub fn resume(mut self, reported: &Reported) -> Self {
-        reported.flows.iter().for_each(|(flow, first)| self.tables.remove_flow(flow, *first));
-        reported.quiet.iter().for_each(|(maker, first)| self.tables.remove_throttled(maker, *first));
+    ///
+    /// # Errors
+    /// As those of [`Facts`].
+    pub fn resume(mut self, reported: &Reported) -> Result<Self, AgentError> {
+        self.facts.remove_flows(&reported.flows)?;
+        self.facts.remove_throttled(&reported.quiet)?;
         self.loud = reported.loud.iter().copied().collect();
-        self
+        Ok(self)
     }
 
     /// Looks, if it is time to.
-    pub fn due(&mut self, enricher: &mut Enricher) {
-        if self.last.elapsed() >= EVERY {
-            self.last = Instant::now();
-            let now = kernel::boot_time();
-            self.report_flows(enricher, Some(now));
-            self.report_throttled(enricher, |process| now.saturating_sub(process.last) > QUIET);
+    ///
+    /// # Errors
+    /// As those of [`Facts`].
+    pub fn due(&mut self, enricher: &mut Enricher) -> Result<(), AgentError> {
+        if self.last.elapsed() < EVERY {
+            return Ok(());
         }
+        self.last = Instant::now();
+        let now = kernel::boot_time();
+        self.report_flows(enricher, Some(now))?;
+        self.report_throttled(enricher, |process| now.saturating_sub(process.last) > QUIET)
     }
 
     /// The flows that are left, for when nothing is attached any more.
-    pub fn rest(&mut self, enricher: &mut Enricher) {
-        self.report_flows(enricher, None);
+    ///
+    /// # Errors
+    /// As those of [`Facts`].
+    pub fn rest(&mut self, enricher: &mut Enricher) -> Result<(), AgentError> {
+        self.report_flows(enricher, None)
     }
 
     /// What is left of processes that made too many events, for when all their other events are recorded.
-    pub fn last(&mut self, enricher: &mut Enricher) {
-        self.report_throttled(enricher, |_| true);
+    ///
+    /// # Errors
+    /// As those of [`Facts`].
+    pub fn last(&mut self, enricher: &mut Enricher) -> Result<(), AgentError> {
+        self.report_throttled(enricher, |_| true)
     }
 
     /// What the cut of this number, and those before it, tell of.
@@ -75,38 +88,41 @@ impl Sweep {
     }
 
     /// The cuts up to this number are in the journal, or given up: removes what they tell of.
-    pub fn stored(&mut self, number: u64) {
-        let tables = &mut self.tables;
-        self.flows.retain(|flow, (first, cut)| {
-            let keep = *cut > number;
-            if !keep {
-                tables.remove_flow(flow, *first);
-            }
-            keep
-        });
-        let loud = &mut self.loud;
-        self.quiet.retain(|maker, (first, cut)| {
-            let keep = *cut > number;
-            if !keep {
-                tables.remove_throttled(maker, *first);
-                loud.remove(maker);
-            }
-            keep
-        });
+    ///
+    /// # Errors
+    /// As those of [`Facts`].
+    pub fn stored(&mut self, number: u64) -> Result<(), AgentError> {
+        let flows = taken(&mut self.flows, number);
+        if !flows.is_empty() {
+            self.facts.remove_flows(&flows)?;
+        }
+        let quiet = taken(&mut self.quiet, number);
+        if !quiet.is_empty() {
+            self.facts.remove_throttled(&quiet)?;
+        }
+        for (maker, _) in &quiet {
+            self.loud.remove(maker);
+        }
+        Ok(())
     }
 
     /// Reports the flows that are over at a time: all, if there is none.
-    fn report_flows(&mut self, enricher: &mut Enricher, now: Option<u64>) {
-        for (flow, state) in self.tables.flows_over(now, IDLE) {
+    fn report_flows(&mut self, enricher: &mut Enricher, now: Option<u64>) -> Result<(), AgentError> {
+        for (flow, state) in self.facts.flows_over(now, IDLE)? {
             if let Entry::Vacant(new) = self.flows.entry(flow) {
                 new.insert((state.first, self.cut));
                 enricher.record(bytemuck::bytes_of(&end(&flow, &state)));
             }
         }
+        Ok(())
     }
 
-    fn report_throttled(&mut self, enricher: &mut Enricher, over: impl Fn(&Throttled) -> bool) {
-        for (maker, counts) in self.tables.throttled() {
+    fn report_throttled(
+        &mut self,
+        enricher: &mut Enricher,
+        over: impl Fn(&Throttled) -> bool,
+    ) -> Result<(), AgentError> {
+        for (maker, counts) in self.facts.throttled()? {
             if self.quiet.contains_key(&maker) {
                 continue;
             }
@@ -118,7 +134,13 @@ impl Sweep {
                 enricher.throttle(&maker, counts.last, "stop", &counts.summarised);
             }
         }
+        Ok(())
     }
+}
+
+/// Takes out what the cuts up to this number tell of: keys, and when each began.
+fn taken<K: Copy + Eq + Hash>(from: &mut HashMap<K, (u64, u64)>, number: u64) -> Vec<(K, u64)> {
+    from.extract_if(|_, (_, cut)| *cut <= number).map(|(key, (first, _))| (key, first)).collect()
 }
 
 fn end(flow: &Flow, state: &FlowState) -> FlowEnd {

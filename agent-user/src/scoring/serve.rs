@@ -4,7 +4,12 @@ use super::{
     Scoring,
     message::{Answer, Ready, Reply, Request, below, decode, is_decoding, nonsense, receive, send},
 };
-use crate::{books::WriterBooks, cli::BackendArg, error::AgentError, sink::Follower};
+use crate::{
+    books::WriterBooks,
+    error::AgentError,
+    sandbox::{self, Plan},
+    sink::Follower,
+};
 use archive::LiveFile;
 use std::{
     io::{Error, ErrorKind, Result},
@@ -17,8 +22,13 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// # Errors
 /// [`AgentError::Scorer`] if standard input is no socket of an agent, or what comes in is not what an agent sends.
-pub fn serve() -> std::result::Result<(), AgentError> {
+pub fn serve(plan: Option<&str>) -> std::result::Result<(), AgentError> {
     let fail = |error: Error| AgentError::Scorer(format!("cannot score: standard input: {error}"));
+    if let Some(plan) = plan {
+        // By whoever started it: the worker, which sends the rest, is believed nothing.
+        let confined = Plan::from_argument(plan).and_then(|plan| sandbox::lock_down(&plan));
+        confined.map_err(|error| AgentError::Scorer(error.to_string()))?;
+    }
     let socket = inherited().map_err(fail)?;
     outlive_signals().map_err(fail)?;
     quiet_decoding();
@@ -57,15 +67,6 @@ pub(super) fn quiet_decoding() {
     }));
 }
 
-enum Role {
-    Scorer { devices: bool },
-}
-
-fn lock_down(role: Role) {
-    let Role::Scorer { devices } = role;
-    let _ = devices;
-}
-
 struct Server {
     socket: UnixStream,
     books: Arc<WriterBooks>,
@@ -80,7 +81,6 @@ impl Server {
             Some(_) => return Err(nonsense("no settings".into())),
             None => return Ok(None),
         };
-        lock_down(Role::Scorer { devices: settings.backend != BackendArg::Cpu });
         let books = Arc::new(WriterBooks::default());
         let scoring = match Scoring::open(&settings, books.clone()) {
             Ok(scoring) => scoring,

@@ -22,6 +22,8 @@ pub trait Starter: Send {
 /// A child of this process, from its own file.
 pub struct OwnProcess {
     program: PathBuf,
+    /// What it is to keep, as an argument.
+    plan: Option<String>,
     child: Option<Child>,
 }
 
@@ -35,7 +37,14 @@ impl OwnProcess {
     /// Starts this program, which is an `ebbline-agent`.
     #[must_use]
     pub fn of(program: PathBuf) -> Self {
-        Self { program, child: None }
+        Self { program, plan: None, child: None }
+    }
+
+    /// It locks itself down by a plan (`sandbox::Plan::to_argument`).
+    #[must_use]
+    pub fn confined(mut self, plan: String) -> Self {
+        self.plan = Some(plan);
+        self
     }
 
     /// Process id of the scorer that runs.
@@ -50,7 +59,7 @@ impl Starter for OwnProcess {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.program);
         // Standard output is for the agent's status lines.
-        command.arg("scorer").stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        command.arg("scorer").args(&self.plan).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
         self.child = Some(command.spawn()?);
         Ok(ours)
     }

@@ -32,6 +32,12 @@ pub fn page(status: &Status, age_s: f64) -> String {
     one("ebbline_unix_sockets_total", "counter", "Unix sockets made in scope.", own.unix_sockets as f64);
     one("ebbline_cpu_seconds_total", "counter", "Processor time used.", own.cpu_s);
     one("ebbline_hooks", "gauge", "Kernel programs in place.", own.hooks as f64);
+    one(
+        "ebbline_worker_restarts_total",
+        "counter",
+        "Workers that died and were followed by others.",
+        own.restarts as f64,
+    );
     one("ebbline_processes", "gauge", "Processes in the cache.", own.processes as f64);
     let evicted = own.processes_evicted as f64;
     one("ebbline_processes_evicted_total", "counter", "Processes that the cache gave up early.", evicted);

@@ -13,7 +13,10 @@ pub mod socket;
 mod speaker;
 pub mod table;
 
-use crate::books::{InFlight, Unbalanced, balanced};
+use crate::{
+    books::{InFlight, Unbalanced, balanced},
+    sandbox::Report,
+};
 use events::DropReason;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -126,7 +129,7 @@ pub struct WriterStage {
 }
 
 /// What the agent uses and holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OwnStatus {
     /// Memory in bytes.
@@ -141,6 +144,10 @@ pub struct OwnStatus {
     pub cpu_s: f64,
     /// Programs in place.
     pub hooks: u64,
+    /// Workers that died and were followed by others.
+    pub restarts: u64,
+    /// What holds the worker.
+    pub sandbox: Option<Report>,
     /// Processes in the cache.
     pub processes: u64,
     /// Processes that the cache gave up early.

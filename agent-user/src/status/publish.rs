@@ -40,7 +40,7 @@ impl Publisher {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(crate) fn start(json: bool, listeners: Listeners, first: Status) -> io::Result<Self> {
+    pub(crate) fn start(json: bool, listeners: Listeners, notifier: Notifier, first: Status) -> io::Result<Self> {
         let voice = match json {
             true => Voice::Json,
             false if io::stderr().is_terminal() => Voice::Terminal,
@@ -48,12 +48,15 @@ impl Publisher {
         };
         let speaker = if json { Speaker::start(io::stdout()) } else { Speaker::start(io::stderr()) }?;
         let server = Server::start(listeners, Published::now(first))?;
-        Ok(Self { voice, speaker, server, notifier: Notifier::from_environment() })
+        Ok(Self { voice, speaker, server, notifier })
     }
 
-    /// Says that hooks are in place.
-    pub(crate) fn ready(&self) {
+    /// Says that hooks are in place; people hear it once.
+    pub(crate) fn ready(&self, first: bool) {
         self.notifier.ready();
+        if !first {
+            return;
+        }
         self.speaker.say(if self.voice == Voice::Json { "{\"ready\":true}\n" } else { "ready\n" }.into());
     }
 

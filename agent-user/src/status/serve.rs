@@ -6,6 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -56,6 +57,24 @@ impl Listeners {
             StatusSocket::open(path).map_err(|error| eprintln!("warning: {}", one_line(&error.to_string()))).ok()
         });
         Ok(Self { socket, metrics })
+    }
+
+    /// Those of another process: the sockets that it has, as [`Listeners::sockets`] gives them.
+    ///
+    /// # Errors
+    /// If a socket is none.
+    pub fn lent(socket: Option<OwnedFd>, metrics: Option<OwnedFd>) -> io::Result<Self> {
+        let metrics = metrics.map(|page| {
+            let page = TcpListener::from(page);
+            page.local_addr().map(|address| (page, address))
+        });
+        Ok(Self { socket: socket.map(StatusSocket::lent), metrics: metrics.transpose()? })
+    }
+
+    /// The status socket and that of the page, to be lent to another process.
+    #[must_use]
+    pub fn sockets(&self) -> (Option<BorrowedFd<'_>>, Option<BorrowedFd<'_>>) {
+        (self.socket.as_ref().map(AsFd::as_fd), self.metrics.as_ref().map(|(page, _)| page.as_fd()))
     }
 
     /// Address of the metrics page.

@@ -5,7 +5,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 use std::{
     fs, io,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
             fs::{FileTypeExt, MetadataExt},
             net::{UnixListener, UnixStream},
@@ -69,6 +69,11 @@ impl StatusSocket {
         Ok(Self { listener, path: path.into(), file })
     }
 
+    /// The socket of another process, whose file it is.
+    pub(crate) fn lent(socket: OwnedFd) -> Self {
+        Self { listener: socket.into(), path: PathBuf::new(), file: (0, 0) }
+    }
+
     /// What to accept from; the file stays as long as `self`.
     pub(crate) fn listener(&self) -> io::Result<tokio::net::UnixListener> {
         tokio::net::UnixListener::from_std(self.listener.try_clone()?)
@@ -94,6 +99,12 @@ fn folder(path: &Path) -> io::Result<()> {
 
 fn file(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+impl AsFd for StatusSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
 }
 
 /// Makes way if a dead agent's socket is there.

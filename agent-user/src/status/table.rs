@@ -53,10 +53,11 @@ pub fn text(status: &Status) -> String {
             own.cpu_s
         ),
         format!(
-            "hooks {}   processes {}, {} evicted   unix sockets made {}",
-            own.hooks, own.processes, own.processes_evicted, own.unix_sockets
+            "hooks {}   processes {}, {} evicted   unix sockets made {}   restarts {}",
+            own.hooks, own.processes, own.processes_evicted, own.unix_sockets, own.restarts
         ),
     ]);
+    lines.extend(own.sandbox.iter().map(|report| format!("worker: {}", one_line(&report.text()))));
     lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
     lines.join("\n")
 }

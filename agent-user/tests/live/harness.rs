@@ -219,10 +219,17 @@ impl Live {
         Self { actors: Vec::new(), cgroup, folder, child, output: Some(output), stopped: false }
     }
 
-    /// Kills the agent at once, as it is.
+    /// Kills the agent's loader at once, as it is; all others end with it.
     pub(crate) fn kill(&mut self) {
+        let others = children(self.pid());
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        let asked = Instant::now();
+        // One that nobody waits for any more may stay as a name without a process.
+        while others.iter().any(|other| status(*other).is_some_and(|status| !status.contains("State:\tZ"))) {
+            assert!(asked.elapsed() < PATIENCE, "a process of the agent outlives its loader: {others:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.stopped = true;
         self.output = None;
     }
@@ -300,7 +307,41 @@ impl Live {
         panic!("no {count} {kind} {what} in {PATIENCE:?}: {last}");
     }
 
+    /// The agent, as people know it: its loader.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The worker that runs.
+    pub(crate) fn worker(&self) -> u32 {
+        let asked = Instant::now();
+        loop {
+            if let Some(worker) = children(self.pid()).first() {
+                return *worker;
+            }
+            assert!(asked.elapsed() < PATIENCE, "no worker");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Kills the worker at once, as it is. Another goes on.
+    pub(crate) fn kill_worker(&self) {
+        let worker = self.worker();
+        kill_process(Pid::from_raw(worker as i32).unwrap(), Signal::KILL).unwrap();
+        let asked = Instant::now();
+        while children(self.pid()).contains(&worker) {
+            assert!(asked.elapsed() < PATIENCE, "a worker outlives kill -9");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// To the loader; what stops and lets go on is for all of them.
     pub(crate) fn signal(&self, signal: Signal) {
+        if [Signal::STOP, Signal::CONT].contains(&signal) {
+            for other in children(self.pid()) {
+                kill_process(Pid::from_raw(other as i32).unwrap(), signal).unwrap();
+            }
+        }
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
@@ -354,6 +395,21 @@ impl Drop for Live {
             let _ = self.child.wait();
         }
     }
+}
+
+/// What the kernel says of a process, if there is one.
+pub(crate) fn status(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/status")).ok()
+}
+
+/// Children of a process, oldest first.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    let line = format!("PPid:\t{of}");
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let mut found: Vec<u32> =
+        all.filter(|pid| status(*pid).is_some_and(|status| status.lines().any(|own| own == line))).collect();
+    found.sort_unstable();
+    found
 }
 
 /// Starts an agent that is ready.

@@ -1,0 +1,174 @@
+//! A worker, seen from its loader.
+
+use super::Kept;
+use crate::orders::{Order, Scorer, Start, Word};
+use anyhow::{Context, Result};
+use ebbline_agent_user::{
+    channel::{Channel, ChannelError},
+    error::one_line,
+    facts,
+    sandbox::Plan,
+    scoring::{OwnProcess, Starter},
+    status::serve::Listeners,
+};
+use std::{
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    process::{self, Command, ExitCode, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A worker that takes nothing for so long will not do better.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks at a worker that opens its archive.
+const LOOK: Duration = Duration::from_millis(500);
+/// A worker may be long in wanting a scorer.
+const BETWEEN: Duration = Duration::from_secs(3600);
+/// The exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
+
+/// How a worker ended.
+pub(super) enum End {
+    /// With an exit code, having said what was to say.
+    Code(u8),
+    /// Otherwise; how, in words.
+    Died(String),
+}
+
+impl End {
+    fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(PANICKED), _) => Self::Died("at its end by a defect".into()),
+            (Some(code), _) => Self::Code(u8::try_from(code).unwrap_or(1)),
+            (None, signal) => Self::Died(format!("killed by signal {}", signal.unwrap_or(0))),
+        }
+    }
+
+    /// The code for whoever started the loader.
+    pub(super) fn code(&self) -> ExitCode {
+        match self {
+            Self::Code(code) => ExitCode::from(*code),
+            Self::Died(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// A worker; it does not outlive this.
+pub(super) struct Child {
+    process: process::Child,
+    control: Channel,
+    /// Where it asks, until somebody answers.
+    asked: Option<(Channel, Channel)>,
+    began: Instant,
+}
+
+impl Child {
+    /// Starts one from this program's own file, even if there is a newer one by its name.
+    pub(super) fn start(start: &Start, listeners: &Listeners, scorer: Option<&Plan>) -> Result<Self> {
+        let pair = || Channel::pair().context("cannot start: worker");
+        let ((control, theirs), (facts, asks), (digests, asks_digests)) = (pair()?, pair()?, pair()?);
+        let (scorers, asks_scorers) = pair()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("ebbline-agent").arg("worker").stdin(Stdio::from(OwnedFd::from(theirs)));
+        let process = command.spawn().context("cannot start: worker")?;
+        let (socket, metrics) = listeners.sockets();
+        let lent: Vec<BorrowedFd<'_>> =
+            [Some(asks.as_fd()), Some(asks_digests.as_fd()), Some(asks_scorers.as_fd()), socket, metrics]
+                .into_iter()
+                .flatten()
+                .collect();
+        let starter = scorer.map(|plan| OwnProcess::default().confined(plan.to_argument()));
+        let child = Self { process, control, asked: Some((facts, digests)), began: Instant::now() };
+        if let Some(starter) = starter {
+            serve("scorers", move || scorers_for(&scorers, starter))?;
+        }
+        match child.control.send(start, &lent, PATIENCE) {
+            // How it ended is seen by whoever waits for it.
+            Ok(()) | Err(ChannelError::Gone) => Ok(child),
+            Err(error) => Err(error).context("cannot start: worker"),
+        }
+    }
+
+    /// Waits until it has opened the archive; false if it ended before.
+    pub(super) fn is_open(&self) -> bool {
+        loop {
+            match self.control.receive::<Word>(LOOK) {
+                Ok((Word::Open, _)) => return true,
+                Err(ChannelError::Late) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Gives it the rings, and answers from now on.
+    pub(super) fn begin(&mut self, kept: &Kept) -> Result<()> {
+        if let Some((questions, images)) = self.asked.take() {
+            let desk = kept.desk.clone();
+            serve("facts", move || facts::serve(&questions, &desk))?;
+            serve("images", move || facts::serve_digests(images))?;
+        }
+        let (lent, rings) = kept.rings.all.iter().map(|(ring, size)| (ring.as_fd(), *size)).unzip::<_, _, Vec<_>, _>();
+        self.control.send(&Order::Begin { hooks: kept.hooks, rings }, &lent, PATIENCE).context("cannot start: worker")
+    }
+
+    /// Tells it something. If it cannot hear, it ends.
+    pub(super) fn order(&self, order: &Order) {
+        let _ = self.control.send(order, &[], PATIENCE);
+    }
+
+    /// How long it has lived.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn ended(&mut self) -> Result<Option<End>> {
+        Ok(self.process.try_wait().context("cannot wait: worker")?.map(End::of))
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(&mut self) -> Result<End> {
+        Ok(End::of(self.process.wait().context("cannot wait: worker")?))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(Some(_))) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// Starts and ends scorers for a worker. They are this thread's children: they end with it, as it does with the worker.
+fn scorers_for(channel: &Channel, mut starter: OwnProcess) -> Result<(), ChannelError> {
+    loop {
+        let wish = match channel.receive::<Scorer>(BETWEEN) {
+            Ok((wish, _)) => wish,
+            Err(ChannelError::Late) => continue,
+            Err(ChannelError::Gone) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match wish {
+            Scorer::Start => match starter.start() {
+                Ok(socket) => channel.send(&String::new(), &[socket.as_fd()], PATIENCE)?,
+                Err(error) => channel.send(&error.to_string(), &[], PATIENCE)?,
+            },
+            Scorer::Stop(patience) => channel.send(&starter.stop(patience), &[], PATIENCE)?,
+        }
+    }
+}
+
+/// Answers in a thread until there is nobody to answer.
+fn serve(name: &str, work: impl FnOnce() -> Result<(), ChannelError> + Send + 'static) -> Result<()> {
+    let named = name.to_owned();
+    let work = move || {
+        if let Err(error) = work() {
+            eprintln!("warning: {named}: {}; the worker has no more answers", one_line(&error.to_string()));
+        }
+    };
+    std::thread::Builder::new().name(name.into()).spawn(work).map(drop).context("cannot start: a thread")
+}

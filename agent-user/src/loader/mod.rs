@@ -1,0 +1,261 @@
+//! The process with rights: loads and attaches the programs, holds what must not be lost, answers questions, and starts the
+//! worker, again if it dies (decision 0015). It takes nothing apart that others wrote.
+
+mod child;
+
+use crate::orders::{Order, Start};
+use anyhow::{Context, Result};
+use child::{Child, End};
+use ebbline_agent_user::{
+    cli::{BackendArg, DEFAULT_USER, RunArgs},
+    error::{AgentError, one_line},
+    facts::{Desk, Tables},
+    kernel::{self, Cgroup, Layout},
+    load::{self, Capture, Orders, Rings},
+    pins::Pins,
+    sandbox::{self, Plan, Role, User},
+    status::serve::Listeners,
+};
+use rustix::thread::CapabilitySet;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the loader needs to the end: to read the tables, to look at processes and open their images, and to start others
+/// under their own user. `docs/threat-model.md` says what each is for.
+const KEPT: CapabilitySet = CapabilitySet::BPF
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::KILL);
+
+/// The pause before a worker is started again: twice the last one, from the shortest to the longest.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+/// A worker that lived for so long was well.
+const WELL: Duration = Duration::from_secs(60);
+/// How often the worker is looked at, should a signal be missed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Workers that may die while the end is made.
+const LAST_TRIES: u64 = 5;
+
+/// What outlives a worker.
+struct Kept {
+    hooks: u64,
+    rings: Rings,
+    desk: Arc<Mutex<Desk>>,
+}
+
+/// Captures until told to stop; the exit code of the worker.
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
+    kernel::require_rights()?;
+    let layout = kernel::layout(&args.btf)?;
+    let cgroup = kernel::cgroup(args.cgroup.as_deref())?;
+    let user = user(&args.user)?;
+    let boot_id = kernel::boot_id()?;
+    let listeners = Listeners::open(args.socket(), args.metrics)?;
+    let (socket, metrics) = listeners.sockets();
+    let scorer = scorer_plan(args, user.as_ref())?;
+    let mut start = Start {
+        pid: std::process::id(),
+        age: Duration::ZERO,
+        restarts: 0,
+        begun: false,
+        plan: plan(args, user.clone())?,
+        host: args.host.clone().unwrap_or_else(kernel::host_name),
+        run: kernel::run_id(&boot_id),
+        boot_id,
+        socket: socket.is_some(),
+        metrics: metrics.is_some(),
+        args: args.clone(),
+    };
+    // It opens the archive first: without that, nothing is loaded.
+    let mut child = Child::start(&start, &listeners, scorer.as_ref())?;
+    if !child.is_open() {
+        return Ok(child.end()?.code());
+    }
+    let kept = attach(args, &layout, &cgroup, &start.run)?;
+    sandbox::keep(KEPT)?;
+    child.begin(&kept)?;
+    start.begun = true;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("event loop")?;
+    runtime.block_on(Loader { start, scorer, listeners, kept, began: Instant::now(), stopping: None }.watch(child))
+}
+
+/// Whom the other processes run as.
+fn user(name: &str) -> Result<Option<User>> {
+    if name.is_empty() || !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    match User::named(name) {
+        Err(error) if name == DEFAULT_USER => {
+            eprintln!("warning: {}", one_line(&error.to_string()));
+            Ok(None)
+        }
+        user => Ok(Some(user?)),
+    }
+}
+
+/// What the worker keeps; its folders are made.
+fn plan(args: &RunArgs, user: Option<User>) -> Result<Plan> {
+    let mut write = vec![folder(&args.archive, user.as_ref())?];
+    // A baseline gets its name when it is whole, so that its folder must be writable.
+    if let Some(file) = &args.learn {
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        write.push(parent.unwrap_or(Path::new(".")).to_path_buf());
+    }
+    let read = Vec::new();
+    Ok(Plan { role: Role::Worker, user, parent: Some(std::process::id()), read, write })
+}
+
+/// What the scorer keeps, if there is one.
+fn scorer_plan(args: &RunArgs, user: Option<&User>) -> Result<Option<Plan>> {
+    let Some(baseline) = &args.baseline else { return Ok(None) };
+    let role = Role::Scorer { devices: args.backend != BackendArg::Cpu };
+    let write = vec![folder(args.out.as_deref().unwrap_or(&args.archive), user)?];
+    let read = vec![baseline.clone(), args.archive.clone()];
+    Ok(Some(Plan { role, user: user.cloned(), parent: Some(std::process::id()), read, write }))
+}
+
+/// A folder that belongs to the user, if it was not there.
+fn folder(path: &Path, user: Option<&User>) -> Result<PathBuf, AgentError> {
+    let fail = |why: String| AgentError::Archive { path: path.into(), why };
+    let new = fs::symlink_metadata(path).is_err();
+    store::ensure_folder(path).map_err(|error| match error {
+        store::StoreError::Write { why, .. } => fail(why.to_string()),
+        other => fail(other.to_string()),
+    })?;
+    if let Some(user) = user.filter(|_| new) {
+        std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).map_err(|error| fail(error.to_string()))?;
+    }
+    Ok(path.into())
+}
+
+fn attach(args: &RunArgs, layout: &Layout, cgroup: &Cgroup, run: &str) -> Result<Kept> {
+    let orders = Orders { layout, cgroup, sizes: args.rings(), rate_limit: args.rate_limit };
+    let loaded = load::load(&args.btf, &orders)?;
+    let mut pins = args.pin().map(|folder| Pins::open(folder, &args.archive)).transpose();
+    if let Ok(Some(pins)) = &mut pins
+        && let Err(why) = pins.pin(run, &loaded)
+    {
+        not_pinned(&why);
+    }
+    let pins = pins.unwrap_or_else(|why| {
+        not_pinned(&why);
+        None
+    });
+    let capture = loaded.attach_all(cgroup, if args.follows_calls() { &[] } else { &[load::CALLS] })?;
+    for (hook, why) in &capture.refused {
+        eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
+    }
+    let Capture { rings, counters, tables, hooks, iterators, attached, .. } = capture;
+    let tables = Tables::new(counters, tables, attached, iterators, pins);
+    let desk = Desk::new(kernel::cgroup2_mount().ok()).with_kernel(tables);
+    Ok(Kept { hooks, rings, desk: Arc::new(Mutex::new(desk)) })
+}
+
+fn not_pinned(why: &str) {
+    let then = "if the agent is killed, how much it lost will not be known";
+    eprintln!("warning: counters not pinned: {}; {then}", one_line(why));
+}
+
+/// The loader, once everything is in place.
+struct Loader {
+    start: Start,
+    scorer: Option<Plan>,
+    listeners: Listeners,
+    kept: Kept,
+    began: Instant,
+    /// Workers that had died when the end was asked for.
+    stopping: Option<u64>,
+}
+
+impl Loader {
+    /// Starts the worker as often as it dies.
+    async fn watch(mut self, mut child: Child) -> Result<ExitCode> {
+        let caught = |kind| signal(kind).context("signals");
+        let mut signals = Signals {
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hangup: caught(SignalKind::hangup())?,
+            child: caught(SignalKind::child())?,
+        };
+        let mut pause = SHORTEST;
+        loop {
+            let end = self.live(&mut child, &mut signals).await?;
+            let End::Died(why) = end else { return Ok(end.code()) };
+            self.start.restarts += 1;
+            if self.stopping.is_some_and(|before| self.start.restarts >= before + LAST_TRIES) {
+                anyhow::bail!("worker: it was {why}, and so were those before it");
+            }
+            eprintln!("warning: worker: it was {why}; another goes on");
+            if child.age() >= WELL {
+                pause = SHORTEST;
+            }
+            self.wait(pause, &mut signals).await;
+            pause = (2 * pause).min(LONGEST);
+            self.start.age = self.began.elapsed();
+            child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
+            // One that dies before that is found dead at once.
+            if child.is_open() && child.begin(&self.kept).is_ok() && self.stopping.is_some() {
+                child.order(&Order::Stop);
+            }
+        }
+    }
+
+    /// Passes signals on until the worker has ended.
+    async fn live(&mut self, child: &mut Child, signals: &mut Signals) -> Result<End> {
+        loop {
+            if let Some(end) = child.ended()? {
+                return Ok(end);
+            }
+            match signals.next(LOOK).await {
+                Some(Order::Stop) => {
+                    self.stopping.get_or_insert(self.start.restarts);
+                    child.order(&Order::Stop);
+                }
+                Some(order) => child.order(&order),
+                None => {}
+            }
+        }
+    }
+
+    /// Lets time pass. An end that is asked for meanwhile is made by the next worker.
+    async fn wait(&mut self, pause: Duration, signals: &mut Signals) {
+        let until = Instant::now() + pause;
+        while self.stopping.is_none() && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Some(Order::Stop) = signals.next(left).await {
+                self.stopping = Some(self.start.restarts);
+            }
+        }
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    /// What is wished by a signal within this time.
+    async fn next(&mut self, within: Duration) -> Option<Order> {
+        tokio::select! {
+            _ = self.interrupt.recv() => Some(Order::Stop),
+            _ = self.terminate.recv() => Some(Order::Stop),
+            _ = self.hangup.recv() => Some(Order::Reload),
+            _ = self.child.recv() => None,
+            () = tokio::time::sleep(within) => None,
+        }
+    }
+}

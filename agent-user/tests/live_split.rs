@@ -1,0 +1,152 @@
+//! A loader with rights and a worker without, live, in cgroups made for the tests. Needs root.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs)]
+
+#[path = "live/harness.rs"]
+#[allow(dead_code, reason = "each test program uses a part")]
+mod harness;
+#[path = "live/roles.rs"]
+#[allow(dead_code, reason = "each test program uses a part")]
+mod roles;
+
+use harness::{AGENT, Cgroup, Live, ROLE, children, possible, status};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Command,
+    time::Duration,
+};
+
+/// Not a test: what copies of this program run.
+#[test]
+fn role() {
+    if let Ok(role) = std::env::var(ROLE) {
+        roles::play(&role);
+    }
+}
+
+/// A folder that any user may look into.
+fn open_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// What stands behind a word in the status of a process.
+fn says(pid: u32, key: &str) -> String {
+    let status = status(pid).expect("a process");
+    status.lines().find_map(|line| line.strip_prefix(key)).expect("a line").trim().to_owned()
+}
+
+#[test]
+fn the_worker_has_no_rights_and_captures_all_the_same() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start_in(open_folder(), &["--user", "nobody"]);
+    let worker = live.worker();
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(says(worker, set), "0000000000000000", "{set}");
+    }
+    assert_eq!((says(worker, "NoNewPrivs:"), says(worker, "Seccomp:")), ("1".into(), "2".into()));
+    assert_eq!(says(worker, "Uid:"), ["65534"; 4].join("\t"));
+    assert_eq!(says(worker, "Groups:"), "");
+    // The loader has what it needs to the end, which is no right to change the network or other people's files.
+    assert_eq!(says(live.pid(), "NoNewPrivs:"), "1");
+    let held = u64::from_str_radix(&says(live.pid(), "CapEff:"), 16).unwrap();
+    for (number, name) in [(1, "DAC_OVERRIDE"), (12, "NET_ADMIN"), (21, "SYS_ADMIN"), (16, "SYS_MODULE")] {
+        assert_eq!(held >> number & 1, 0, "CAP_{name}");
+    }
+    for path in ["archive", "archive/journal"] {
+        assert_eq!(fs::metadata(live.folder.path().join(path)).unwrap().uid(), 65534, "{path}");
+    }
+    live.inside(&["/bin/true"]);
+    let pid = live.pid();
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!((stored.code, stored.count("exec", "written")), (Some(0), 1));
+    assert_eq!(stored.status["pid"], pid);
+    let sandbox = &stored.status["self"]["sandbox"];
+    assert_eq!((&sandbox["uid"], &sandbox["capabilities"]), (&Value::from(65534), &Value::from(0)));
+    assert_eq!(sandbox["seccomp"], true);
+    // Digests and folders come from the loader.
+    let exec = stored.process.iter().find(|row| row.get("activity") == "exec").unwrap();
+    assert_eq!(exec.get("exe_sha256").len(), 64);
+}
+
+#[test]
+fn the_worker_cannot_read_what_it_was_not_given() {
+    if !possible() {
+        return;
+    }
+    let (cgroup, folder) = (Cgroup::new(), open_folder());
+    let mut command = Command::new(AGENT);
+    command.args(["run", "--config", "none", "--pin", "none", "--status-socket", "none", "--for", "0.2"]);
+    command.args(["--try-outside", "/etc/passwd", "--archive"]).arg(folder.path().join("archive"));
+    let output = command.arg("--cgroup").arg(&cgroup.0).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("tried outside: /etc/passwd: Permission denied"), "{said}");
+}
+
+#[test]
+fn killing_the_worker_under_load_loses_nothing() {
+    if !possible() {
+        return;
+    }
+    const KILLS: u64 = 6;
+    let live = Live::start(&["--rotate", "2"]);
+    let load = live.begin("load");
+    for round in 0..KILLS {
+        std::thread::sleep(Duration::from_millis(300 + 170 * round));
+        live.kill_worker();
+    }
+    // The one that goes on has been there for a while.
+    live.expect("exec", 1);
+    let made: u64 = load.end()[0].parse().unwrap();
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!(stored.code, Some(0), "{}", stored.status);
+    assert_eq!(stored.status["self"]["restarts"], KILLS);
+    for kind in ["exec", "fork", "exit", "connect", "accept", "close", "flow"] {
+        assert_eq!(stored.dropped(kind), 0, "{kind}: {}", stored.status);
+        assert!(stored.count(kind, "written") >= made, "{kind}: {made} {}", stored.status);
+    }
+    let told: HashSet<_> =
+        stored.process.iter().map(|row| (row.get("process_key"), row.get("activity"), row.get("time"))).collect();
+    assert_eq!(told.len(), stored.process.len(), "no row twice");
+    eprintln!("{KILLS} kills, {made} rounds of load: {}", stored.status["events"]["exec"]);
+}
+
+#[test]
+fn an_end_asked_for_while_there_is_no_worker_is_made_by_the_next() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.inside(&["/bin/true"]);
+    live.expect("exec", 1);
+    live.signal(Signal::STOP);
+    live.inside(&["/bin/true"]);
+    let worker = live.worker();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(worker as i32).unwrap(), Signal::KILL).unwrap();
+    live.signal(Signal::CONT);
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!((stored.code, stored.count("exec", "written")), (Some(0), 2));
+}
+
+#[test]
+fn no_worker_outlives_its_loader() {
+    if !possible() {
+        return;
+    }
+    let mut live = Live::start(&[]);
+    let worker = live.worker();
+    live.kill();
+    assert!(status(worker).is_none_or(|status| status.contains("State:\tZ")));
+    assert!(children(worker).is_empty());
+}

@@ -15,6 +15,9 @@ pub(crate) fn load(path: &Path) -> Result<Baseline> {
     Baseline::load(path).map_err(|error| {
         let hint = match error {
             BaselineError::Missing { .. } => format!("; make one with: ebbline learn SOURCE --out {}", path.display()),
+            BaselineError::Version { .. } => {
+                format!(", or make another with: ebbline learn SOURCE --out {}", path.display())
+            }
             _ => "; name a file that `ebbline learn` wrote".to_owned(),
         };
         anyhow::anyhow!("cannot use baseline: {error}{hint}")

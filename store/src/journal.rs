@@ -100,7 +100,8 @@ pub struct Recovered {
 pub enum Closed {
     /// A file stands in the archive.
     File(Finished),
-    /// A segment could not become Parquet now. It stays, and is tried again.
+    /// A segment could not become Parquet now, or not be made durable. It stays, and is tried again; the same reason is
+    /// not given twice.
     Deferred(StoreError),
     /// Rows are gone, because bytes of the segment are damaged.
     Lost {

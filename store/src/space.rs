@@ -68,14 +68,16 @@ pub fn tidy(
     if limits.keep.is_none() && limits.max_bytes.is_none() {
         return Ok(Removed::default());
     }
-    let mut files = list(root)?;
+    let oldest = limits.keep.map(|keep| now_ns.saturating_sub(i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX)));
+    // Where only age counts, later days need not be looked at.
+    let until = oldest.filter(|_| limits.max_bytes.is_none()).map(|oldest| format!("day={}", day_text(oldest)));
+    let mut files = list(root, until.as_deref())?;
     files.sort();
     let broom = Broom { root, baselines: baselines(root)?, today: day_text(now_ns) };
     let mut removed = Removed::default();
-    if let Some(keep) = limits.keep {
-        let keep = i64::try_from(keep.as_nanos()).unwrap_or(i64::MAX);
-        let oldest = now_ns.saturating_sub(keep);
-        let old = files.partition_point(|file| hour_of(file.start).saturating_add(1).saturating_mul(HOUR_NS) <= oldest);
+    if let Some(oldest) = oldest {
+        let end = |file: &Closed| hour_of(file.start).saturating_add(1).saturating_mul(HOUR_NS);
+        let old = files.partition_point(|file| end(file) <= oldest);
         for file in files.drain(..old) {
             broom.remove(&file, &mut removed, |removed| vec![&mut removed.age]);
         }
@@ -203,11 +205,13 @@ fn rows_of(path: &Path, relative: &str) -> RowsByKind {
     })
 }
 
-/// All closed files of the tables. Links are not followed.
-fn list(root: &Path) -> Result<Vec<Closed>, StoreError> {
+/// All closed files of the tables, up to and with a day. Links are not followed.
+fn list(root: &Path, until: Option<&str>) -> Result<Vec<Closed>, StoreError> {
     let mut files = Vec::new();
     for table in TABLES {
-        for day in names(&root.join(table), fs::FileType::is_dir)? {
+        let mut days = names(&root.join(table), fs::FileType::is_dir)?;
+        days.retain(|day| until.is_none_or(|until| day.as_str() <= until));
+        for day in days {
             for host in names(&root.join(table).join(&day), fs::FileType::is_dir)? {
                 for name in names(&root.join(table).join(&day).join(&host), fs::FileType::is_file)? {
                     let relative = format!("{table}/{day}/{host}/{name}");

@@ -20,6 +20,9 @@ pub(crate) struct PackageArgs {
     /// How to compile what is in it.
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
+    /// Compile nothing: take the programs in this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "profile")]
+    programs: Option<PathBuf>,
 }
 
 /// A profile of cargo.
@@ -46,16 +49,22 @@ const DESCRIPTION: &str = "learns what is normal for processes and connections
 pub(crate) fn run(args: &PackageArgs) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| target_dir().join("package"));
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let programs = compile(args.profile)?;
-    let made = build(&programs, &out, env!("CARGO_PKG_VERSION"))?;
+    let programs = args.programs.clone().map_or_else(|| compile(args.profile), Ok)?;
+    let made = build(&programs, &out, env!("CARGO_PKG_VERSION"), Packing::Small)?;
     println!("{}", made.display());
     Ok(())
 }
 
 /// Compiles the programs; returns their folder.
 pub(crate) fn compile(profile: Profile) -> Result<PathBuf> {
-    let mut line = vec!["cargo", "build", "--locked", "--package", "ebbline-agent-user", "--package", "ebbline-cli"];
-    line.extend(["--bins", "--profile", if matches!(profile, Profile::Dev) { "dev" } else { "release" }]);
+    let mut line = vec!["cargo", "build", "--locked", "--bins"];
+    match profile {
+        // The same features as everywhere in the gate, so that nothing is compiled again.
+        Profile::Dev => line.push("--workspace"),
+        Profile::Release => {
+            line.extend(["--package", "ebbline-agent-user", "--package", "ebbline-cli", "--profile", "release"]);
+        }
+    }
     let remap;
     if matches!(profile, Profile::Release) {
         let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"))?;
@@ -69,8 +78,17 @@ pub(crate) fn compile(profile: Profile) -> Result<PathBuf> {
     Ok(target_dir().join(if matches!(profile, Profile::Dev) { "debug" } else { "release" }))
 }
 
+/// How the package is compressed.
+#[derive(Clone, Copy)]
+pub(crate) enum Packing {
+    /// For users.
+    Small,
+    /// For tests.
+    Fast,
+}
+
 /// Builds the package of this version from programs in a folder. Returns its path.
-pub(crate) fn build(programs: &Path, out: &Path, version: &str) -> Result<PathBuf> {
+pub(crate) fn build(programs: &Path, out: &Path, version: &str, packing: Packing) -> Result<PathBuf> {
     let architecture = said(Command::new("dpkg").arg("--print-architecture"))?;
     let epoch = epoch()?;
     let stage = Stage::make(&out.join(format!("stage-{}", std::process::id())))?;
@@ -83,7 +101,8 @@ pub(crate) fn build(programs: &Path, out: &Path, version: &str) -> Result<PathBu
     stage.settle(epoch)?;
     let made = out.join(format!("ebbline_{version}_{architecture}.deb"));
     let status = Command::new("dpkg-deb")
-        .args(["--root-owner-group", "-Zxz", "--build"])
+        .args(["--root-owner-group", "--build"])
+        .args(if matches!(packing, Packing::Small) { ["-Zxz", "-z6"] } else { ["-Zgzip", "-z1"] })
         .args([stage.root(), &made])
         .env("SOURCE_DATE_EPOCH", epoch.to_string())
         .stdout(std::process::Stdio::null())

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use crate::{ebpf, fuzz, setup, shell};
+use crate::{ebpf, fuzz, package_test, setup, shell};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::time::Instant;
@@ -29,6 +29,7 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     step("fuzz", short_fuzz)?;
     step("demo", || demo(&[]))?;
     step("demo, replayed", || demo(&["--replay"]))?;
+    step("package", || package_test::run(&package_test::PackageTestArgs::default()))?;
     eprintln!("all checks passed in {} s", start.elapsed().as_secs());
     Ok(())
 }

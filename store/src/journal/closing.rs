@@ -102,10 +102,21 @@ impl Drop for Closer {
     }
 }
 
-/// A segment and how many of its files are done.
+/// A segment, how many of its files are done, and why no more.
 struct Pending {
     segment: Segment,
     done: usize,
+    trouble: Option<String>,
+}
+
+impl Pending {
+    /// Whether this was not said when it was tried last.
+    fn is_news(&mut self, error: &StoreError) -> bool {
+        let text = Some(error.to_string());
+        let news = self.trouble != text;
+        self.trouble = text;
+        news
+    }
 }
 
 /// Why a segment was not closed.
@@ -159,22 +170,23 @@ impl Worker {
     }
 
     fn enter(&mut self, segments: Vec<Segment>) {
-        self.waiting.extend(segments.into_iter().map(|segment| Pending { segment, done: 0 }));
+        self.waiting.extend(segments.into_iter().map(|segment| Pending { segment, done: 0, trouble: None }));
     }
 
     /// Tries each segment that waits once, oldest first.
     fn try_all(&mut self) {
         let mut left = Vec::new();
         for mut pending in std::mem::take(&mut self.waiting) {
-            match guarded(|| self.close(&mut pending)) {
+            let error = match guarded(|| self.close(&mut pending)) {
                 Ok(Ok(())) => continue,
-                Ok(Err(Halt::Stop)) => {}
-                Ok(Err(Halt::Error(error))) => self.say(Closed::Deferred(error)),
-                Err(why) => {
-                    let path = pending.segment.path.clone();
-                    self.say(Closed::Deferred(StoreError::Write { path, why }));
-                }
-            }
+                Ok(Err(Halt::Stop)) => None,
+                Ok(Err(Halt::Error(error))) => Some(error),
+                Err(why) => Some(StoreError::Write { path: pending.segment.path.clone(), why }),
+            };
+            error
+                .filter(|error| pending.is_news(error))
+                .into_iter()
+                .for_each(|error| self.say(Closed::Deferred(error)));
             left.push(pending);
         }
         self.waiting = left;

@@ -83,10 +83,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     if !child.is_open() {
         return Ok(child.end()?.code());
     }
+    let kept = attach(args, &layout, &cgroup, &start.run)?;
     if start.plan.user.is_none() && args.user == DEFAULT_USER && rustix::process::geteuid().is_root() {
         eprintln!("warning: no user \"{DEFAULT_USER}\": the worker stays root, without rights; see --user");
     }
-    let kept = attach(args, &layout, &cgroup, &start.run)?;
     sandbox::keep(KEPT)?;
     child.begin(&kept)?;
     start.begun = true;

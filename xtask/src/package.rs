@@ -115,7 +115,7 @@ pub(crate) fn build(programs: &Path, out: &Path, version: &str, packing: Packing
 /// A program without symbols, its manual pages, and its completions where each shell looks.
 fn program(stage: &Stage, from: &Path, name: &str) -> Result<()> {
     let there = stage.put(&format!("usr/bin/{name}"), &std::fs::read(from)?, 0o755)?;
-    said(Command::new("strip").arg(&there))?;
+    said(Command::new("strip").args(["-R", ".comment"]).arg(&there))?;
     let pages = stage.scratch("man")?;
     said(Command::new(from).arg("man").arg(&pages))?;
     for page in std::fs::read_dir(&pages)? {

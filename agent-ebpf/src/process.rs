@@ -36,7 +36,7 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
         // Two last threads can both see 0; user space drops the second record.
         signal.read::<i32>(offset!(signal_live)) == 0
     };
-    if last && task::in_scope() {
+    if last && task::task_in_scope(task) {
         exit(task, signal);
     }
     0
@@ -66,8 +66,9 @@ fn exit(task: Kernel, signal: Kernel) {
 /// A process runs a new image.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    if task::in_scope() {
-        exec(Kernel(ctx.arg(0)), Kernel(ctx.arg(2)));
+    let task = Kernel(ctx.arg(0));
+    if task::task_in_scope(task) {
+        exec(task, Kernel(ctx.arg(2)));
     }
     0
 }

@@ -20,6 +20,7 @@ const UNION: u32 = 5;
 const ARRAY: u32 = 3;
 const POINTER: u32 = 2;
 const ENUM: u32 = 6;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const TYPEDEF: u32 = 8;
 
@@ -185,6 +186,12 @@ impl<'a> Btf<'a> {
             let mut values = found.rest.chunks_exact(8).take(found.len);
             values.find(|value| u32_at(value, 0).is_some_and(|at| self.name_is(at, name))).and_then(|v| u32_at(v, 4))
         })
+    }
+
+    /// Whether the kernel has a function of its own by this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.find(FUNC, name).is_some()
     }
 
     /// Number of arguments of a tracepoint, if the kernel has it.

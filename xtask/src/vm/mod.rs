@@ -48,7 +48,7 @@ struct Outcome {
     release: String,
     /// Debian package and version.
     package: String,
-    /// Boots that it took, those that crashed before a test ran included.
+    /// Boots that it took, those that crashed included.
     boots: u32,
     /// What the doctor says of each hook: null if it is in place, else why not.
     hooks: BTreeMap<String, Option<String>>,

@@ -13,6 +13,9 @@ const INTRODUCTION: &str = "# Kernels
 Written by `cargo xtask vm-test --write`, which boots stock Debian kernels under software emulation (QEMU, TCG) with nothing but the agent, its live tests and what they call in
 memory, and runs each test as root. Needed everywhere: exec, fork, exit, TCP, UDP and exact books. The rest may be missing, hook by hook: `ebbline-agent doctor` says so on
 the machine itself.
+
+Before Linux 5.11 the kernel counts what programs and maps hold against the locked memory of their user: the agent raises its own limit, which takes CAP_SYS_RESOURCE where it is
+not root, and other programs of the same user that load BPF need a higher limit too.
 ";
 
 type Outcomes = BTreeMap<String, Outcome>;

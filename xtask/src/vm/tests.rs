@@ -46,7 +46,11 @@ struct Limit {
     why: &'static str,
 }
 
-const LIMITS: &[Limit] = &[];
+const LIMITS: &[Limit] = &[Limit {
+    kernel: "5.10",
+    test: "live_socket::sockets_older_than_the_agent_are_told_of_once_and_so_is_their_end",
+    why: "before Linux 5.12 no iterator can make a socket's cookie: only sockets that have one are found",
+}];
 
 /// The tests, by program.
 pub(super) struct Plan(Vec<(String, Vec<String>)>);
@@ -68,13 +72,17 @@ pub(super) fn plan(programs: &[Program], quick: bool) -> Result<Plan> {
     Ok(Plan(chosen))
 }
 
-/// The names of a program's tests. `role` is what copies of it play.
+/// The names of a program's tests, less those that only run when asked for, and `role`, which copies of it play.
 fn names(program: &Program) -> Result<Vec<String>> {
-    let output = Command::new(&program.path).arg("--list").output().with_context(|| program.name.clone())?;
-    ensure!(output.status.success(), "{} --list ended with {}", program.name, output.status);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
-    Ok(names.filter(|name| *name != "role").map(str::to_owned).collect())
+    let list = |extra: &[&str]| -> Result<Vec<String>> {
+        let output = Command::new(&program.path).arg("--list").args(extra).output();
+        let output = output.with_context(|| program.name.clone())?;
+        ensure!(output.status.success(), "{} --list ended with {}", program.name, output.status);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    };
+    let ignored = list(&["--ignored"])?;
+    Ok(list(&[])?.into_iter().filter(|name| name != "role" && !ignored.contains(name)).collect())
 }
 
 impl Plan {

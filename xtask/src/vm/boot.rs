@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 /// Some kernels crash in a third of emulated boots, whatever runs on them.
 const BOOTS: u32 = 5;
 /// A guest that has not come to the tests by then does not.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_secs(240);
 /// A guest that says nothing for so long hangs: more than one test may take.
-const SILENCE: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_secs(1000);
 
 /// Runs the tests on a kernel.
 pub(super) fn run(kernel: &Kernel, boot: &Boot, image: &Path, plan: &Plan) -> Result<Outcome> {

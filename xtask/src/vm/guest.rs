@@ -30,7 +30,7 @@ ulimit -l unlimited
 stty -F /dev/ttyS1 raw -echo
 exec > /dev/ttyS1 2>&1 < /dev/null
 echo "== booted $(uname -r)"
-export PATH=/usr/bin:/usr/sbin CI=true RUST_BACKTRACE=0
+export PATH=/usr/bin:/usr/sbin CI=true RUST_BACKTRACE=0 EBBLINE_PATIENCE=600
 . /tests.sh
 echo "== end"
 /busybox/sleep 1

@@ -10,17 +10,17 @@ use std::process::Command;
 pub(super) struct Kernel {
     pub(super) version: &'static str,
     suite: &'static str,
-    /// Whether the gate boots it.
-    gate: bool,
+    /// One of the oldest, which differ most.
+    old: bool,
 }
 
 const KERNELS: &[Kernel] = &[
-    Kernel { version: "5.10", suite: "bullseye", gate: true },
-    Kernel { version: "6.1", suite: "bookworm", gate: true },
-    Kernel { version: "6.12", suite: "trixie", gate: false },
-    Kernel { version: "6.18", suite: "trixie-backports", gate: false },
+    Kernel { version: "5.10", suite: "bullseye", old: true },
+    Kernel { version: "6.1", suite: "bookworm", old: true },
+    Kernel { version: "6.12", suite: "trixie", old: false },
+    Kernel { version: "6.18", suite: "trixie-backports", old: false },
     // The newest that there is.
-    Kernel { version: "7", suite: "trixie-backports", gate: false },
+    Kernel { version: "7", suite: "trixie-backports", old: false },
 ];
 
 /// Where Debian's packages come from if the machine has no such source of its own.
@@ -34,10 +34,10 @@ pub(super) struct Boot {
     pub(super) package: String,
 }
 
-/// The kernels asked for by name; all if none is.
-pub(super) fn wanted(names: &[String]) -> Result<Vec<&'static Kernel>> {
+/// The kernels asked for by name; if none is, all or the oldest.
+pub(super) fn wanted(names: &[String], quick: bool) -> Result<Vec<&'static Kernel>> {
     if names.is_empty() {
-        return Ok(KERNELS.iter().collect());
+        return Ok(KERNELS.iter().filter(|kernel| kernel.old || !quick).collect());
     }
     let find = |name: &String| {
         let known: Vec<&str> = KERNELS.iter().map(|kernel| kernel.version).collect();
@@ -45,11 +45,6 @@ pub(super) fn wanted(names: &[String]) -> Result<Vec<&'static Kernel>> {
         found.with_context(|| format!("vm-test: no kernel {name}: there are {}", known.join(", ")))
     };
     names.iter().map(find).collect()
-}
-
-/// Those that the gate boots.
-pub(crate) fn of_gate() -> Vec<String> {
-    KERNELS.iter().filter(|kernel| kernel.gate).map(|kernel| kernel.version.to_owned()).collect()
 }
 
 /// The kernel's image, downloaded if it is not there yet.

@@ -8,7 +8,7 @@ use std::process::Command;
 /// Seconds that one test may take, emulated.
 const TEST_SECONDS: u32 = 900;
 
-/// What the gate runs: the events that every kernel must give, exact books, and the doctor.
+/// The most telling: the events that every kernel must give, exact books, and the doctor.
 const QUICK: &[(&str, &[&str])] = &[
     (
         "live",
@@ -26,7 +26,6 @@ const QUICK: &[(&str, &[&str])] = &[
             "an_exec_row_says_what_the_process_says_of_itself",
         ],
     ),
-    ("live_snapshot", &["what_begins_while_the_agent_starts_begins_once"]),
     (
         "live_socket",
         &[
@@ -55,7 +54,7 @@ const LIMITS: &[Limit] = &[Limit {
 /// The tests, by program.
 pub(super) struct Plan(Vec<(String, Vec<String>)>);
 
-/// The tests to run: those of the gate, or all that the programs have.
+/// The tests to run: the most telling, or all that the programs have.
 pub(super) fn plan(programs: &[Program], quick: bool) -> Result<Plan> {
     let all: Vec<(String, Vec<String>)> =
         programs.iter().map(|program| Ok((program.name.clone(), names(program)?))).collect::<Result<_>>()?;

@@ -230,7 +230,7 @@ impl Live {
         self.child.wait().unwrap();
         let asked = Instant::now();
         while others.iter().any(|other| is_alive(*other)) {
-            assert!(asked.elapsed() < PATIENCE, "a process of the agent outlives its loader: {others:?}");
+            assert!(asked.elapsed() < *PATIENCE, "a process of the agent outlives its loader: {others:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
         self.stopped = true;
@@ -322,7 +322,7 @@ impl Live {
             if let Some(worker) = children(self.pid()).first() {
                 return *worker;
             }
-            assert!(asked.elapsed() < PATIENCE, "no worker");
+            assert!(asked.elapsed() < *PATIENCE, "no worker");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -333,7 +333,7 @@ impl Live {
         kill_process(Pid::from_raw(worker as i32).unwrap(), Signal::KILL).unwrap();
         let asked = Instant::now();
         while children(self.pid()).contains(&worker) {
-            assert!(asked.elapsed() < PATIENCE, "a worker outlives kill -9");
+            assert!(asked.elapsed() < *PATIENCE, "a worker outlives kill -9");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

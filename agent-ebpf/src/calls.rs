@@ -50,10 +50,11 @@ struct Returned {
 
 /// A call returns.
 #[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
 pub fn calls_exit(ctx: BtfTracePointContext) -> i32 {
     let regs = ctx.arg::<*const u8>(0);
     let number = Registers(regs).number();
-    if number < 512 && followed(number) && task::in_scope() {
+    if number < 512 && followed(number) && task::task_in_scope(task::current()) {
         returned(Kernel(regs), number, ctx.arg(1));
     }
     0

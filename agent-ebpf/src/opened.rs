@@ -1,7 +1,7 @@
 //! Sockets that were there before the agent: one run over the descriptors of every process.
 
 use crate::{
-    maps::{OWNERS, Ring, emit_all, offset},
+    maps::{OWNERS, Ring, emit_all, offset, setting},
     raw::{Sock, is_socket},
     socket::{BPF_NOEXIST, Ends, TCP, UDP, head, maker},
     task::{self, Kernel},
@@ -30,31 +30,46 @@ pub fn socket_open(ctx: *mut TaskFile) -> i32 {
     }
     let task = Kernel(task);
     if task::cgroup_in_scope(task::cgroup(task)) {
-        // SAFETY: the helper takes a file that is not null, the verifier checks what comes of it.
-        unsafe { found(task, bpf_sock_from_file(file).cast()) };
+        // SAFETY: the file is not null.
+        let (sock, cookie) = unsafe { numbered(file) };
+        if cookie != 0 {
+            found(task, sock, cookie);
+        }
     }
     0
 }
 
-/// A socket of a process in scope. Reported by whoever claims it: of several descriptors the first, and not at all if it
-/// was made, connected or accepted meanwhile.
+/// The socket of a file and its cookie, 0 if it has none. The kernel makes one where it lends the helper to iterators,
+/// which is since 5.12.
 ///
 /// # Safety
-/// `socket` is a `struct socket` or null.
+/// `file` is one that the kernel handed over, not null.
 #[inline(always)]
-unsafe fn found(task: Kernel, socket: *const u8) {
+unsafe fn numbered(file: *mut aya_ebpf::bindings::file) -> (Sock, u64) {
+    if setting!(socket_cookies) == 0 {
+        let sock = Sock::of_file(Kernel(file.cast_const().cast()));
+        return (sock, sock.cookie());
+    }
+    let none = (Sock(Kernel(core::ptr::null())), 0);
+    // SAFETY: the helper takes a file that is not null, the verifier checks what comes of it.
+    let socket = unsafe { bpf_sock_from_file(file) }.cast::<u8>();
     if socket.is_null() {
-        return;
+        return none;
     }
     let offset = offset!(socket_sk);
     // SAFETY: a `struct socket` has its `sk` there.
     let sk = unsafe { core::ptr::read_volatile(socket.add(offset).cast::<*mut u8>()) };
     if sk.is_null() {
-        return;
+        return none;
     }
-    // SAFETY: the helper takes a socket that is not null. It makes a cookie if there is none.
-    let cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
-    let sk = Sock(Kernel(sk));
+    // SAFETY: the helper takes a socket that is not null.
+    (Sock(Kernel(sk)), unsafe { bpf_get_socket_cookie(sk.cast()) })
+}
+
+/// A socket of a process in scope. Reported by whoever claims it: of several descriptors the first, and not at all if it
+/// was made, connected or accepted meanwhile.
+#[inline(always)]
+fn found(task: Kernel, sk: Sock, cookie: u64) {
     let (protocol, state) = (sk.protocol(), sk.state());
     // A TCP socket that does nothing yet or nothing any more is none.
     let useful = protocol == UDP || protocol == TCP && state != tcp_state::CLOSE;

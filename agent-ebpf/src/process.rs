@@ -4,10 +4,19 @@ use crate::{
     maps::{Ring, emit, emit_all, offset, setting},
     path,
     scratch::{EXEC_SCRATCH, Scratch},
+    socket::{BPF_NOEXIST, EEXIST},
     task::{self, Kernel},
 };
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, map},
+    maps::LruHashMap,
+    programs::BtfTracePointContext,
+};
 use events::{EventType, Exit, IMAGE_CUT, IMAGE_FOLDER_CUT, IMAGE_SCRIPT, ImageHead, Maker, TaskHead};
+
+/// Processes that ended lately, where the tracepoint does not say whether the last thread went.
+#[map]
+static ENDED: LruHashMap<Maker, u8> = LruHashMap::with_max_entries(4096, 0);
 
 /// A task was created; only a new thread group is a new process. It can be made into another cgroup, and as the child of
 /// its maker's parent: what counts is where it is and who made it.
@@ -33,13 +42,20 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
     let last = if setting!(exit_says_last) != 0 {
         ctx.arg::<u64>(1) & 0xff != 0
     } else {
-        // Two last threads can both see 0; user space drops the second record.
         signal.read::<i32>(offset!(signal_live)) == 0
     };
-    if last && task::in_scope() {
+    if last && task::task_in_scope(task) && (setting!(exit_says_last) != 0 || is_first(task)) {
         exit(task, signal);
     }
     0
+}
+
+/// Whether nobody has told of this process's end: of two last threads both can see that none is left.
+#[inline(always)]
+fn is_first(task: Kernel) -> bool {
+    let leader = task.follow(offset!(task_group_leader));
+    let process = Maker { start: task::start(leader), tgid: task.read::<u32>(offset!(task_tgid)) as u64 };
+    ENDED.insert(&process, &0, BPF_NOEXIST) != Err(-EEXIST)
 }
 
 #[inline(always)]
@@ -66,8 +82,9 @@ fn exit(task: Kernel, signal: Kernel) {
 /// A process runs a new image.
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    if task::in_scope() {
-        exec(Kernel(ctx.arg(0)), Kernel(ctx.arg(2)));
+    let task = Kernel(ctx.arg(0));
+    if task::task_in_scope(task) {
+        exec(task, Kernel(ctx.arg(2)));
     }
     0
 }

@@ -19,16 +19,18 @@ impl Sock {
     /// What a descriptor of the running process stands for, if that is a socket of a family with ports.
     #[inline(always)]
     pub fn of_descriptor(fd: u32) -> Option<Self> {
-        Self::of_file(task::file(task::current(), fd))
-    }
-
-    #[inline(always)]
-    fn of_file(file: Kernel) -> Option<Self> {
+        let file = task::file(task::current(), fd);
         if !is_socket(file) {
             return None;
         }
-        let sock = Self(file.follow(offset!(file_private_data)).follow(offset!(socket_sk)));
+        let sock = Self::of_file(file);
         sock.has_ports().then_some(sock)
+    }
+
+    /// That of a file that is a socket.
+    #[inline(always)]
+    pub fn of_file(file: Kernel) -> Self {
+        Self(file.follow(offset!(file_private_data)).follow(offset!(socket_sk)))
     }
 
     /// Whether it is of a family with ports.

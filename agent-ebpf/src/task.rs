@@ -1,12 +1,11 @@
 //! What the kernel knows of a process.
 
 use crate::maps::{offset, scope};
-use aya_ebpf::helpers::{
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_task, bpf_ktime_get_boot_ns,
     bpf_probe_read_kernel,
-    generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_get_current_task, bpf_ktime_get_boot_ns,
-    },
 };
+use core::mem::MaybeUninit;
 use events::{ABSENT, EventType, Maker, TaskHead};
 
 /// A pointer into the kernel. It may be stale or null: every read is checked by the kernel and gives zeros if it fails.
@@ -18,8 +17,15 @@ impl Kernel {
     /// The value `offset` bytes behind the pointer.
     #[inline(always)]
     pub fn read<T: bytemuck::Zeroable>(self, offset: usize) -> T {
-        // SAFETY: the helper copies with faults caught; `T` may have any bit pattern that the callers ask for.
-        unsafe { bpf_probe_read_kernel(self.0.wrapping_add(offset).cast::<T>()) }.unwrap_or_else(|_| T::zeroed())
+        let mut value = MaybeUninit::<T>::uninit();
+        // No look at what the helper returns: it writes zeros where it cannot read, and each branch doubles what old
+        // verifiers have to follow.
+        // SAFETY: the helper writes the whole value; `T` may have any bit pattern that the callers ask for.
+        unsafe {
+            let from = self.0.wrapping_add(offset).cast();
+            bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
+            value.assume_init()
+        }
     }
 
     /// The pointer `offset` bytes behind the pointer.
@@ -49,12 +55,19 @@ pub fn current() -> Kernel {
     Kernel(unsafe { bpf_get_current_task() } as *const u8)
 }
 
-/// Whether the running task is in the cgroup that the agent watches, or below it.
+/// Whether the running task is in the cgroup that the agent watches, or below it. For programs of sockets: on old
+/// kernels the helper is lent to no others.
 #[inline(always)]
 pub fn in_scope() -> bool {
     let scope = scope();
     // SAFETY: takes a number, changes nothing.
     scope.cgroup == 0 || unsafe { bpf_get_current_ancestor_cgroup_id(scope.level as i32) } == scope.cgroup
+}
+
+/// As [`in_scope`], for programs of tracepoints.
+#[inline(always)]
+pub fn task_in_scope(task: Kernel) -> bool {
+    scope().cgroup == 0 || cgroup_in_scope(cgroup(task))
 }
 
 /// The cgroup of any task, in the unified hierarchy.
@@ -69,24 +82,23 @@ pub fn cgroup_id(cgroup: Kernel) -> u64 {
     cgroup.follow(offset!(cgroup_kn)).read(offset!(kn_id))
 }
 
-/// How deep below the watched cgroup another can be to be seen from a place where only its own id can be asked for.
-const DEPTH: u64 = 32;
-
 /// Whether a cgroup is the one that the agent watches, or below it.
 #[inline(always)]
-pub fn cgroup_in_scope(mut cgroup: Kernel) -> bool {
+pub fn cgroup_in_scope(cgroup: Kernel) -> bool {
     let scope = scope();
-    if scope.cgroup == 0 {
-        return true;
+    scope.cgroup == 0
+        || scope.level <= cgroup.read::<u32>(offset!(cgroup_level)) as u64
+            && ancestor(cgroup, scope.level) == scope.cgroup
+}
+
+/// Id of the cgroup at or above another, by its level. Kernels before 6.1 keep the ids, later ones the cgroups.
+#[inline(always)]
+fn ancestor(cgroup: Kernel, level: u64) -> u64 {
+    let at = level as usize * size_of::<u64>();
+    match offset!(cgroup_ancestor_ids) {
+        absent if absent == ABSENT as usize => cgroup_id(cgroup.follow(offset!(cgroup_ancestors) + at)),
+        ids => cgroup.read(ids + at),
     }
-    let level = cgroup.read::<u32>(offset!(cgroup_level)) as u64;
-    for up in 0..DEPTH {
-        if scope.level + up >= level {
-            break;
-        }
-        cgroup = cgroup.follow(offset!(cgroup_parent)).follow(offset!(css_cgroup));
-    }
-    cgroup_id(cgroup) == scope.cgroup
 }
 
 /// When a process started: its first thread's start, as threads have their own.

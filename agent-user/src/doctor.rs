@@ -134,16 +134,17 @@ fn hooks(btf: &Path, layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
     let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
     let mut checks = vec![Check::new("maps", maps, "needs Linux 5.10 or later, and rights")];
     if let Ok(mut loaded) = loaded {
-        checks.extend(HOOKS.iter().chain(ITERATORS).map(|hook| one(&mut loaded, hook, cgroup)));
+        checks.extend(HOOKS.iter().chain(ITERATORS).map(|hook| one(&mut loaded, hook, layout, cgroup)));
     }
     checks
 }
 
-fn one(loaded: &mut Loaded, hook: &load::Hook, cgroup: &Cgroup) -> Check {
+fn one(loaded: &mut Loaded, hook: &load::Hook, layout: &Layout, cgroup: &Cgroup) -> Check {
     let result = loaded
         .load(hook)
         .map_err(|why| format!("does not load: {why}"))
-        .and_then(|()| loaded.attach(hook, cgroup).map_err(|why| format!("does not attach: {why}")));
+        .and_then(|()| loaded.attach(hook, cgroup).map_err(|why| format!("does not attach: {why}")))
+        .and_then(|()| hook.whole(layout).map_err(|why| format!("loads and attaches, but {why}")));
     let remedy = match hook.required {
         true => "needs Linux 5.10 or later with BTF, and rights",
         false => "run goes on without; these events will be missing",

@@ -43,6 +43,8 @@ pub struct Layout {
     pub offsets: Offsets,
     /// The exit tracepoint says whether the last thread went.
     pub exit_says_last: bool,
+    /// Iterators may have the kernel make a socket's cookie.
+    pub socket_cookies: bool,
 }
 
 /// Looks every member up in the type information at `path`.
@@ -62,12 +64,16 @@ pub fn layout(path: &Path) -> Result<Layout, AgentError> {
             found => found.map_err(|error| fail(error.to_string()))?,
         };
     }
+    if offsets.cgroup_ancestor_ids == ABSENT && offsets.cgroup_ancestors == ABSENT {
+        return Err(fail("this kernel has neither cgroup.ancestor_ids nor cgroup.ancestors".into()));
+    }
     // The socket program tests this bit of `sk_flags` by its number.
     if btf.enumerator("SOCK_DONE") != Some(1) {
         return Err(fail("SOCK_DONE is not 1".into()));
     }
     let exit_says_last = btf.tracepoint_arguments("sched_process_exit").is_some_and(|arguments| arguments > 1);
-    Ok(Layout { offsets, exit_says_last })
+    let socket_cookies = btf.has_function("bpf_get_socket_ptr_cookie");
+    Ok(Layout { offsets, exit_says_last, socket_cookies })
 }
 
 /// Where cgroup v2 is mounted.

@@ -102,7 +102,7 @@ impl Orders<'_> {
             exit_says_last: u32::from(self.layout.exit_says_last),
             calls: calls::numbers(),
             registers: calls::REGISTERS,
-            reserved: 0,
+            socket_cookies: u32::from(self.layout.socket_cookies),
             followed: calls::followed(),
         }
     }

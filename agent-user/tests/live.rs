@@ -249,7 +249,11 @@ fn the_doctor_agrees_with_run() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ok"], true);
     assert!(report["notes"][0].as_str().unwrap().starts_with("accept through io_uring"));
-    assert!(report["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true), "{report}");
+    let missing = report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+    let layout = ebbline_agent_user::kernel::layout(ebbline_agent_user::kernel::BTF_PATH.as_ref()).unwrap();
+    // Before Linux 5.12 sockets that are older than the agent are not all found.
+    let partly: &[&str] = if layout.socket_cookies { &[] } else { &["iter task_file (socket_open)"] };
+    assert_eq!(missing.map(|check| check["what"].as_str().unwrap()).collect::<Vec<_>>(), partly, "{report}");
 }
 
 #[test]

@@ -105,8 +105,8 @@ offsets! {
     css_set_cgroup: "css_set", "dfl_cgrp";
     cgroup_kn: "cgroup", "kn";
     cgroup_level: "cgroup", "level";
-    cgroup_parent: "cgroup", "self.parent";
-    css_cgroup: "cgroup_subsys_state", "cgroup";
+    cgroup_ancestor_ids: "cgroup", "ancestor_ids", optional;
+    cgroup_ancestors: "cgroup", "ancestors", optional;
     kn_id: "kernfs_node", "id";
     files_fdt: "files_struct", "fdt";
     fdt_fd: "fdtable", "fd";

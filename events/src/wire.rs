@@ -445,8 +445,8 @@ pub struct Settings {
     pub calls: [u32; Call::ALL.len()],
     /// Where a call's number and its first three arguments lie in `pt_regs` on this architecture, in bytes.
     pub registers: [u32; 4],
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if the kernel lends iterators the helper that makes a socket's cookie, 0 if it is older than that.
+    pub socket_cookies: u32,
     /// The same numbers as `calls`, one bit each, so that every other call is told apart at once.
     pub followed: [u64; 8],
 }

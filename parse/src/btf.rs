@@ -20,6 +20,7 @@ const UNION: u32 = 5;
 const ARRAY: u32 = 3;
 const POINTER: u32 = 2;
 const ENUM: u32 = 6;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const TYPEDEF: u32 = 8;
 
@@ -187,6 +188,12 @@ impl<'a> Btf<'a> {
         })
     }
 
+    /// Whether the kernel has a function of its own by this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.find(FUNC, name).is_some()
+    }
+
     /// Number of arguments of a tracepoint, if the kernel has it.
     #[must_use]
     pub fn tracepoint_arguments(&self, name: &str) -> Option<usize> {
@@ -215,9 +222,9 @@ fn extra(info: u32) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// `struct s { int a; struct { char *p[3]; }; }` and `enum { ZERO, TWO = 2 }`.
+    /// `struct s { int a; struct { char *p[3]; }; }`, `enum { ZERO, TWO = 2 }` and `f`.
     fn sample() -> Vec<u8> {
-        let strings = b"\0int\0s\0a\0p\0ZERO\0TWO\0";
+        let strings = b"\0int\0s\0a\0p\0ZERO\0TWO\0f\0";
         let at = |name: &str| strings.windows(name.len() + 2).position(|w| w[1..=name.len()] == *name.as_bytes());
         let name = |text: &str| at(text).unwrap() as u32 + 1;
         let words: Vec<u32> = [
@@ -227,6 +234,7 @@ mod tests {
             vec![0, 4 << 24 | 1, 24, name("p"), 3, 0],                   // 4 struct { p }
             vec![name("s"), 4 << 24 | 2, 32, name("a"), 1, 0, 0, 4, 64], // 5 struct s
             vec![0, 6 << 24 | 2, 4, name("ZERO"), 0, name("TWO"), 2],    // 6 enum
+            vec![name("f"), 12 << 24, 0],                                // 7 function
         ]
         .concat();
         let types: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -247,6 +255,7 @@ mod tests {
         assert_eq!(btf.offset("s", "p[1]"), Ok(16));
         assert_eq!(btf.offset("s", "p[TWO]"), Ok(24));
         assert_eq!(btf.enumerator("TWO"), Some(2));
+        assert_eq!(["f", "s"].map(|name| btf.has_function(name)), [true, false]);
         for path in ["b", "p[NONE]", "a[0]", "a.b", "p[99999999999]"] {
             assert_eq!(btf.offset("s", path), Err(BtfError::Missing(format!("s.{path}"))));
         }

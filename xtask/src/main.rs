@@ -12,6 +12,7 @@ mod setup;
 mod shell;
 mod soak;
 mod test;
+mod vm;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +42,8 @@ enum Chore {
     SensorBench(sensor_bench::SensorBenchArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
+    /// Run the live tests on stock Debian kernels, under software emulation.
+    VmTest(vm::VmTestArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -53,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Chore::PackageTest(args) => package_test::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
         Chore::Soak(args) => soak::run(&args),
+        Chore::VmTest(args) => vm::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -14,9 +14,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "a place for pyarrow and duckdb"),
 ];
 
-/// Installs the packages as root on Debian; elsewhere says what to run, and goes on: the tests that need them say so.
+/// Installs what the tests need.
 pub(crate) fn packages() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
+    install_missing(PACKAGES)
+}
+
+/// Installs packages as root on Debian; elsewhere says what to run, and goes on: the tests that need them say so.
+pub(crate) fn install_missing(packages: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().map(|(name, _)| *name).filter(|name| !installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }

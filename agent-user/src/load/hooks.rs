@@ -1,5 +1,7 @@
 //! The kernel programs, by name and place.
 
+use crate::kernel::Layout;
+
 /// A kernel program and what it is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Hook {
@@ -11,6 +13,22 @@ pub struct Hook {
     pub gives: &'static str,
     /// Capture makes no sense without it.
     pub required: bool,
+}
+
+/// The iterator over sockets that are older than the agent.
+const OPEN: &str = "socket_open";
+
+impl Hook {
+    /// Whether it gives all that it is for on this kernel.
+    ///
+    /// # Errors
+    /// What it does not, in words.
+    pub fn whole(&self, layout: &Layout) -> Result<(), &'static str> {
+        match self.program == OPEN && !layout.socket_cookies {
+            true => Err("gives only sockets that have a cookie: before Linux 5.12 no iterator can make one"),
+            false => Ok(()),
+        }
+    }
 }
 
 const fn hook(program: &'static str, place: &'static str, gives: &'static str, required: bool) -> Hook {
@@ -44,4 +62,4 @@ pub const CALLS: &str = "calls_exit";
 
 /// Programs that the kernel runs once over what is there when the agent starts, in this order.
 pub const ITERATORS: &[Hook] =
-    &[hook("snapshot_tasks", "iter task", "running", false), hook("socket_open", "iter task_file", "open", false)];
+    &[hook("snapshot_tasks", "iter task", "running", false), hook(OPEN, "iter task_file", "open", false)];

@@ -1,0 +1,131 @@
+//! One kernel: booted, heard over a serial line, and booted again if it crashed.
+
+use super::kernels::{Boot, Kernel};
+use super::tests::{Plan, limit};
+use super::{Outcome, page};
+use crate::shell::target_dir;
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Some kernels crash in a third of emulated boots, whatever runs on them.
+const BOOTS: u32 = 5;
+/// A guest that has not come to the tests by then does not.
+const START: Duration = Duration::from_secs(240);
+/// A guest that says nothing for so long hangs: more than one test may take.
+const SILENCE: Duration = Duration::from_secs(1000);
+
+/// Runs the tests on a kernel.
+pub(super) fn run(kernel: &Kernel, boot: &Boot, image: &Path, plan: &Plan) -> Result<Outcome> {
+    for boots in 1..=BOOTS {
+        eprintln!("── {}: {} (boot {boots})", kernel.version, boot.package.trim());
+        let said = Guest::start(kernel, boot, image)?.hear()?;
+        if !said.contains("== booted ") || crashed(&said) {
+            eprintln!("{} crashed or did not start", kernel.version);
+            continue;
+        }
+        let mut outcome = read(kernel.version, &said, plan)?;
+        (outcome.boots, outcome.package) = (boots, boot.package.trim().to_owned());
+        return Ok(outcome);
+    }
+    bail!("vm-test: {} crashed in each of {BOOTS} boots; its console is in {}", kernel.version, folder().display())
+}
+
+/// Whether the machine went off in the middle: a kernel that panics reboots, which the emulator takes for the end.
+fn crashed(said: &str) -> bool {
+    !said.contains("\n== end") && !said.contains(HUNG)
+}
+
+fn folder() -> PathBuf {
+    target_dir().join("vm")
+}
+
+/// Added to what a guest said if it said nothing more.
+const HUNG: &str = "\n== hung";
+
+/// A running emulator; ends when dropped.
+struct Guest {
+    child: std::process::Child,
+    results: PathBuf,
+}
+
+impl Guest {
+    fn start(kernel: &Kernel, boot: &Boot, image: &Path) -> Result<Self> {
+        let (console, results) = (
+            folder().join(format!("{}.console", kernel.version)),
+            folder().join(format!("{}.results", kernel.version)),
+        );
+        for file in [&console, &results] {
+            std::fs::write(file, "")?;
+        }
+        let mut command = Command::new("qemu-system-x86_64");
+        // The first serial line is the kernel's console, the second ours.
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048", "-display", "none"]);
+        command.args(["-no-reboot", "-nodefaults", "-serial"]).arg(format!("file:{}", console.display()));
+        command.arg("-serial").arg(format!("file:{}", results.display()));
+        command.arg("-kernel").arg(&boot.image).arg("-initrd").arg(image);
+        command.args(["-append", "console=ttyS0 loglevel=4 panic=-1 rdinit=/init"]);
+        let child = command.stdin(Stdio::null()).spawn().context("cannot start qemu-system-x86_64")?;
+        Ok(Self { child, results })
+    }
+
+    /// What the guest said until it ended, or hung.
+    fn hear(mut self) -> Result<String> {
+        let (mut heard, mut last) = (0, Instant::now());
+        loop {
+            let said = String::from_utf8_lossy(&std::fs::read(&self.results)?).into_owned();
+            if said.len() != heard {
+                (heard, last) = (said.len(), Instant::now());
+            }
+            let patience = if said.contains("== booted ") { SILENCE } else { START };
+            if last.elapsed() > patience {
+                return Ok(said + HUNG);
+            }
+            if said.contains("\n== end") {
+                return Ok(said);
+            }
+            if self.child.try_wait()?.is_some() {
+                return Ok(String::from_utf8_lossy(&std::fs::read(&self.results)?).into_owned());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the serial line says, as results. A test that is not heard of failed.
+fn read(version: &str, said: &str, plan: &Plan) -> Result<Outcome> {
+    let said = said.replace('\r', "");
+    let after = |mark: &str| said.split(mark).nth(1).map(|rest| rest.split("\n== ").next().unwrap_or_default());
+    let release = after("== booted ").unwrap_or_default().trim().to_owned();
+    let doctor = after("== doctor\n").with_context(|| format!("vm-test: {version} ended before the doctor"))?;
+    let mut tests: BTreeMap<String, String> =
+        plan.tests().map(|test| (test.clone(), limited(version, &test, "not reached"))).collect();
+    for block in said.split("\n== test ").skip(1) {
+        let mut words = block.split_whitespace();
+        let (Some(test), Some(code)) = (words.next(), words.next()) else { continue };
+        let passed = code == "0";
+        tests.insert(test.to_owned(), if passed { "ok".to_owned() } else { limited(version, test, "fails") });
+        if !passed {
+            eprintln!("{version}: {}", block.split("\n== ").next().unwrap_or_default().trim_end());
+        }
+    }
+    let hooks = page::hooks(doctor.trim())?;
+    ensure!(!hooks.is_empty(), "vm-test: {version}: the doctor names no hook: {}", doctor.trim());
+    Ok(Outcome { release, package: String::new(), boots: 0, hooks, tests })
+}
+
+fn limited(version: &str, test: &str, how: &str) -> String {
+    match limit(version, test) {
+        Some(why) if how == "fails" => why.to_owned(),
+        _ => "FAILED".to_owned(),
+    }
+}

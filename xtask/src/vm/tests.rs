@@ -1,0 +1,122 @@
+//! Which tests run in a guest, and which of them cannot pass where.
+
+use super::{Outcome, guest::Program};
+use anyhow::{Context, Result, ensure};
+use std::fmt::Write;
+use std::process::Command;
+
+/// Seconds that one test may take, emulated.
+const TEST_SECONDS: u32 = 900;
+
+/// The most telling: the events that every kernel must give, exact books, and the doctor.
+const QUICK: &[(&str, &[&str])] = &[
+    (
+        "live",
+        &["every_event_is_stored_or_counted_as_dropped", "other_processes_never_show", "the_doctor_agrees_with_run"],
+    ),
+    ("live_calls", &["every_call_leaves_a_row_that_says_what_was_done"]),
+    ("live_dns", &["questions_and_answers_over_both_families"]),
+    (
+        "live_process",
+        &[
+            "arguments_come_whole",
+            "ends_by_code_and_by_signal",
+            "keys_link_children_to_parents_and_sessions_to_roots",
+            "threads_are_not_processes",
+            "an_exec_row_says_what_the_process_says_of_itself",
+        ],
+    ),
+    (
+        "live_socket",
+        &[
+            "tcp_over_ipv4",
+            "tcp_over_ipv6",
+            "a_refused_connection_is_an_attempt_and_its_end",
+            "udp_over_ipv4",
+            "connected_udp_over_ipv6",
+        ],
+    ),
+];
+
+/// A test that cannot pass on a kernel, and why.
+struct Limit {
+    kernel: &'static str,
+    test: &'static str,
+    why: &'static str,
+}
+
+const LIMITS: &[Limit] = &[Limit {
+    kernel: "5.10",
+    test: "live_socket::sockets_older_than_the_agent_are_told_of_once_and_so_is_their_end",
+    why: "before Linux 5.12 no iterator can make a socket's cookie: only sockets that have one are found",
+}];
+
+/// The tests, by program.
+pub(super) struct Plan(Vec<(String, Vec<String>)>);
+
+/// The tests to run: the most telling, or all that the programs have.
+pub(super) fn plan(programs: &[Program], quick: bool) -> Result<Plan> {
+    let all: Vec<(String, Vec<String>)> =
+        programs.iter().map(|program| Ok((program.name.clone(), names(program)?))).collect::<Result<_>>()?;
+    if !quick {
+        return Ok(Plan(all));
+    }
+    let mut chosen = Vec::new();
+    for (program, tests) in QUICK {
+        let known = all.iter().find(|(name, _)| name == program).map(|(_, tests)| tests.as_slice()).unwrap_or_default();
+        let missing = tests.iter().find(|test| !known.iter().any(|name| name == *test));
+        ensure!(missing.is_none(), "vm-test: no test {program}::{}", missing.unwrap_or(&""));
+        chosen.push(((*program).to_owned(), tests.iter().map(|test| (*test).to_owned()).collect()));
+    }
+    Ok(Plan(chosen))
+}
+
+/// The names of a program's tests, less those that only run when asked for, and `role`, which copies of it play.
+fn names(program: &Program) -> Result<Vec<String>> {
+    let list = |extra: &[&str]| -> Result<Vec<String>> {
+        let output = Command::new(&program.path).arg("--list").args(extra).output();
+        let output = output.with_context(|| program.name.clone())?;
+        ensure!(output.status.success(), "{} --list ended with {}", program.name, output.status);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    };
+    let ignored = list(&["--ignored"])?;
+    Ok(list(&[])?.into_iter().filter(|name| name != "role" && !ignored.contains(name)).collect())
+}
+
+impl Plan {
+    pub(super) fn uses(&self, program: &str) -> bool {
+        self.0.iter().any(|(name, tests)| name == program && !tests.is_empty())
+    }
+
+    /// Names as in the results.
+    pub(super) fn tests(&self) -> impl Iterator<Item = String> {
+        self.0.iter().flat_map(|(program, tests)| tests.iter().map(move |test| format!("{program}::{test}")))
+    }
+
+    /// Runs the doctor, then each test in a process of its own. What it says follows its `== test` line if it fails.
+    pub(super) fn script(&self, agent: &str) -> String {
+        let mut script = format!("cd /tmp\necho '== doctor'\n{agent} doctor --json\necho\n");
+        for (program, tests) in &self.0 {
+            for test in tests {
+                let run = format!("/tests/{program} --exact {test} --test-threads=1 --nocapture");
+                let _ = writeln!(script, "/busybox/timeout -s KILL {TEST_SECONDS} {run} > /tmp/said 2>&1; code=$?");
+                let _ =
+                    writeln!(script, "echo \"== test {program}::{test} $code $(/busybox/cut -d' ' -f1 /proc/uptime)\"");
+                let _ = writeln!(script, "[ $code = 0 ] || cat /tmp/said");
+            }
+        }
+        script
+    }
+}
+
+/// Why a test cannot pass on a kernel, if it cannot.
+pub(super) fn limit(kernel: &str, test: &str) -> Option<&'static str> {
+    LIMITS.iter().find(|limit| limit.kernel == kernel && limit.test == test).map(|limit| limit.why)
+}
+
+/// Tests that fail although nothing is known to be in the way.
+pub(super) fn failed(kernel: &str, outcome: &Outcome) -> Vec<String> {
+    let failed = outcome.tests.iter().filter(|(_, result)| *result == "FAILED");
+    failed.map(|(name, _)| format!("{name} fails on {kernel}")).collect()
+}

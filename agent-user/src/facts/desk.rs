@@ -107,7 +107,7 @@ impl Desk {
             return tell(Answer::Failed { what, why }, Vec::new());
         };
         let answer = match question {
-            Question::Counts => kernel.counts().map(Answer::Counts),
+            Question::Counts => kernel.counts().map(|counts| Answer::Counts(Box::new(counts))),
             Question::Flows { now, idle } => return parts(&kernel.flows_over(*now, *idle), tell),
             Question::RemoveFlows(plain) => {
                 let flows = message::pairs(plain).unwrap_or_default();
@@ -124,10 +124,21 @@ impl Desk {
                 let (names, descriptors) = kernel.iterators().into_iter().unzip();
                 return tell(Answer::Iterators(names), descriptors);
             }
-            Question::Detach => done(kernel.detach()),
-            Question::LeftBy { run } => Ok(kernel.left_by(run).map_or(Answer::Nothing, Answer::Counts)),
-            Question::Accounted => done(kernel.accounted()),
-            Question::Ended => done(kernel.ended()),
+            Question::Detach => {
+                kernel.detach();
+                Ok(Answer::Nothing)
+            }
+            Question::LeftBy { run } => {
+                Ok(kernel.left_by(run).map_or(Answer::Nothing, |counts| Answer::Counts(Box::new(counts))))
+            }
+            Question::Accounted => {
+                kernel.accounted();
+                Ok(Answer::Nothing)
+            }
+            Question::Ended => {
+                kernel.ended();
+                Ok(Answer::Nothing)
+            }
             // The others are not about the kernel's tables.
             _ => Ok(Answer::Nothing),
         };
@@ -181,10 +192,6 @@ pub fn serve(channel: &Channel, desk: &Mutex<Desk>) -> Result<(), ChannelError> 
 
 fn bytes(found: Option<Vec<u8>>) -> Answer {
     found.map_or(Answer::Nothing, Answer::Bytes)
-}
-
-fn done((): ()) -> Result<Answer, AgentError> {
-    Ok(Answer::Nothing)
 }
 
 fn failed(error: AgentError) -> Answer {

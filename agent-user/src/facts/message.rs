@@ -112,7 +112,7 @@ pub enum Answer {
         stat: Option<Vec<u8>>,
     },
     /// The kernel's counters.
-    Counts(KernelCounts),
+    Counts(Box<KernelCounts>),
     /// Entries of a table: plain bytes of each key and value.
     Part {
         /// The entries.

@@ -168,7 +168,7 @@ impl Facts {
     /// [`AgentError::Read`] if it cannot be read.
     pub fn counts(&self) -> Result<KernelCounts, AgentError> {
         self.ask(&Question::Counts, |answer, _| match answer {
-            Answer::Counts(counts) => Step::Last(Ok(counts)),
+            Answer::Counts(counts) => Step::Last(Ok(*counts)),
             other => Step::of(other),
         })
     }
@@ -220,7 +220,7 @@ impl Facts {
     /// [`AgentError::Read`] if nobody answers.
     pub fn left_by(&self, run: &str) -> Result<Option<KernelCounts>, AgentError> {
         self.ask(&Question::LeftBy { run: run.to_owned() }, |answer, _| match answer {
-            Answer::Counts(counts) => Step::Last(Ok(Some(counts))),
+            Answer::Counts(counts) => Step::Last(Ok(Some(*counts))),
             other => Step::of(other),
         })
     }

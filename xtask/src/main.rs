@@ -5,6 +5,7 @@ mod demo_report;
 mod ebpf;
 mod ebpf_compare;
 mod fuzz;
+mod overhead_bench;
 mod sensor_bench;
 mod setup;
 mod shell;
@@ -33,6 +34,8 @@ enum Chore {
     Fuzz(fuzz::FuzzArgs),
     /// Measure what the sensor bears without a loss, what it costs, and its memory.
     SensorBench(sensor_bench::SensorBenchArgs),
+    /// Measure what watching costs the watched, beside auditd and bpftrace.
+    OverheadBench(overhead_bench::OverheadBenchArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
 }
@@ -44,6 +47,7 @@ fn main() -> std::process::ExitCode {
         Chore::Ebpf(args) => ebpf::run(args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
+        Chore::OverheadBench(args) => overhead_bench::run(&args),
         Chore::Soak(args) => soak::run(&args),
     };
     match result {

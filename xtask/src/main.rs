@@ -5,6 +5,7 @@ mod demo_report;
 mod ebpf;
 mod ebpf_compare;
 mod fuzz;
+mod overhead_bench;
 mod package;
 mod package_test;
 mod sensor_bench;
@@ -40,6 +41,8 @@ enum Chore {
     PackageTest(package_test::PackageTestArgs),
     /// Measure what the sensor bears without a loss, what it costs, and its memory.
     SensorBench(sensor_bench::SensorBenchArgs),
+    /// Measure what watching costs the watched, beside auditd and bpftrace.
+    OverheadBench(overhead_bench::OverheadBenchArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
     /// Run the live tests on stock Debian kernels, under software emulation.
@@ -55,6 +58,7 @@ fn main() -> std::process::ExitCode {
         Chore::Package(args) => package::run(&args),
         Chore::PackageTest(args) => package_test::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
+        Chore::OverheadBench(args) => overhead_bench::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::VmTest(args) => vm::run(&args),
     };

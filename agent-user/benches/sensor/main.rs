@@ -4,9 +4,11 @@
 
 #![allow(missing_docs)] // nobody uses it but cargo
 
+#[path = "../common/agent.rs"]
 mod agent;
 mod load;
 mod measure;
+mod memory;
 mod report;
 
 use agent::Cgroup;
@@ -47,7 +49,7 @@ fn main() -> Result<()> {
     let missing = ebbline_agent_user::kernel::missing_rights();
     ensure!(missing.is_empty(), "live capture is not possible: {} missing", missing.join(", "));
     let folder = tempfile::tempdir()?;
-    let bench = measure::Bench { cgroup: Cgroup::new()?, folder: folder.path().into(), seconds: args.seconds };
+    let bench = measure::Bench { cgroup: Cgroup::new("bench")?, folder: folder.path().into(), seconds: args.seconds };
     let mut report = report::Report::default();
     for kind in [Kind::Exec, Kind::Connect, Kind::Refused] {
         report.sustained.push(bench.sustained(kind)?);

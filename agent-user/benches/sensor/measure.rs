@@ -1,8 +1,9 @@
 //! The measurements.
 
 use crate::{
-    agent::{Agent, Cgroup, Told},
+    agent::{AGENT, Agent, Cgroup, Told},
     load::{Amount, Done, Kind, act},
+    memory,
     report::{Memory, Overhead, Program, Sustained},
 };
 use anyhow::Result;
@@ -10,6 +11,7 @@ use aya::sys::{Stats, enable_stats};
 use ebbline_agent_user::load::RingSizes;
 use std::{
     path::PathBuf,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -46,12 +48,16 @@ impl Step {
 }
 
 impl Bench {
+    fn agent(&self) -> Result<Agent> {
+        Agent::start(Command::new(AGENT), &self.cgroup.0, &self.folder)
+    }
+
     fn amount(&self, rate: u64) -> Amount {
         Amount { rate, seconds: self.seconds, most: u64::MAX, threads: processors().into() }
     }
 
     fn step(&self, kind: Kind, rate: u64) -> Result<Step> {
-        let agent = Agent::start(&self.cgroup.0, &self.folder)?;
+        let agent = self.agent()?;
         let done = act(&self.cgroup.0, &self.folder, kind, self.amount(rate))?;
         let step = Step { rate, done, told: agent.stop()? };
         eprintln!("{kind:?} at {rate}/s: did {:.0}/s, lost {}", step.done.rate(), step.told.lost());
@@ -81,13 +87,13 @@ impl Bench {
 
     /// One more run at this rate, with the kernel timing the programs.
     fn measured(&self, kind: Kind, rate: u64, limited: bool) -> Result<Sustained> {
-        let agent = Agent::start(&self.cgroup.0, &self.folder)?;
+        let agent = self.agent()?;
         let stats = enable_stats(Stats::RunTime)?;
         let done = act(&self.cgroup.0, &self.folder, kind, self.amount(rate))?;
         let programs = agent.programs()?;
         drop(stats);
         let told = agent.stop()?;
-        let events = told.produced();
+        let events: u64 = told.events.values().map(|(produced, _)| produced).sum();
         Ok(Sustained {
             kind,
             limited_by_load: limited,
@@ -111,7 +117,7 @@ impl Bench {
             if pair % 2 == 0 {
                 without.push(run()?);
             }
-            let agent = Agent::start(&self.cgroup.0, &self.folder)?;
+            let agent = self.agent()?;
             with.push(run()?);
             agent.stop()?;
             if pair % 2 == 1 {
@@ -123,13 +129,13 @@ impl Bench {
 
     /// Memory in a flood of connects, and what a large machine takes.
     pub(crate) fn memory(&self) -> Result<Memory> {
-        let agent = Agent::start(&self.cgroup.0, &self.folder)?;
-        let (idle, pid, over) = (Agent::pss(agent.pid()).unwrap_or(0), agent.pid(), AtomicBool::new(false));
+        let agent = self.agent()?;
+        let (idle, pid, over) = (memory::pss(agent.pid()).unwrap_or(0), agent.pid(), AtomicBool::new(false));
         let flood = std::thread::scope(|scope| {
             let most = scope.spawn(|| {
                 let mut most = 0;
                 while !over.load(Relaxed) {
-                    most = most.max(Agent::pss(pid).unwrap_or(0));
+                    most = most.max(memory::pss(pid).unwrap_or(0));
                     std::thread::sleep(Duration::from_millis(100));
                 }
                 most
@@ -138,7 +144,7 @@ impl Bench {
             over.store(true, Relaxed);
             acted.map(|_| most.join().unwrap_or(0))
         })?;
-        let (maps_once, maps_each) = agent.maps()?;
+        let (maps_once, maps_each) = memory::maps(&agent)?;
         agent.stop()?;
         let here = processors();
         let scaled = maps_each / u64::from(possible_processors()) * u64::from(LARGE);

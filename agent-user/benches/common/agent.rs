@@ -1,4 +1,4 @@
-//! The agent that is measured, in a cgroup made for it.
+//! The agent that is measured, and the cgroups made for it. Shared by the benchmarks of the live sensor.
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::loaded_programs;
@@ -18,9 +18,9 @@ use std::{
 pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let mount = ebbline_agent_user::kernel::cgroup2_mount()?;
-        let path = mount.join(format!("ebbline-bench-{}", std::process::id()));
+        let path = mount.join(format!("ebbline-{name}-{}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
@@ -39,6 +39,9 @@ impl Drop for Cgroup {
     }
 }
 
+/// The program that is measured.
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_ebbline-agent");
+
 /// A running agent.
 pub(crate) struct Agent {
     child: Child,
@@ -55,20 +58,17 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(crate) fn produced(&self) -> u64 {
-        self.events.values().map(|(produced, _)| produced).sum()
-    }
-
     pub(crate) fn lost(&self) -> u64 {
         self.events.values().map(|(_, lost)| lost).sum()
     }
 }
 
 impl Agent {
-    pub(crate) fn start(cgroup: &Path, folder: &Path) -> Result<Self> {
+    /// By a command that only lacks the agent's arguments.
+    pub(crate) fn start(mut command: Command, cgroup: &Path, folder: &Path) -> Result<Self> {
         let archive = folder.join("archive");
         let _ = fs::remove_dir_all(&archive);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ebbline-agent"))
+        let mut child = command
             .args([
                 "run",
                 "--json",
@@ -123,7 +123,7 @@ impl Agent {
     }
 
     /// What the kernel says of each descriptor of the agent, by name.
-    fn descriptors(&self) -> Result<Vec<BTreeMap<String, u64>>> {
+    pub(crate) fn descriptors(&self) -> Result<Vec<BTreeMap<String, u64>>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(format!("/proc/{}/fdinfo", self.pid()))?.flatten() {
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
@@ -147,6 +147,7 @@ impl Agent {
         }
         Ok(programs)
     }
+<<<<<<< HEAD:agent-user/benches/sensor/agent.rs
 
     /// Bytes of its maps beside the rings: those that are there once, and those for each processor.
     pub(crate) fn maps(&self) -> Result<(u64, u64)> {
@@ -181,6 +182,8 @@ impl Agent {
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
     }
+=======
+>>>>>>> light:agent-user/benches/common/agent.rs
 }
 
 impl Drop for Agent {

@@ -18,6 +18,7 @@ use ebbline_agent_user::{
     scoring::{self, RemoteScoring},
     sink::{Archive, ArchiveOptions, Before},
     status::{Status, ask::Answers, serve::Listeners, table},
+    upload,
     writer::Writer,
 };
 use std::{
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { dir } => manual(&dir),
+        Command::Upload(args) => upload::upload(&args).map(ExitCode::from).map_err(Into::into),
         Command::Scorer => scoring::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     match result {

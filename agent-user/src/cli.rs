@@ -53,6 +53,11 @@ pub enum Command {
         /// Folder to write to
         dir: PathBuf,
     },
+    /// Copy the closed files of an archive to an object store, and go on until stopped
+    ///
+    /// What is there already is not sent again. Keys and passwords come from the environment (AWS_…, GOOGLE_…, AZURE_…).
+    #[command(after_help = UPLOAD_EXAMPLES)]
+    Upload(UploadArgs),
     /// Score what the agent on standard input sends
     #[command(hide = true)]
     Scorer {
@@ -83,6 +88,12 @@ Examples:
 
 Events are produced in the kernel, received by the agent, open in a file not yet complete, then written, or dropped
 for a reason. What is between two of these is in flight.";
+
+const UPLOAD_EXAMPLES: &str = "\
+Examples:
+  ebbline-agent upload --archive a --to s3://bucket/ebbline --option region=eu-central-1
+  ebbline-agent upload --archive a --to file:///mnt/backup/ebbline --once
+  ebbline-agent upload --archive a --to https://dav.example.org/ebbline --delete --limit 1M";
 
 /// Where to score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -293,6 +304,36 @@ pub struct DoctorArgs {
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
+}
+
+/// Arguments of `upload`.
+#[derive(Debug, Args)]
+pub struct UploadArgs {
+    /// The archive
+    #[arg(long, value_name = "DIR")]
+    pub archive: PathBuf,
+    /// Where to: s3://, gs://, az://, http://, https:// (WebDAV) or file:///
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Remove rows and scores from the archive once the store has confirmed them
+    #[arg(long)]
+    pub delete: bool,
+    /// Look for closed files every so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub every: u64,
+    /// Look once
+    #[arg(long)]
+    pub once: bool,
+    /// Send at most this many bytes a second, such as 1M [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = values::size)]
+    pub limit: Option<u64>,
+    /// An option of the store, such as region=eu-central-1; as often as needed
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::option)]
+    pub option: Vec<(String, String)>,
+    /// As one JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `status`.

@@ -38,5 +38,6 @@ pub mod sink;
 pub mod snapshot;
 pub mod status;
 pub mod sweep;
+pub mod upload;
 pub mod usage;
 pub mod writer;

@@ -13,6 +13,7 @@ use ebbline_agent_user::{
     error::one_line,
     scoring,
     status::{ask::Answers, table},
+    upload,
 };
 use std::{
     io::{ErrorKind, IsTerminal, Write},
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Worker => worker::work(),
         Command::Man { dir } => manual(&dir),
         Command::Scorer { plan } => scoring::serve(plan.as_deref()).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Upload(args) => upload::upload(&args).map(ExitCode::from).map_err(Into::into),
     };
     match result {
         Ok(code) => code,

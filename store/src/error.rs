@@ -45,6 +45,14 @@ pub enum StoreError {
     /// A journal that another process writes.
     #[error("journal in use: {}: another agent writes to it; stop that one or choose another folder", .0.display())]
     Busy(PathBuf),
+    /// A store that cannot be used.
+    #[error("cannot upload: {to}: {why}")]
+    Upload {
+        /// Its URL, without secrets.
+        to: String,
+        /// Reason in words.
+        why: String,
+    },
     /// A file of no bytes.
     #[error("not a Parquet file: {}: it is empty", .0.display())]
     Empty(PathBuf),

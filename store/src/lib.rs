@@ -15,6 +15,7 @@ mod properties;
 mod read;
 mod sidecar;
 mod space;
+mod upload;
 mod whole;
 mod writer;
 
@@ -31,6 +32,7 @@ pub use orphan::remove_unfinished_sidecar;
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use space::{Limits, Removed, RowsByKind, tidy};
+pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader, shown_url};
 pub use whole::{ensure_folder, file_sha256};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};
 

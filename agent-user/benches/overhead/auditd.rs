@@ -196,7 +196,7 @@ fn calls(log: &str) -> BTreeMap<String, u64> {
     let mut calls = BTreeMap::new();
     let ours = format!("key=\"{KEY}\"");
     for line in log.lines().filter(|line| line.starts_with("type=SYSCALL ") && line.contains(&ours)) {
-        let name = line.split(|c: char| c == ' ' || c == '\u{1d}').find_map(|field| field.strip_prefix("SYSCALL="));
+        let name = line.split([' ', '\u{1d}']).find_map(|field| field.strip_prefix("SYSCALL="));
         *calls.entry(name.unwrap_or("?").to_owned()).or_default() += 1;
     }
     calls

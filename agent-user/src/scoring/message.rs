@@ -350,15 +350,13 @@ mod tests {
         super::super::serve::quiet_decoding();
         let stream = encode(&forks(3)).unwrap();
         for at in 0..stream.len() {
-            for bit in [0, 3, 7] {
-                let mut changed = stream.clone();
-                changed[at] ^= 1 << bit;
-                if let Ok(rows) = decode(PROCESS, &changed) {
-                    assert_eq!(rows.schema(), events::process_schema());
-                }
+            let mut changed = stream.clone();
+            changed[at] ^= 1 << (at % 8);
+            if let Ok(rows) = decode(PROCESS, &changed) {
+                assert_eq!(rows.schema(), events::process_schema());
             }
         }
-        for length in 0..stream.len() {
+        for length in (0..stream.len()).step_by(7) {
             assert!(decode(PROCESS, &stream[..length]).is_err(), "{length}");
         }
         assert!(decode(DNS, &stream).is_err(), "it is of another table");

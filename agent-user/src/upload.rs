@@ -1,0 +1,64 @@
+//! `ebbline-agent upload`: closed files to an object store, again and again.
+
+use crate::{cli::UploadArgs, error::one_line};
+use std::{io::Write, time::Duration};
+use store::{StoreError, UploadOptions, UploadStatus, Uploader};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Done, but some files could not be uploaded; each was named.
+const SOME: u8 = 3;
+
+/// Uploads until SIGINT or SIGTERM, or once. Returns the exit code.
+///
+/// # Errors
+/// [`StoreError`] if the archive or the store cannot be used at all, or nothing could be uploaded the one time.
+pub fn upload(args: &UploadArgs) -> Result<u8, StoreError> {
+    let fail = |error: std::io::Error| refused(args, &error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+        // What is half sent when a signal comes is sent again by the next one who asks.
+        tokio::select! {
+            _ = interrupt.recv() => Ok(0),
+            _ = terminate.recv() => Ok(0),
+            code = passes(args) => code,
+        }
+    })
+}
+
+async fn passes(args: &UploadArgs) -> Result<u8, StoreError> {
+    let mut uploader = Uploader::open(&UploadOptions {
+        archive: args.archive.clone(),
+        to: args.to.clone(),
+        settings: args.option.clone(),
+        delete: args.delete,
+        limit: args.limit,
+    })?;
+    loop {
+        let status = uploader.pass().await?;
+        say(&status, args.json);
+        if !args.once {
+            tokio::time::sleep(uploader.rest(Duration::from_secs(args.every))).await;
+            continue;
+        }
+        return match &status.trouble {
+            None => Ok(0),
+            Some(_) if status.uploaded + status.known > 0 => Ok(SOME),
+            Some(trouble) => Err(refused(args, trouble)),
+        };
+    }
+}
+
+fn refused(args: &UploadArgs, why: &str) -> StoreError {
+    StoreError::Upload { to: store::shown_url(&args.to), why: why.to_owned() }
+}
+
+fn say(status: &UploadStatus, json: bool) {
+    if let Some(trouble) = &status.trouble {
+        eprintln!("warning: {}", one_line(trouble));
+    }
+    let text = if json { serde_json::to_string(status).unwrap_or_default() } else { status.line() };
+    // Nobody may be reading; the files go up all the same.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

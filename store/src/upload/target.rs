@@ -1,0 +1,170 @@
+//! The store at a URL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::http::HttpBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig};
+use reqwest::Url;
+use sha2::{Digest, Sha256};
+
+use crate::error::{StoreError, one_line};
+use crate::whole::hex;
+
+/// A request, a part of 8 MiB among them, may take this long; the setting `timeout` says otherwise.
+const REQUEST: &str = "120 seconds";
+/// A connection may take this long.
+const CONNECT: &str = "10 seconds";
+
+/// A store, and where in it.
+pub(super) struct Target {
+    store: Arc<dyn ObjectStore>,
+    prefix: ObjectPath,
+    parts: bool,
+    id: String,
+}
+
+impl Target {
+    /// Makes it of a URL and settings; nothing is sent. Credentials come from the environment.
+    pub(super) fn open(to: &str, settings: &[(String, String)]) -> Result<Self, StoreError> {
+        // Nobody else may have chosen; if somebody has, that is well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let fail = |why: String| StoreError::Upload { to: shown(to), why: one_line(&why) };
+        let url = Url::parse(to).map_err(|error| fail(error.to_string()))?;
+        let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
+        let parts = scheme != ObjectStoreScheme::Http;
+        let store = build(&scheme, &url, settings).map_err(fail)?;
+        Ok(Self { store, prefix, parts, id: id(to, settings) })
+    }
+
+    pub(super) fn store(&self) -> &dyn ObjectStore {
+        &*self.store
+    }
+
+    /// Whether large files can go up in parts.
+    pub(super) fn takes_parts(&self) -> bool {
+        self.parts
+    }
+
+    /// Names this place in the record.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where a file of the archive goes.
+    pub(super) fn place(&self, relative: &str) -> Result<ObjectPath, String> {
+        let path = match self.prefix.as_ref() {
+            "" => relative.to_owned(),
+            prefix => format!("{prefix}/{relative}"),
+        };
+        ObjectPath::parse(path).map_err(|error| one_line(&error.to_string()))
+    }
+}
+
+/// Names a place: URL and endpoint.
+fn id(to: &str, settings: &[(String, String)]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(shown(to).trim_end_matches('/'));
+    for (key, value) in settings.iter().filter(|(key, _)| key.contains("endpoint")) {
+        hash.update(format!("\n{key}={value}"));
+    }
+    hex(&hash.finalize())[..16].to_owned()
+}
+
+/// A URL without what may be secret in it.
+#[must_use]
+pub fn shown(to: &str) -> String {
+    let Ok(mut url) = Url::parse(to) else { return one_line(to) };
+    let _ = url.set_password(None); // of a URL that can have none
+    url.set_query(None);
+    url.to_string()
+}
+
+/// Short: what takes longer is tried again by us, with longer pauses.
+fn retry() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(2), ..BackoffConfig::default() };
+    RetryConfig { backoff, max_retries: 2, retry_timeout: Duration::from_secs(30) }
+}
+
+/// A builder with our bounds and the settings. One that the store does not know is an error: a typing mistake must not go
+/// unseen.
+macro_rules! build {
+    ($builder:expr, $client:path, $settings:expr) => {{
+        let mut builder = $builder.with_retry(retry());
+        for (key, value) in [(ClientConfigKey::Timeout, REQUEST), (ClientConfigKey::ConnectTimeout, CONNECT)] {
+            builder = builder.with_config($client(key), value);
+        }
+        for (key, value) in $settings {
+            let known = key.to_ascii_lowercase().parse();
+            builder = builder.with_config(known.map_err(|_| format!("unknown option {key}"))?, value);
+        }
+        Arc::new(builder.build().map_err(|error| error.to_string())?)
+    }};
+}
+
+fn build(scheme: &ObjectStoreScheme, url: &Url, settings: &[(String, String)]) -> Result<Arc<dyn ObjectStore>, String> {
+    let whole = url.to_string();
+    Ok(match scheme {
+        ObjectStoreScheme::Local if settings.is_empty() => Arc::new(LocalFileSystem::new().with_fsync(true)),
+        ObjectStoreScheme::Local => return Err("a folder takes no options".into()),
+        ObjectStoreScheme::AmazonS3 => {
+            build!(AmazonS3Builder::from_env().with_url(whole), AmazonS3ConfigKey::Client, settings)
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            build!(GoogleCloudStorageBuilder::from_env().with_url(whole), GoogleConfigKey::Client, settings)
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            build!(MicrosoftAzureBuilder::from_env().with_url(whole), AzureConfigKey::Client, settings)
+        }
+        ObjectStoreScheme::Http => {
+            let mut host = url.clone();
+            host.set_path("");
+            host.set_query(None);
+            // Who spells out http wants it.
+            let plain = (url.scheme() == "http").to_string();
+            let builder = HttpBuilder::new().with_url(host).with_config(ClientConfigKey::AllowHttp, plain);
+            build!(builder, std::convert::identity, settings)
+        }
+        _ => return Err("a scheme that is not known; use s3, gs, az, http, https or file".into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(to: &str, settings: &[(&str, &str)]) -> Result<Target, String> {
+        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Target::open(to, &settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_scheme_is_there() {
+        let keys = [("access_key_id", "a"), ("secret_access_key", "b"), ("region", "c")];
+        let s3 = open("s3://bucket/some/where/", &keys).unwrap();
+        assert_eq!(
+            s3.place("process/day=2026-01-01/host=a/x.parquet").unwrap().as_ref(),
+            "some/where/process/day=2026-01-01/host=a/x.parquet"
+        );
+        open("az://container/x", &[("account_name", "a"), ("account_key", "YQ==")]).unwrap();
+        let dav = open("http://127.0.0.1:1/dav", &[]).unwrap();
+        assert!(s3.takes_parts() && !dav.takes_parts() && s3.id() != dav.id());
+        assert_eq!(open("file:///tmp", &[]).unwrap().place("a").unwrap().as_ref(), "tmp/a");
+    }
+
+    #[test]
+    fn what_cannot_be_is_one_line_without_secrets() {
+        for (to, key) in [("ftp://x/y", ""), ("nothing", ""), ("s3://b/p", "acess_key"), ("file:///tmp", "region")] {
+            let settings = if key.is_empty() { vec![] } else { vec![(key, "x")] };
+            let error = open(to, &settings).err().unwrap();
+            assert!(error.starts_with("cannot upload: ") && error.lines().count() == 1, "{error}");
+        }
+        let error = open("https://me:secret@host/x", &[("bad", "x")]).err().unwrap();
+        assert!(error.contains("unknown option bad") && !error.contains("secret"), "{error}");
+    }
+}

@@ -102,10 +102,12 @@ mod tests {
         };
         let (old, new) = ("process/day=2026-01-01/host=a/x.parquet", "process/day=2026-01-02/host=a/x.parquet");
         let score = "scores/0123/process/day=2026-01-01/host=a/x.parquet";
-        [new, old, score, "findings/0123/live.parquet", "manifest.json"].map(put);
+        [new, old, score, "findings/0123/live.parquet", "manifest.json"].into_iter().for_each(put);
         put("process/day=2026-01-02/host=a/y.parquet.tmp");
         put("process/day=2026-01-02/host=a/.z.parquet");
-        ["journal/host=a/000001.journal", ".uploaded", "other/x.parquet", "x.parquet", "process/notes.txt"].map(put);
+        ["journal/host=a/000001.journal", ".uploaded", "other/x.parquet", "x.parquet", "process/notes.txt"]
+            .into_iter()
+            .for_each(put);
         std::os::unix::fs::symlink(folder.path().join(old), folder.path().join("process/link.parquet")).unwrap();
         let mut found = Vec::new();
         for top in folders(folder.path()).unwrap() {

@@ -23,8 +23,16 @@ pub(crate) fn maps(agent: &Agent) -> Result<(u64, u64)> {
     Ok((once, each))
 }
 
-/// Its memory in bytes, shared pages counted in part.
-pub(crate) fn pss(pid: u32) -> Option<u64> {
+/// Memory in bytes of a loader and the processes it started, shared pages counted in part.
+pub(crate) fn pss(loader: u32) -> Option<u64> {
+    let line = format!("PPid:\t{loader}");
+    let all = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let status = |pid: u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let started = all.filter(|pid| status(*pid).lines().any(|own| own == line));
+    Some(of(loader)? + started.filter_map(of).sum::<u64>())
+}
+
+fn of(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)

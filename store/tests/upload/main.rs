@@ -2,6 +2,7 @@
 
 mod server;
 
+use ebbline_store::{StoreError, UploadOptions, Uploader};
 use serde_json::{Value, json};
 use server::{Fault, Server};
 use std::{
@@ -9,9 +10,12 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
-use store::{StoreError, UploadOptions, Uploader};
 
 /// Set for a copy of this test program that uploads: what, and the file for the status.
 const ROLE: &str = "EBBLINE_UPLOAD_ROLE";
@@ -281,13 +285,23 @@ fn what_the_store_lost_or_changed_goes_up_again() {
 #[test]
 fn an_upload_that_is_killed_goes_on_where_it_was() {
     let archive = Archive::new(20 << 20);
-    let server = Server::start(|number, _, _| if number % 7 == 6 { Fault::Mute } else { Fault::None });
+    let server = Server::start(|_, _, _| Fault::None);
     let job = Job::s3(&server, "ebbline").deleting();
     let status = archive.path().join("status.tmp");
-    for round in 0..20 {
+    for round in 0..20_u64 {
+        // It is killed in the middle of one of its first requests, before or after the store has acted on it.
+        let (asked, last) = (Arc::new(AtomicU64::new(0)), 1 + round % 7);
+        let counter = asked.clone();
+        server.rule(move |_, _, _| match counter.fetch_add(1, Relaxed) + 1 {
+            number if number < last => Fault::None,
+            _ if round % 2 == 0 => Fault::Stall,
+            _ => Fault::Linger,
+        });
         let mut child = upload(archive.path(), &job, &status).spawn().unwrap();
-        let wait = u64::from_le_bytes(bytes(round + 1, 8).try_into().unwrap()) % 400;
-        std::thread::sleep(Duration::from_millis(wait));
+        while asked.load(Relaxed) < last && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(round));
         let _ = child.kill(); // it may be done
         child.wait().unwrap();
         archive.check(&server, "bucket/ebbline");

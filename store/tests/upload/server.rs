@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Mute,
     /// No answer for longer than the client waits.
     Stall,
+    /// Taken, but no answer for longer than the client waits.
+    Linger,
     /// Taken, but less of it is stored.
     Truncate,
 }
@@ -142,10 +144,12 @@ impl Shared {
             Fault::Error => return say(stream, 500, "", b""),
             Fault::Stall => return std::thread::sleep(Duration::from_secs(4)),
             Fault::Truncate => drop(body.pop()),
-            Fault::None | Fault::Mute | Fault::Cut => {}
+            Fault::None | Fault::Mute | Fault::Cut | Fault::Linger => {}
         }
         let (code, headers, text) = self.carry_out(&request, body);
-        if fault != Fault::Mute {
+        if fault == Fault::Linger {
+            std::thread::sleep(Duration::from_secs(4));
+        } else if fault != Fault::Mute {
             say(stream, code, &headers, text.as_bytes());
         }
     }

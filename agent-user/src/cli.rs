@@ -334,6 +334,9 @@ pub struct UploadArgs {
     /// As one JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// What it keeps
+    #[arg(long, value_name = "PLAN", hide = true)]
+    pub plan: Option<String>,
 }
 
 /// Arguments of `status`.

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     // SAFETY: nothing has started a thread.
     unsafe { archive::quiet_drivers() };
     let result = match Cli::parse().command {
-        Command::Run(_) => configured().and_then(|configuration| loader::run(&configuration.args)),
+        Command::Run(_) => configured().and_then(loader::run),
         Command::Doctor(args) => examine(&args),
         Command::Status(args) => ask(&args),
         Command::Config(args) => configuration(&args),

@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Closed, Finished, Journal, JournalOptions, Limits, Part, Placed, Replayed};
+use store::{Closed, Finished, Journal, JournalOptions, Limits, Part, Placed, Replayed, Uploaded};
 
 /// Where cuts go. Nothing here fails: what could not be stored is counted and said.
 pub trait Sink {
@@ -77,6 +77,8 @@ pub struct Archive<F> {
     deferred: Trouble,
     root: PathBuf,
     space: Space,
+    /// What is elsewhere, too.
+    uploaded: Uploaded,
 }
 
 /// How much room the archive takes.
@@ -204,8 +206,8 @@ impl<F: Follower> Archive<F> {
         }
         let (trouble, deferred) = Default::default();
         let space = Space { limits, ..Space::default() };
-        let root = root.into();
-        Ok((Self { journal, open, books, follower, trouble, deferred, root, space }, before))
+        let (root, uploaded) = (root.into(), Uploaded::of(root));
+        Ok((Self { journal, open, books, follower, trouble, deferred, root, space, uploaded }, before))
     }
 
     fn place(&mut self, batch: &Batch, placed: &[Placed]) {
@@ -233,7 +235,8 @@ impl<F: Follower> Archive<F> {
         if !self.space.is_due(now, self.journal.bytes()) {
             return;
         }
-        let elsewhere = |_: &Path| false;
+        self.uploaded.refresh();
+        let elsewhere = |path: &Path| self.uploaded.uploaded(path);
         match store::tidy(&self.root, &self.space.limits, kernel::utc_now(), self.journal.bytes(), &elsewhere) {
             Ok(removed) => {
                 self.books.removed(&removed);

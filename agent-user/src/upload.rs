@@ -1,12 +1,28 @@
 //! `ebbline-agent upload`: closed files to an object store, again and again.
 
-use crate::{cli::UploadArgs, error::one_line};
-use std::{io::Write, time::Duration};
+use crate::{
+    cli::UploadArgs,
+    error::one_line,
+    sandbox::{self, Plan},
+};
+use std::{io::Write, process::Command, time::Duration};
 use store::{StoreError, UploadOptions, UploadStatus, Uploader};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Done, but some files could not be uploaded; each was named.
 const SOME: u8 = 3;
+
+/// How the names of variables begin that hold what opens an object store.
+const CREDENTIALS: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+
+/// Keeps what opens an object store from a process that uploads nothing.
+pub fn without_credentials(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if CREDENTIALS.iter().any(|credentials| name.to_string_lossy().starts_with(credentials)) {
+            command.env_remove(name);
+        }
+    }
+}
 
 /// Uploads until SIGINT or SIGTERM, or once. Returns the exit code.
 ///
@@ -14,6 +30,10 @@ const SOME: u8 = 3;
 /// [`StoreError`] if the archive or the store cannot be used at all, or nothing could be uploaded the one time.
 pub fn upload(args: &UploadArgs) -> Result<u8, StoreError> {
     let fail = |error: std::io::Error| refused(args, &error.to_string());
+    if let Some(plan) = &args.plan {
+        let confined = Plan::from_argument(plan).and_then(|plan| sandbox::lock_down(&plan));
+        confined.map_err(|error| refused(args, &error.to_string()))?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;

@@ -10,6 +10,7 @@ use ebbline_agent_user::{
     sandbox::Plan,
     scoring::{OwnProcess, Starter},
     status::serve::Listeners,
+    upload::without_credentials,
 };
 use std::{
     os::{
@@ -35,6 +36,8 @@ pub(super) enum End {
     Code(u8),
     /// Otherwise; how, in words.
     Died(String),
+    /// It was killed so that another begins by other values.
+    Replaced,
 }
 
 impl End {
@@ -50,7 +53,7 @@ impl End {
     pub(super) fn code(&self) -> ExitCode {
         match self {
             Self::Code(code) => ExitCode::from(*code),
-            Self::Died(_) => ExitCode::FAILURE,
+            Self::Died(_) | Self::Replaced => ExitCode::FAILURE,
         }
     }
 }
@@ -71,6 +74,7 @@ impl Child {
         let ((control, theirs), (facts, asks), (digests, asks_digests)) = (pair()?, pair()?, pair()?);
         let (scorers, asks_scorers) = pair()?;
         let mut command = Command::new("/proc/self/exe");
+        without_credentials(&mut command);
         command.arg0("ebbline-agent").arg("worker").stdin(Stdio::from(OwnedFd::from(theirs)));
         let process = command.spawn().context("cannot start: worker")?;
         let (socket, metrics) = listeners.sockets();

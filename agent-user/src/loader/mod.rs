@@ -2,12 +2,14 @@
 //! worker, again if it dies (decision 0015). It takes nothing apart that others wrote.
 
 mod child;
+mod uploader;
 
 use crate::orders::{Order, Start};
 use anyhow::{Context, Result};
 use child::{Child, End};
 use ebbline_agent_user::{
     cli::{BackendArg, DEFAULT_USER, RunArgs},
+    config::{Configuration, Effect},
     error::{AgentError, one_line},
     facts::{Desk, Tables},
     kernel::{self, Cgroup, Layout},
@@ -26,6 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use uploader::Uploader;
 
 /// What the loader needs to the end: to read the tables, to look at processes and open their images, and to start others
 /// under their own user. `docs/threat-model.md` says what each is for.
@@ -56,11 +59,13 @@ struct Kept {
 }
 
 /// Captures until told to stop; the exit code of the worker.
-pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
+pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
+    let args = &configuration.args;
     kernel::require_rights()?;
     let layout = kernel::layout(&args.btf)?;
     let cgroup = kernel::cgroup(args.cgroup.as_deref())?;
     let user = user(&args.user)?;
+    let uploader = Uploader::wanted(args, user.as_ref());
     let boot_id = kernel::boot_id()?;
     let listeners = Listeners::open(args.socket(), args.metrics)?;
     let (socket, metrics) = listeners.sockets();
@@ -91,7 +96,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     child.begin(&kept)?;
     start.begun = true;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("event loop")?;
-    runtime.block_on(Loader { start, scorer, listeners, kept, began: Instant::now(), stopping: None }.watch(child))
+    let began = Instant::now();
+    let loader =
+        Loader { configuration, user, start, scorer, uploader, listeners, kept, began, stopping: None, previous: None };
+    runtime.block_on(loader.watch(child))
 }
 
 /// Whom the other processes run as.
@@ -171,13 +179,34 @@ fn not_pinned(why: &str) {
 
 /// The loader, once everything is in place.
 struct Loader {
+    configuration: Configuration,
+    user: Option<User>,
     start: Start,
     scorer: Option<Plan>,
+    uploader: Option<Uploader>,
     listeners: Listeners,
     kept: Kept,
     began: Instant,
     /// Workers that had died when the end was asked for.
     stopping: Option<u64>,
+    /// What was in force before the last change.
+    previous: Option<(RunArgs, Option<Plan>)>,
+}
+
+/// The new values, but for those that a run keeps to its end.
+fn in_force(next: &RunArgs, now: &RunArgs) -> RunArgs {
+    RunArgs {
+        baseline: next.baseline.clone(),
+        out: next.out.clone(),
+        backend: next.backend,
+        adapter: next.adapter.clone(),
+        rarer_than: next.rarer_than,
+        rotate: next.rotate,
+        rotate_bytes: next.rotate_bytes,
+        keep_days: next.keep_days,
+        max_bytes: next.max_bytes,
+        ..now.clone()
+    }
 }
 
 impl Loader {
@@ -193,6 +222,10 @@ impl Loader {
         let mut pause = SHORTEST;
         loop {
             let end = self.live(&mut child, &mut signals).await?;
+            if let End::Replaced = end {
+                child = self.replace()?;
+                continue;
+            }
             let End::Died(why) = end else { return Ok(end.code()) };
             self.start.restarts += 1;
             if self.stopping.is_some_and(|before| self.start.restarts >= before + LAST_TRIES) {
@@ -226,15 +259,70 @@ impl Loader {
             if let Some(end) = child.ended()? {
                 return Ok(end);
             }
+            if let Some(uploader) = &mut self.uploader {
+                uploader.tend();
+            }
             match signals.next(LOOK).await {
                 Some(Order::Stop) => {
                     self.stopping.get_or_insert(self.start.restarts);
                     child.order(&Order::Stop);
                 }
-                Some(order) => child.order(&order),
-                None => {}
+                Some(Order::Reload) if self.stopping.is_none() && self.reload()? => {
+                    // Nothing is lost with a worker that is killed: the next goes on where it was, by the new values.
+                    child.kill("")?;
+                    return Ok(End::Replaced);
+                }
+                _ => {}
             }
         }
+    }
+
+    /// Reads the configuration again. Whether a worker must begin by it.
+    fn reload(&mut self) -> Result<bool> {
+        let next = match self.configuration.again() {
+            Ok(next) => next,
+            Err(error) => {
+                eprintln!("warning: not reloaded: {}", one_line(&error.to_string()));
+                return Ok(false);
+            }
+        };
+        let changes = self.configuration.changes_to(&next);
+        changes.lines().iter().for_each(|line| eprintln!("reloaded: {}", one_line(line)));
+        if changes.lines().is_empty() {
+            eprintln!("reloaded: nothing has changed");
+        }
+        if changes.touches(Effect::Upload) {
+            self.uploader = None;
+            self.uploader = Uploader::wanted(&next.args, self.user.as_ref());
+        }
+        let worker = [Effect::Scorer, Effect::Rotate, Effect::Space].into_iter().any(|effect| changes.touches(effect));
+        if worker {
+            self.previous = Some((self.start.args.clone(), self.scorer.clone()));
+            self.start.args = in_force(&next.args, &self.start.args);
+            self.scorer = scorer_plan(&self.start.args, self.user.as_ref())?;
+        }
+        self.configuration = next;
+        Ok(worker)
+    }
+
+    /// Another worker, by the new values; by those before if it cannot begin by them.
+    fn replace(&mut self) -> Result<Child> {
+        self.start.age = self.began.elapsed();
+        let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
+        if child.is_open() {
+            child.begin(&self.kept)?;
+            return Ok(child);
+        }
+        eprintln!("warning: not reloaded: the values before stay in force");
+        if let Some((args, scorer)) = self.previous.take() {
+            (self.start.args, self.scorer) = (args, scorer);
+        }
+        let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
+        // One that cannot begin is found dead at once.
+        if child.is_open() {
+            child.begin(&self.kept)?;
+        }
+        Ok(child)
     }
 
     /// Lets time pass. An end that is asked for meanwhile is made by the next worker.

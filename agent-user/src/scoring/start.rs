@@ -1,5 +1,6 @@
 //! Who starts the scorer, and ends it.
 
+use crate::upload::without_credentials;
 use std::{
     io::Result,
     os::{fd::OwnedFd, unix::net::UnixStream, unix::process::ExitStatusExt},
@@ -58,6 +59,7 @@ impl Starter for OwnProcess {
     fn start(&mut self) -> Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.program);
+        without_credentials(&mut command);
         // Standard output is for the agent's status lines.
         command.arg("scorer").args(&self.plan).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
         self.child = Some(command.spawn()?);

@@ -424,10 +424,10 @@ pub(crate) fn children(of: u32) -> Vec<u32> {
 /// Starts an agent that is ready.
 fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str]) -> (Child, Lines) {
     let mut command = Command::new(AGENT);
-    command.args(["run", "--json", "--host", "test", "--config", "none", "--archive"]).arg(folder.join("archive"));
+    command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.join("archive"));
     command.arg("--status-socket").arg(folder.join(SOCKET));
-    if !arguments.contains(&"--pin") {
-        command.args(["--pin", "none"]);
+    for other in ["--config", "--pin"].into_iter().filter(|other| !arguments.contains(other)) {
+        command.args([other, "none"]);
     }
     command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -12,6 +12,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 
 /// What Ebbline tells of, as system calls.
@@ -20,6 +22,10 @@ const CALLS: &str = "execve,execveat,fork,vfork,clone,clone3,exit_group,connect,
 #[cfg(not(target_arch = "x86_64"))]
 const CALLS: &str = "execve,execveat,clone,clone3,exit_group,connect,accept,accept4,bind,listen,sendto";
 const KEY: &str = "ebbline-overhead";
+/// The daemon writes names beside ids and looks unknown ones up for each record, which took it a millisecond.
+const NAMED: &str = "mount --bind \"$0/passwd\" /etc/passwd && mount --bind \"$0/group\" /etc/group && exec \"$@\"";
+/// How often it is looked whether the daemon has ended, every 10 ms.
+const END_TRIES: usize = 1000;
 /// What Debian's rules begin with.
 const BACKLOG: [(&str, &str); 2] = [("-b", "8192"), ("--backlog_wait_time", "60000")];
 /// The kernel prepares no audit of tasks that begin under it. Once auditing was on, it does so for every other, until
@@ -47,8 +53,8 @@ impl Audit {
         let (Some(control), Some(daemon)) = (find("auditctl"), find("auditd")) else { bail!("not installed") };
         let mut audit = Self { control, daemon, user, before: BTreeMap::new() };
         let before = audit.status()?;
-        let zero = |name: &str| before.get(name).is_some_and(|value| value == "0");
-        ensure!(zero("pid") && zero("enabled"), "this machine is audited already");
+        let off = before.get("enabled").is_some_and(|value| value == "0");
+        ensure!(off && !has_daemon(&before), "this machine is audited already");
         ensure!(audit.control(&["-l"])?.trim() == "No rules", "this machine has audit rules already");
         audit.control(&PREPARE_NOTHING)?;
         // From here on there is something to undo.
@@ -89,8 +95,10 @@ impl Audit {
         fs::create_dir_all(folder.join("plugins.d"))?;
         let log = folder.join("audit.log");
         fs::write(folder.join("auditd.conf"), configuration(&folder))?;
-        let mut command = place.sensor(&self.daemon);
+        name_user(&folder, self.user)?;
+        let mut command = place.sensor(Path::new("unshare"));
         with_libraries(&mut command, &self.daemon);
+        command.args(["--mount", "--propagation", "private", "sh", "-c", NAMED]).arg(&folder).arg(&self.daemon);
         command.args(["-n", "-s", "nochange", "-c"]).arg(&folder);
         let output = fs::File::create(folder.join("output"))?;
         let process = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
@@ -133,7 +141,8 @@ impl Drop for Audit {
         let now = self.status().unwrap_or_default();
         let same = |name: &str| now.get(name) == self.before.get(name);
         let empty = self.control(&["-l"]).is_ok_and(|said| said.trim() == "No rules");
-        if !(empty && ["enabled", "backlog_limit", "backlog_wait_time", "pid"].into_iter().all(same)) {
+        let all_same = ["enabled", "backlog_limit", "backlog_wait_time"].into_iter().all(same);
+        if !(empty && all_same && !has_daemon(&now)) {
             eprintln!("auditing is not as it was: look at `auditctl -s` and `auditctl -l`");
         }
     }
@@ -147,17 +156,46 @@ impl Running<'_> {
         self.audit.off();
         self.audit.control(&PREPARE_NOTHING)?;
         let lost = self.audit.status()?.get("lost").and_then(|lost| lost.parse().ok()).unwrap_or(0);
-        kill_process(Pid::from_child(&self.process.0), Signal::TERM)?;
-        self.process.0.wait()?;
+        self.end();
         emptied?;
         Ok(Recorded { events: calls(&text(&self.log)), lost, own_cpu_s: None })
+    }
+
+    /// Asks it to go: killed outright it would not sign off, and the kernel would hold it for the audit daemon still.
+    fn end(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.process.0), Signal::TERM);
+        for _ in 0..END_TRIES {
+            if !matches!(self.process.0.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.audit.off();
+        // Ended already after `stop`.
+        if matches!(self.process.0.try_wait(), Ok(None)) {
+            self.end();
+        }
     }
+}
+
+/// Accounts as the daemon sees them: with a name for the load's user, as any real user has one.
+fn name_user(folder: &Path, user: u32) -> Result<()> {
+    let named = [("passwd", format!("load:x:{user}:{user}::/:/bin/sh\n")), ("group", format!("load:x:{user}:\n"))];
+    for (name, line) in named {
+        fs::write(folder.join(name), text(&Path::new("/etc").join(name)) + &line)?;
+    }
+    Ok(())
+}
+
+/// The kernel keeps the id of a daemon that was killed until it has something to tell it.
+fn has_daemon(status: &BTreeMap<String, String>) -> bool {
+    let pid = status.get("pid").map_or("0", String::as_str);
+    pid != "0" && Path::new("/proc").join(pid).exists()
 }
 
 /// Debian's configuration with a log that only grows, and without what acts on the system.

@@ -72,8 +72,13 @@ impl Running {
         let lost = text(&self.lines) + &text(&self.errors);
         let lost = lost.lines().filter_map(|line| line.strip_prefix("Lost ")?.split(' ').next()?.parse::<u64>().ok());
         let mut events = BTreeMap::new();
-        for line in text(&self.lines).lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase())) {
-            *events.entry(line.split(' ').next().unwrap_or_default().to_owned()).or_default() += 1;
+        for line in text(&self.lines).lines() {
+            // Arguments may go over several lines: an event has its time second.
+            if let [name, time, ..] = line.splitn(3, ' ').collect::<Vec<_>>()[..]
+                && time.parse::<u64>().is_ok()
+            {
+                *events.entry(name.to_owned()).or_default() += 1;
+            }
         }
         Ok(Recorded { events, lost: lost.sum(), own_cpu_s: None })
     }

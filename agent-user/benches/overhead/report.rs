@@ -181,7 +181,8 @@ impl Report {
     fn print_load(&self, load: Load, count: usize) {
         let costs = self.costs.iter().filter(|cost| cost.load == load);
         let rounds = costs.clone().map(|cost| cost.rounds).max().unwrap_or(0);
-        println!("\n{}: {rounds} rounds of {count}; microseconds each, medians", load.words());
+        let (unit, scale) = if load == Load::Build { ("milliseconds", 1000.0) } else { ("microseconds", 1.0) };
+        println!("\n{}: {rounds} rounds of {count}; {unit} each, medians", load.words());
         println!("  sensor         wall      cpu  of it sensor  machine   added wall                added cpu");
         for Cost { sensor, wall_us, cpu_us, sensor_us, machine_us, added, .. } in costs {
             let added = added.as_ref().map(|added| match load {
@@ -201,6 +202,8 @@ impl Report {
                 ),
             });
             let (name, added) = (sensor.words(), added.unwrap_or_default());
+            let [wall_us, cpu_us, sensor_us, machine_us] =
+                [wall_us, cpu_us, sensor_us, machine_us].map(|us| us / scale);
             println!("  {name:<10} {wall_us:>8.1} {cpu_us:>8.1} {sensor_us:>13.1} {machine_us:>8.1}   {added}");
         }
         for Ratio { of: other, wall, cpu, .. } in self.ratios.iter().filter(|ratio| ratio.load == load) {

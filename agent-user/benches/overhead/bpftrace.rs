@@ -20,6 +20,8 @@ const MOUNTED: &str =
     "[ -d /sys/kernel/debug/tracing/events ] || mount -t debugfs debugfs /sys/kernel/debug; exec \"$@\"";
 /// Attaching takes the kernel seconds on a busy machine.
 const PATIENCE_S: f64 = 60.0;
+/// Looks at it between two requests to end: two seconds.
+const ASK_EVERY: u32 = 100;
 
 /// Where it is.
 pub(crate) struct Bpftrace(PathBuf);
@@ -67,8 +69,16 @@ impl Running {
 
     /// Ends it; says what it printed.
     pub(crate) fn stop(mut self) -> Result<Recorded> {
-        kill_process(Pid::from_child(&self.process.0), Signal::INT)?;
-        self.process.0.wait()?;
+        // A signal that comes at a bad moment is forgotten: it is asked until it goes.
+        let mut asked = 0;
+        wait_until("bpftrace ends", PATIENCE_S, || {
+            let ended = self.process.0.try_wait()?.is_some();
+            if !ended && asked % ASK_EVERY == 0 {
+                kill_process(Pid::from_child(&self.process.0), Signal::INT)?;
+            }
+            asked += 1;
+            Ok(ended)
+        })?;
         let lost = text(&self.lines) + &text(&self.errors);
         let lost = lost.lines().filter_map(|line| line.strip_prefix("Lost ")?.split(' ').next()?.parse::<u64>().ok());
         let mut events = BTreeMap::new();

@@ -86,6 +86,7 @@ impl Running {
             // Arguments may go over several lines: an event has its time second.
             if let [name, time, ..] = line.splitn(3, ' ').collect::<Vec<_>>()[..]
                 && time.parse::<u64>().is_ok()
+                && name.starts_with(|c: char| c.is_ascii_lowercase())
             {
                 *events.entry(name.to_owned()).or_default() += 1;
             }

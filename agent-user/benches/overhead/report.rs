@@ -180,7 +180,7 @@ impl Report {
 
     fn print_load(&self, load: Load, count: usize) {
         let costs = self.costs.iter().filter(|cost| cost.load == load);
-        let rounds = costs.clone().map(|cost| cost.rounds).max().unwrap_or(0);
+        let Some(rounds) = costs.clone().map(|cost| cost.rounds).max() else { return };
         let (unit, scale) = if load == Load::Build { ("milliseconds", 1000.0) } else { ("microseconds", 1.0) };
         println!("\n{}: {rounds} rounds of {count}; {unit} each, medians", load.words());
         println!("  sensor         wall      cpu  of it sensor  machine   added wall                added cpu");

@@ -3,7 +3,7 @@
 use crate::{
     agent::Agent,
     load::{Load, act},
-    place::{Place, STOP, machine_us},
+    place::{Place, STOP, machine_us, wait_until},
     sensor::{Recorded, Sensor, Sensors, Watching},
     stats::Random,
 };
@@ -14,6 +14,11 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, thread::sleep,
 
 /// A sensor has this long after a load to finish with what it saw; what it uses meanwhile counts.
 const SETTLE: Duration = Duration::from_millis(400);
+
+/// Programs that are started before anything is measured.
+const WARM_UPS: usize = 10;
+/// A sensor that uses less of a processor has nothing to do.
+const IDLE: f64 = 0.05;
 
 /// How much is done.
 #[derive(Debug, Clone, Serialize)]
@@ -87,7 +92,7 @@ impl Bench<'_> {
 
     fn turn(&mut self, round: usize, sensor: Sensor, loads: &[Load]) -> Result<()> {
         let watching = self.sensors.start(sensor, self.place)?;
-        sleep(SETTLE);
+        self.warm_up(&watching)?;
         let ready = watching.used_us(self.place)?;
         for load in loads {
             self.samples.push(self.sample(round, sensor, &watching, *load)?);
@@ -98,6 +103,17 @@ impl Bench<'_> {
         whole.recorded.add(recorded);
         whole.cpu_us += crate::place::used_us(&self.place.sensor.0)? + threads - ready;
         Ok(())
+    }
+
+    /// What is done once for a program, as reading its image for a digest, is no cost of each time that it is started.
+    fn warm_up(&self, watching: &Watching) -> Result<()> {
+        act(self.place, Load::Spawn, WARM_UPS)?;
+        let mut before = f64::NEG_INFINITY;
+        wait_until("the sensor is idle", 20.0, || {
+            sleep(SETTLE);
+            let used = watching.used_us(self.place)?;
+            Ok(used - std::mem::replace(&mut before, used) < IDLE * SETTLE.as_micros() as f64)
+        })
     }
 
     fn sample(&self, round: usize, sensor: Sensor, watching: &Watching, load: Load) -> Result<Sample> {

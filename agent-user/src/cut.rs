@@ -35,6 +35,8 @@ pub struct Note {
     pub time: i64,
     /// The run has stopped; nothing of it is missing.
     pub ended: bool,
+    /// Rows tell of everything that was there when the run began.
+    pub settled: bool,
     /// What was given of each ring.
     pub given: Vec<Given>,
     /// The kernel's counts, a second old at most.

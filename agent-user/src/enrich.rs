@@ -93,10 +93,10 @@ impl Enricher {
         self.process.is_empty() && self.connection.is_empty() && self.dns.is_empty()
     }
 
-    /// Goes on from the books of another, whose rows tell of what was there at the start.
+    /// Goes on from the books of another. If it was settled, its rows tell of what was there at the start.
     #[must_use]
-    pub fn resume(mut self, books: AgentBooks) -> Self {
-        (self.books, self.resumed) = (books, true);
+    pub fn resume(mut self, books: AgentBooks, settled: bool) -> Self {
+        (self.books, self.resumed) = (books, settled);
         self
     }
 

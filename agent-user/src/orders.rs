@@ -17,6 +17,8 @@ pub(crate) struct Start {
     pub(crate) restarts: u64,
     /// One of them has begun to capture.
     pub(crate) begun: bool,
+    /// Without a scorer that cannot be had, it captures all the same.
+    pub(crate) lenient: bool,
     /// What the worker keeps.
     pub(crate) plan: Plan,
     /// What people asked for.

@@ -37,7 +37,7 @@ const BATCH_AGE: Duration = Duration::from_millis(250);
 const STATUS: Duration = Duration::from_secs(1);
 /// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// After detaching, programs that already run get this long to end.
+/// After detaching, programs that already run get this long to end; after the snapshot, its records to become rows.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Processes in the cache.
 const PROCESSES: usize = 65_536;
@@ -117,6 +117,10 @@ struct Run {
     sweep: Sweep,
     hooks: u64,
     reader: Option<Reader>,
+    /// What was there at the start is in the journal.
+    settled: bool,
+    /// When all of it was seen to be read.
+    read: Option<Instant>,
     enricher: Enricher,
     writer: Writer,
     /// Cuts made.
@@ -150,10 +154,12 @@ pub fn run(
     let (mut drain, mut sweep) = (Drain::new(sources.rings), Sweep::new(sources.facts.clone()));
     let facts = sources.facts;
     let mut enricher = Enricher::asking(settings.boot, &settings.host, PROCESSES, facts.clone(), sources.hashes);
+    let mut settled = false;
     if let Some(note) = settings.resume.take() {
         drain = drain.resume(note.given);
         sweep = sweep.resume(&note.reported)?;
-        enricher = enricher.resume(note.agent);
+        enricher = enricher.resume(note.agent, note.settled);
+        settled = note.settled;
     }
     let notifier = std::mem::take(&mut settings.notifier);
     let mut run = Run {
@@ -161,6 +167,8 @@ pub fn run(
         settings,
         hooks: sources.hooks,
         reader: None,
+        settled,
+        read: None,
         drain,
         facts,
         sweep,
@@ -257,6 +265,7 @@ impl Run {
             run: self.settings.run.clone(),
             time: kernel::utc_now(),
             ended,
+            settled: self.settled,
             given: self.drain.cut(),
             kernel: self.counts,
             agent: self.enricher.books().clone(),
@@ -267,9 +276,18 @@ impl Run {
         if self.writer.send(Cut { number: self.cuts, batches, note }) { Ok(()) } else { Err(gone()) }
     }
 
+    /// What was read from the iterators is in rows a moment later.
+    fn settle(&mut self) {
+        if self.read.is_none() && self.reader.as_ref().is_some_and(Reader::is_finished) {
+            self.read = Some(Instant::now());
+        }
+        self.settled |= self.read.is_some_and(|read| read.elapsed() >= SETTLE);
+    }
+
     fn periodic(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
         self.facts.check()?;
         self.sweep.stored(self.writer.stored())?;
+        self.settle();
         if self.flushed.elapsed() >= BATCH_AGE {
             self.flushed = Instant::now();
             self.enricher.tick();
@@ -363,6 +381,7 @@ impl Run {
     /// The last heartbeat comes after the files of events are complete, so that its counts are final.
     fn finish(mut self) -> Result<Summary, AgentError> {
         self.writer.close_events();
+        self.sweep.stored(self.writer.stored())?;
         let beat = self.heartbeat()?;
         self.cut(vec![beat], true)?;
         let trouble = self.writer.finish();

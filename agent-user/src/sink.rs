@@ -123,6 +123,8 @@ pub struct ArchiveOptions<'a> {
     pub limits: Limits,
     /// The loader's run.
     pub run: &'a str,
+    /// The run has begun: what cannot be written now may be later.
+    pub begun: bool,
 }
 
 /// What was in the journal.
@@ -172,8 +174,11 @@ impl<F: Follower> Archive<F> {
         books: Arc<WriterBooks>,
         mut follower: F,
     ) -> Result<(Self, Before), AgentError> {
-        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, limits, run } = options;
-        probe(root)?;
+        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, limits, run, begun } = options;
+        match probe(root) {
+            Err(error) if begun => eprintln!("warning: {}", one_line(&error.to_string())),
+            probed => probed?,
+        }
         let options = JournalOptions {
             host: host.into(),
             boot_id: boot_id.into(),
@@ -290,8 +295,8 @@ fn sum<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
 impl<F: Follower> Sink for Archive<F> {
     fn store(&mut self, mut cut: Cut) {
         if self.space.over {
-            self.complete();
-            return cut.kinds().for_each(|kind| self.books.full(*kind, 1));
+            cut.kinds().for_each(|kind| self.books.full(*kind, 1));
+            cut.batches.clear();
         }
         cut.note.rows = self.books.totals();
         cut.batches.iter().flat_map(|batch| &batch.kinds).for_each(|kind| cut.note.rows.stored[kind.index()] += 1);
@@ -365,7 +370,8 @@ mod tests {
 
     fn open_limited(root: &Path, books: &Arc<WriterBooks>, run: &str, limits: Limits) -> Opened {
         let (rotate, rotate_bytes) = (Duration::from_secs(60), 1 << 20);
-        let options = ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes, limits, run };
+        let options =
+            ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes, limits, run, begun: false };
         Archive::open(options, books.clone(), None)
     }
 

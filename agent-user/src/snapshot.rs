@@ -35,6 +35,12 @@ impl Reader {
         Ok(Self { enough, thread })
     }
 
+    /// Whether all is read.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends, at the latest when the kernel comes back from what it iterates over at the moment; does something meanwhile.
     ///
     /// # Errors

@@ -44,6 +44,7 @@ impl Sweep {
         self.facts.remove_flows(&reported.flows)?;
         self.facts.remove_throttled(&reported.quiet)?;
         self.loud = reported.loud.iter().copied().collect();
+        reported.quiet.iter().for_each(|(maker, _)| _ = self.loud.remove(maker));
         Ok(self)
     }
 

@@ -86,7 +86,14 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
     let scorers = Scorers { channel: lent.scorers };
     let settings = scoring::Settings::of(args).map(|settings| scoring::Settings { again: start.begun, ..settings });
     let start_scorer = |settings| RemoteScoring::with(settings, Box::new(scorers), books.clone());
-    let scoring = settings.map(start_scorer).transpose()?;
+    let scoring = match settings.map(start_scorer).transpose() {
+        Err(error) if start.lenient => {
+            let then = "rows are not scored until the agent is reloaded or restarted";
+            eprintln!("warning: {}; {then}", one_line(&error.to_string()));
+            None
+        }
+        scoring => scoring?,
+    };
     let (backend, baseline) = match &scoring {
         Some(scoring) => (Some(scoring.backend().0.to_owned()), Some(scoring.baseline().to_owned())),
         None => (None, None),
@@ -102,6 +109,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
         rotate_bytes: args.rotate_bytes,
         limits: store::Limits { keep: args.keep(), max_bytes: args.max_bytes },
         run: &start.run,
+        begun: start.begun,
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;
     control.send(&Word::Open, &[], PATIENCE).context("no loader")?;

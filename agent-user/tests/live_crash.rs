@@ -219,11 +219,19 @@ impl FragileDisk {
         assert!(fs::write(self.mounted.join("probe"), "").is_err());
     }
 
-    /// Takes it out and puts it in again: it can be written then.
+    /// Takes it out and puts it in again, until it can be written: whoever copied its mount meanwhile, as a new name space
+    /// does, holds it as it was.
     fn mend(&self) {
         let done = |command: &mut Command| assert!(command.status().unwrap().success());
-        done(Command::new("umount").arg(&self.mounted));
-        done(Command::new("mount").args(["-o", "loop"]).args([&self.image, &self.mounted]));
+        for _ in 0..100 {
+            done(Command::new("umount").arg(&self.mounted));
+            done(Command::new("mount").args(["-o", "loop"]).args([&self.image, &self.mounted]));
+            if fs::write(self.mounted.join("probe"), "").is_ok() {
+                return fs::remove_file(self.mounted.join("probe")).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        panic!("it stays read-only");
     }
 }
 

@@ -170,3 +170,30 @@ fn no_worker_outlives_its_loader() {
     live.kill();
     assert!(!is_alive(worker));
 }
+
+#[test]
+fn a_worker_that_cannot_begin_ends_nothing() {
+    if !possible() {
+        return;
+    }
+    let folder = open_folder();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k", "none"]).arg(folder.path()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot mount a small disk");
+        eprintln!("SKIPPED: cannot mount a small disk");
+        return;
+    }
+    let disk = folder.path().to_owned();
+    let mut live = Live::start_in(folder, &[]);
+    let _ = fs::write(disk.join("filler"), vec![0; 1 << 20]);
+    // No room for anything, not even to try.
+    live.kill_worker();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(is_alive(live.pid()));
+    fs::remove_file(disk.join("filler")).unwrap();
+    live.inside(&["/bin/true"]);
+    live.expect("exec", 1);
+    let stored = live.stop();
+    assert_eq!(stored.count("exec", "written"), 1, "{}", stored.status);
+    let _ = Command::new("umount").arg("-l").arg(&disk).status();
+}

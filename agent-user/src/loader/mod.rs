@@ -48,6 +48,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const WELL: Duration = Duration::from_secs(60);
 /// How often the worker is looked at, should a signal be missed.
 const LOOK: Duration = Duration::from_secs(1);
+/// Exit code of a worker that has done its work, but for some inputs.
+const SKIPPED: u8 = 3;
 /// Workers that may die while the end is made.
 const LAST_TRIES: u64 = 5;
 
@@ -75,13 +77,14 @@ pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
         age: Duration::ZERO,
         restarts: 0,
         begun: false,
+        lenient: false,
         plan: plan(args, user.clone())?,
         host: args.host.clone().unwrap_or_else(kernel::host_name),
         run: kernel::run_id(&boot_id),
         boot_id,
         socket: socket.is_some(),
         metrics: metrics.is_some(),
-        args: args.clone(),
+        args: RunArgs { upload: None, upload_option: Vec::new(), ..args.clone() },
     };
     // It opens the archive first: without that, nothing is loaded.
     let mut child = Child::start(&start, &listeners, scorer.as_ref())?;
@@ -94,7 +97,7 @@ pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
     }
     sandbox::keep(KEPT)?;
     child.begin(&kept)?;
-    start.begun = true;
+    (start.begun, start.lenient) = (true, true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("event loop")?;
     let began = Instant::now();
     let loader =
@@ -190,14 +193,13 @@ struct Loader {
     /// Workers that had died when the end was asked for.
     stopping: Option<u64>,
     /// What was in force before the last change.
-    previous: Option<(RunArgs, Option<Plan>)>,
+    previous: Option<(Configuration, RunArgs, Option<Plan>)>,
 }
 
 /// The new values, but for those that a run keeps to its end.
 fn in_force(next: &RunArgs, now: &RunArgs) -> RunArgs {
     RunArgs {
         baseline: next.baseline.clone(),
-        out: next.out.clone(),
         backend: next.backend,
         adapter: next.adapter.clone(),
         rarer_than: next.rarer_than,
@@ -221,12 +223,18 @@ impl Loader {
         };
         let mut pause = SHORTEST;
         loop {
-            let end = self.live(&mut child, &mut signals).await?;
-            if let End::Replaced = end {
-                child = self.replace()?;
-                continue;
+            let why = match self.live(&mut child, &mut signals).await? {
+                End::Replaced => {
+                    child = self.replace(&mut signals).await?;
+                    continue;
+                }
+                End::Code(code) if self.is_last(code) => return Ok(ExitCode::from(code)),
+                End::Code(code) => format!("at its end with exit code {code}"),
+                End::Died(why) => why,
+            };
+            if self.is_over() {
+                self.stopping.get_or_insert(self.start.restarts);
             }
-            let End::Died(why) = end else { return Ok(end.code()) };
             self.start.restarts += 1;
             if self.stopping.is_some_and(|before| self.start.restarts >= before + LAST_TRIES) {
                 anyhow::bail!("worker: it was {why}, and so were those before it");
@@ -235,15 +243,51 @@ impl Loader {
             if child.age() >= WELL {
                 pause = SHORTEST;
             }
-            self.wait(pause, &mut signals).await;
-            pause = (2 * pause).min(LONGEST);
-            self.start.age = self.began.elapsed();
-            child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
-            // One that dies before that is found dead at once.
-            if child.is_open() && child.begin(&self.kept).is_ok() && self.stopping.is_some() {
-                child.order(&Order::Stop);
+            child = self.another(&mut pause, &mut signals).await?;
+        }
+    }
+
+    /// Whether nobody goes on after a worker that ended with this code. Whatever else ends one passes: a disk is full, an
+    /// archive is elsewhere.
+    fn is_last(&self, code: u8) -> bool {
+        matches!(code, 0 | SKIPPED) || self.stopping.is_some() || self.is_over()
+    }
+
+    /// The time that was asked for is over.
+    fn is_over(&self) -> bool {
+        self.start.args.limit.is_some_and(|limit| self.began.elapsed() >= limit)
+    }
+
+    /// Another worker, as soon as one begins.
+    async fn another(&mut self, pause: &mut Duration, signals: &mut Signals) -> Result<Child> {
+        loop {
+            self.wait(*pause, signals).await;
+            *pause = (2 * *pause).min(LONGEST);
+            match self.begin() {
+                Ok(Some(child)) => return Ok(child),
+                // It has said why.
+                Ok(None) => {}
+                Err(error) => eprintln!("warning: {}", one_line(&format!("{error:#}"))),
+            }
+            self.start.restarts += 1;
+            if self.stopping.is_some_and(|before| self.start.restarts >= before + LAST_TRIES) {
+                anyhow::bail!("worker: none begins");
             }
         }
+    }
+
+    /// Starts a worker; none if it cannot begin.
+    fn begin(&mut self) -> Result<Option<Child>> {
+        self.start.age = self.began.elapsed();
+        let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
+        if !child.is_open() {
+            return Ok(None);
+        }
+        child.begin(&self.kept)?;
+        if self.stopping.is_some() {
+            child.order(&Order::Stop);
+        }
+        Ok(Some(child))
     }
 
     /// Passes signals on until the worker has ended.
@@ -287,6 +331,14 @@ impl Loader {
             }
         };
         let changes = self.configuration.changes_to(&next);
+        let args = in_force(&next.args, &self.start.args);
+        let scorer = match scorer_plan(&args, self.user.as_ref()) {
+            Ok(scorer) => scorer,
+            Err(error) => {
+                eprintln!("warning: not reloaded: {}", one_line(&format!("{error:#}")));
+                return Ok(false);
+            }
+        };
         changes.lines().iter().for_each(|line| eprintln!("reloaded: {}", one_line(line)));
         if changes.lines().is_empty() {
             eprintln!("reloaded: nothing has changed");
@@ -296,33 +348,29 @@ impl Loader {
             self.uploader = Uploader::wanted(&next.args, self.user.as_ref());
         }
         let worker = [Effect::Scorer, Effect::Rotate, Effect::Space].into_iter().any(|effect| changes.touches(effect));
+        let before = std::mem::replace(&mut self.configuration, next);
         if worker {
-            self.previous = Some((self.start.args.clone(), self.scorer.clone()));
-            self.start.args = in_force(&next.args, &self.start.args);
-            self.scorer = scorer_plan(&self.start.args, self.user.as_ref())?;
+            let args = std::mem::replace(&mut self.start.args, args);
+            self.previous = Some((before, args, std::mem::replace(&mut self.scorer, scorer)));
         }
-        self.configuration = next;
         Ok(worker)
     }
 
     /// Another worker, by the new values; by those before if it cannot begin by them.
-    fn replace(&mut self) -> Result<Child> {
-        self.start.age = self.began.elapsed();
-        let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
-        if child.is_open() {
-            child.begin(&self.kept)?;
+    async fn replace(&mut self, signals: &mut Signals) -> Result<Child> {
+        // What is asked for must be had; what was there and is gone must not end capture.
+        self.start.lenient = false;
+        let begun = self.begin();
+        self.start.lenient = true;
+        if let Ok(Some(child)) = begun {
             return Ok(child);
         }
         eprintln!("warning: not reloaded: the values before stay in force");
-        if let Some((args, scorer)) = self.previous.take() {
-            (self.start.args, self.scorer) = (args, scorer);
+        if let Some((configuration, args, scorer)) = self.previous.take() {
+            (self.configuration, self.start.args, self.scorer) = (configuration, args, scorer);
         }
-        let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
-        // One that cannot begin is found dead at once.
-        if child.is_open() {
-            child.begin(&self.kept)?;
-        }
-        Ok(child)
+        let mut pause = SHORTEST;
+        self.another(&mut pause, signals).await
     }
 
     /// Lets time pass. An end that is asked for meanwhile is made by the next worker.

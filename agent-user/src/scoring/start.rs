@@ -57,6 +57,7 @@ impl OwnProcess {
 
 impl Starter for OwnProcess {
     fn start(&mut self) -> Result<UnixStream> {
+        self.stop(Duration::ZERO);
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(&self.program);
         without_credentials(&mut command);

@@ -37,6 +37,8 @@ pub struct WriterBooks {
     pub scored: AtomicU64,
     /// Rows of tables that the baseline knows, stored without a score.
     pub unscored: AtomicU64,
+    /// Why nothing can be written now.
+    blocked: Mutex<Option<String>>,
 }
 
 /// Under one lock: a row that moves on is never seen twice, or nowhere.
@@ -86,6 +88,11 @@ impl WriterBooks {
         let mut books = self.rows();
         books.written[kind.index()] += rows;
         books.open[kind.index()] -= rows;
+    }
+
+    /// Whether nothing can be written now, and why.
+    pub fn block(&self, why: Option<String>) {
+        *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Rows that could not be stored.
@@ -158,6 +165,8 @@ pub struct Snapshot {
     pub scored: u64,
     /// Rows stored without a score that could have had one.
     pub unscored: u64,
+    /// Why nothing can be written now.
+    pub blocked: Option<String>,
     /// Processes that the cache gave up early.
     pub evicted: u64,
     /// Processes in the cache.
@@ -202,6 +211,7 @@ impl Snapshot {
         self.findings = books.findings.load(Relaxed);
         self.scored = books.scored.load(Relaxed);
         self.unscored = books.unscored.load(Relaxed);
+        self.blocked = books.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self
     }
 
@@ -277,6 +287,7 @@ impl Snapshot {
             lossy: false,
             findings: self.findings,
             unscored: self.unscored,
+            blocked: self.blocked.clone(),
             rss_bytes: self.usage.rss_bytes,
             cpu_s: self.usage.cpu_s,
             own: OwnStatus {

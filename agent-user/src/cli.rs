@@ -60,10 +60,7 @@ pub enum Command {
     Upload(UploadArgs),
     /// Score what the agent on standard input sends
     #[command(hide = true)]
-    Scorer {
-        /// What it is to keep
-        plan: Option<String>,
-    },
+    Scorer,
 }
 
 const CONFIG_EXAMPLES: &str = "\
@@ -334,9 +331,6 @@ pub struct UploadArgs {
     /// As one JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// What it keeps
-    #[arg(long, value_name = "PLAN", hide = true)]
-    pub plan: Option<String>,
 }
 
 /// Arguments of `status`.

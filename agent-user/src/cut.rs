@@ -10,6 +10,7 @@ use events::{EventType, Flow, Maker};
 use serde::{Deserialize, Serialize};
 
 /// Every row made since the last cut, and what they were made from.
+#[derive(Debug)]
 pub struct Cut {
     /// Counts cuts of this process.
     pub number: u64,
@@ -97,6 +98,13 @@ impl Note {
         let rest = bytes.strip_prefix(&[VERSION])?;
         postcard::from_bytes(rest).ok()
     }
+
+    /// The run that a note is of, if it can be read.
+    #[must_use]
+    pub fn run_of(bytes: &[u8]) -> Option<&str> {
+        // The first of its fields.
+        Some(postcard::take_from_bytes(bytes.strip_prefix(&[VERSION])?).ok()?.0)
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +123,7 @@ mod tests {
             ..Note::default()
         };
         let bytes = note.to_bytes();
-        assert_eq!(Note::from_bytes(&bytes), Some(note));
+        assert_eq!((Note::from_bytes(&bytes), Note::run_of(&bytes)), (Some(note), Some("r")));
         assert_eq!(Note::from_bytes(&bytes[1..]), None);
         (0..bytes.len()).for_each(|len| assert_eq!(Note::from_bytes(&bytes[..len]), None, "{len}"));
     }

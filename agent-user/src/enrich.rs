@@ -12,7 +12,10 @@ use crate::{
 };
 use arrow_schema::ArrowError;
 use events::{CallRecord, EventType, Image, Maker, Record, SocketHead, TaskHead};
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 /// Rows in a batch, at most.
 pub const BATCH_ROWS: usize = 8192;
@@ -105,8 +108,11 @@ impl Enricher {
         match events::decode(bytes) {
             Ok(record) => {
                 self.books.received[record.kind().index()] += 1;
-                if !self.row(&record) {
-                    self.books.duplicate[record.kind().index()] += 1;
+                let rows = [self.process.len(), self.connection.len(), self.dns.len()];
+                match catch_unwind(AssertUnwindSafe(|| self.row(&record))) {
+                    Ok(true) => {}
+                    Ok(false) => self.books.duplicate[record.kind().index()] += 1,
+                    Err(_) => self.spoiled(record.kind(), rows),
                 }
             }
             Err(malformed) => match malformed.kind() {
@@ -129,6 +135,21 @@ impl Enricher {
         self.process.push(EventType::Throttle, process, place, &row);
     }
 
+    /// A record that could not be taken in may have left half a row: the rows of its batch, of which there were so many,
+    /// go with it. It must not come again and again.
+    fn spoiled(&mut self, kind: EventType, [process, connection, dns]: [usize; 3]) {
+        let mut lost = vec![kind];
+        lost.extend(self.process.abandon().into_iter().take(process));
+        lost.extend(self.connection.abandon().into_iter().take(connection));
+        lost.extend(self.dns.abandon().into_iter().take(dns));
+        lost.iter().for_each(|kind| self.books.malformed[kind.index()] += 1);
+        eprintln!(
+            "warning: a record of type {} could not be read, {} rows lost; this is a defect",
+            kind.name(),
+            lost.len()
+        );
+    }
+
     fn utc(&self, time: u64) -> i64 {
         time.saturating_add_signed(self.utc_offset) as i64
     }
@@ -136,6 +157,8 @@ impl Enricher {
     /// Makes the row of a record; false if it tells what another has told.
     fn row(&mut self, record: &Record<'_>) -> bool {
         let time = self.utc(record.time());
+        #[cfg(test)]
+        assert_ne!(record.time(), tests::POISON);
         let (lineage, places) = (&mut self.lineage, &mut self.places);
         match record {
             Record::Image(kind, image) => return self.image(time, *kind, image),
@@ -250,6 +273,23 @@ impl<'a> Row<'a> {
 mod tests {
     use super::*;
     use bytemuck::{Zeroable, bytes_of};
+
+    /// A record of this time is one that cannot be taken in.
+    pub(super) const POISON: u64 = 0xdead;
+
+    #[test]
+    fn a_record_over_which_it_falls_is_counted_and_does_not_end_it() {
+        let mut enricher = Enricher::new([0; 4], &"h".into(), 10);
+        let fork =
+            |start, time| TaskHead { kind: EventType::Fork as u16, tgid: 1 << 30, start, time, ..TaskHead::zeroed() };
+        enricher.record(bytes_of(&fork(1, 1)));
+        enricher.record(bytes_of(&fork(2, POISON)));
+        enricher.record(bytes_of(&fork(3, 2)));
+        let books = enricher.books();
+        assert_eq!((books.received[1], books.malformed[1]), (3, 2));
+        let rows: usize = enricher.take().unwrap().iter().map(|batch| batch.rows.num_rows()).sum();
+        assert_eq!(rows, 1);
+    }
 
     #[test]
     fn what_comes_in_is_a_row_or_counted() {

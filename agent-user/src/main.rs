@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         }
         Command::Worker => worker::work(),
         Command::Man { dir } => manual(&dir),
-        Command::Scorer { plan } => scoring::serve(plan.as_deref()).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Scorer => scoring::serve().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Upload(args) => upload::upload(&args).map(ExitCode::from).map_err(Into::into),
     };
     match result {

@@ -19,6 +19,8 @@ pub(crate) struct Start {
     pub(crate) begun: bool,
     /// Without a scorer that cannot be had, it captures all the same.
     pub(crate) lenient: bool,
+    /// The last scorer of the worker before.
+    pub(crate) scorer: Option<u32>,
     /// What the worker keeps.
     pub(crate) plan: Plan,
     /// What people asked for.

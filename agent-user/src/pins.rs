@@ -6,7 +6,7 @@ use crate::load::{Counters, KernelCounts, Loaded};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +27,11 @@ impl Pins {
         let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
         if !folder.is_dir() {
             fs::DirBuilder::new().mode(0o700).create(folder).map_err(fail)?;
+        }
+        // Whoever may write there can say what a run lost.
+        let found = fs::metadata(folder).map_err(fail)?;
+        if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
+            return Err(format!("{}: others may write to it", folder.display()));
         }
         let whole = archive.canonicalize().unwrap_or_else(|_| archive.into());
         let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());

@@ -125,6 +125,8 @@ struct Run {
     writer: Writer,
     /// Cuts made.
     cuts: u64,
+    /// The first of them accounts for an earlier run.
+    accounts: bool,
     /// The kernel's counts, as last read.
     counts: KernelCounts,
     metrics: Option<SocketAddr>,
@@ -174,6 +176,7 @@ pub fn run(
         sweep,
         writer,
         cuts: 0,
+        accounts: false,
         counts: KernelCounts::default(),
         metrics: listeners.metrics(),
         books,
@@ -210,6 +213,7 @@ impl Run {
         publisher.ready(!self.settings.begun);
         // Whoever comes after a crash knows from the first moment on what run it was.
         let first = std::mem::take(&mut self.settings.first);
+        self.accounts = !first.is_empty();
         self.cut(first, false)?;
         // While the rings are emptied, so that a big machine does not fill them.
         let iterators = self.facts.iterators()?.into_iter().map(|(name, iterator)| (name, iterator.into())).collect();
@@ -227,7 +231,7 @@ impl Run {
                 },
                 () = tokio::time::sleep(pace.wait()) => {}
                 // A ring is a quarter full.
-                Ok(mut guard) = filling.readable() => guard.clear_ready(),
+                Ok(mut guard) = filling.readable(), if self.writer.has_room() => guard.clear_ready(),
             }
             let given = self.round()?;
             pace.adapt(given);
@@ -235,7 +239,11 @@ impl Run {
         }
     }
 
+    /// While the archive cannot be written, records stay where they are.
     fn round(&mut self) -> Result<usize, AgentError> {
+        if !self.writer.has_room() {
+            return Ok(0);
+        }
         self.drain.look();
         self.give()
     }
@@ -243,7 +251,7 @@ impl Run {
     /// Takes in all records that are due; returns how many.
     fn give(&mut self) -> Result<usize, AgentError> {
         let mut all = 0;
-        loop {
+        while self.writer.has_room() {
             let enricher = &mut self.enricher;
             let given = self.drain.give(&mut |record| enricher.record(record));
             all += given;
@@ -251,9 +259,10 @@ impl Run {
                 self.cut(Vec::new(), false)?;
             }
             if given < GIVEN {
-                return Ok(all);
+                break;
             }
         }
+        Ok(all)
     }
 
     /// Hands the rows made so far to the writer, with where whoever goes on must begin.
@@ -287,8 +296,9 @@ impl Run {
     fn periodic(&mut self, publisher: &Publisher) -> Result<(), AgentError> {
         self.facts.check()?;
         self.sweep.stored(self.writer.stored())?;
+        self.accounted()?;
         self.settle();
-        if self.flushed.elapsed() >= BATCH_AGE {
+        if self.flushed.elapsed() >= BATCH_AGE && self.writer.has_room() {
             self.flushed = Instant::now();
             self.enricher.tick();
             self.sweep.due(&mut self.enricher)?;
@@ -305,6 +315,15 @@ impl Run {
             self.spoke = Instant::now();
             let status = self.status()?;
             publisher.publish(status);
+        }
+        Ok(())
+    }
+
+    /// What an earlier run left may go once rows tell of it.
+    fn accounted(&mut self) -> Result<(), AgentError> {
+        if self.accounts && self.writer.stored() > 0 {
+            self.accounts = false;
+            self.facts.accounted()?;
         }
         Ok(())
     }
@@ -351,6 +370,7 @@ impl Run {
 
     /// Takes the programs out, then everything that they left.
     fn stop(mut self) -> Result<Summary, AgentError> {
+        self.writer.end();
         if let Some(reader) = self.reader.take() {
             // What it still makes must find room.
             reader.end(|| self.round().map(drop))?;
@@ -382,8 +402,11 @@ impl Run {
     fn finish(mut self) -> Result<Summary, AgentError> {
         self.writer.close_events();
         self.sweep.stored(self.writer.stored())?;
+        self.accounted()?;
         let beat = self.heartbeat()?;
         self.cut(vec![beat], true)?;
+        self.writer.wait(self.cuts);
+        self.facts.ended()?;
         let trouble = self.writer.finish();
         Ok(Summary { status: self.status()?, trouble })
     }

@@ -16,10 +16,15 @@ use std::{
 };
 use store::{Closed, Finished, Journal, JournalOptions, Limits, Part, Placed, Replayed, Uploaded};
 
-/// Where cuts go. Nothing here fails: what could not be stored is counted and said.
+/// Where cuts go.
 pub trait Sink {
-    /// Stores a cut: all of it or nothing.
-    fn store(&mut self, cut: Cut);
+    /// Stores a cut: all of it or nothing. What cannot be stored now comes back, and why is said.
+    ///
+    /// # Errors
+    /// The cut, to be tried again or given up before any other.
+    fn store(&mut self, cut: Box<Cut>) -> Result<(), Box<Cut>>;
+    /// Counts the rows of a cut that could not be stored to the end.
+    fn give_up(&mut self, cut: &Cut);
     /// Makes complete files of what is due.
     fn tend(&mut self, now: Instant);
     /// Makes complete files of everything, as far as that is possible now. Heartbeats may still come.
@@ -73,6 +78,8 @@ pub struct Archive<F> {
     books: Arc<WriterBooks>,
     follower: F,
     trouble: Trouble,
+    /// Why nothing can be written to the journal now.
+    blocked: Trouble,
     /// Why what is in the journal cannot become files now.
     deferred: Trouble,
     root: PathBuf,
@@ -119,6 +126,8 @@ pub struct ArchiveOptions<'a> {
     pub rotate: Duration,
     /// Or has this many bytes.
     pub rotate_bytes: u64,
+    /// Rows are durable after so long.
+    pub sync: Duration,
     /// What it may hold.
     pub limits: Limits,
     /// The loader's run.
@@ -162,6 +171,13 @@ impl Trouble {
             self.0 = Some(text);
         }
     }
+
+    /// It is over.
+    fn pass(&mut self, what: &str) {
+        if self.0.take().is_some() {
+            eprintln!("{what}");
+        }
+    }
 }
 
 impl<F: Follower> Archive<F> {
@@ -174,7 +190,7 @@ impl<F: Follower> Archive<F> {
         books: Arc<WriterBooks>,
         mut follower: F,
     ) -> Result<(Self, Before), AgentError> {
-        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, limits, run, begun } = options;
+        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, sync, limits, run, begun } = options;
         match probe(root) {
             Err(error) if begun => eprintln!("warning: {}", one_line(&error.to_string())),
             probed => probed?,
@@ -184,6 +200,7 @@ impl<F: Follower> Archive<F> {
             boot_id: boot_id.into(),
             rotate_age: rotate,
             rotate_bytes,
+            sync_every: sync,
             max_row_group_rows: store::WriterOptions::default().max_row_group_rows,
             tables: vec![
                 (PROCESS, events::process_schema()),
@@ -194,25 +211,31 @@ impl<F: Follower> Archive<F> {
         };
         let mut open = HashMap::new();
         let (journal, recovered) = Journal::open(root, options, &mut |replayed| {
+            // Those of an earlier run are in its books.
+            let ours = Note::run_of(&replayed.note) == Some(run);
             let (batch, placed) = again(replayed);
-            count(&mut open, &batch, &placed);
+            if ours {
+                count(&mut open, &batch, &placed);
+            }
             follower.placed(&batch, &placed);
         })
         .map_err(|error| AgentError::Archive { path: root.into(), why: error.to_string() })?;
         for damaged in &recovered.damaged {
             eprintln!("warning: {}", one_line(damaged));
         }
+        for other in store::journals_of_others(root, host).iter().filter(|_| !begun) {
+            let (path, then) = (other.display(), "run the agent once with --host and that name to have files of them");
+            eprintln!("warning: {}; {then}", one_line(&format!("rows of another host in the journal: {path}")));
+        }
         let note = recovered.note.as_deref().and_then(Note::from_bytes);
         let before = Before { note, rows: recovered.rows };
-        match before.of_run(run) {
-            Some(note) => books.resume(note.rows, sum(open.values())),
-            // They are in the books of the run that made them.
-            None => open.clear(),
+        if let Some(note) = before.of_run(run) {
+            books.resume(note.rows, sum(open.values()));
         }
-        let (trouble, deferred) = Default::default();
+        let (trouble, blocked, deferred) = Default::default();
         let space = Space { limits, ..Space::default() };
         let (root, uploaded) = (root.into(), Uploaded::of(root));
-        Ok((Self { journal, open, books, follower, trouble, deferred, root, space, uploaded }, before))
+        Ok((Self { journal, open, books, follower, trouble, blocked, deferred, root, space, uploaded }, before))
     }
 
     fn place(&mut self, batch: &Batch, placed: &[Placed]) {
@@ -293,7 +316,7 @@ fn sum<'a>(all: impl Iterator<Item = &'a Counts>) -> Counts {
 }
 
 impl<F: Follower> Sink for Archive<F> {
-    fn store(&mut self, mut cut: Cut) {
+    fn store(&mut self, mut cut: Box<Cut>) -> Result<(), Box<Cut>> {
         if self.space.over {
             cut.kinds().for_each(|kind| self.books.full(*kind, 1));
             cut.batches.clear();
@@ -304,14 +327,26 @@ impl<F: Follower> Sink for Archive<F> {
         let tags: Vec<_> = cut.batches.iter().map(tags).collect();
         let parts = cut.batches.iter().zip(&tags);
         let parts: Vec<_> = parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
-        match self.journal.commit(&parts, &cut.note.to_bytes()) {
-            Ok(placed) => cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed)),
+        let committed = self.journal.commit(&parts, &cut.note.to_bytes());
+        self.complete();
+        match committed {
+            Ok(placed) => {
+                cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed));
+                self.blocked.pass("the archive can be written again");
+                self.books.block(None);
+                Ok(())
+            }
             Err(error) => {
-                self.trouble.say(&error);
-                cut.kinds().for_each(|kind| self.books.failed(*kind, 1));
+                self.blocked.say(&format!("{error}; events wait in the rings"));
+                self.books.block(Some(error.to_string()));
+                Err(cut)
             }
         }
-        self.complete();
+    }
+
+    fn give_up(&mut self, cut: &Cut) {
+        cut.kinds().for_each(|kind| self.books.failed(*kind, 1));
+        self.trouble.0 = self.blocked.0.clone();
     }
 
     fn tend(&mut self, now: Instant) {
@@ -322,12 +357,13 @@ impl<F: Follower> Sink for Archive<F> {
     }
 
     fn close_events(&mut self) {
-        self.journal.close_all();
+        self.journal.close_rows();
         self.complete();
     }
 
     fn finish(&mut self) -> Option<String> {
-        self.close_events();
+        self.journal.close_all();
+        self.complete();
         let deferred = self.deferred.0.take().filter(|_| self.journal.bytes() > 0);
         self.follower.finish().or(deferred).or(self.trouble.0.take())
     }
@@ -369,14 +405,14 @@ mod tests {
     }
 
     fn open_limited(root: &Path, books: &Arc<WriterBooks>, run: &str, limits: Limits) -> Opened {
-        let (rotate, rotate_bytes) = (Duration::from_secs(60), 1 << 20);
+        let (rotate, rotate_bytes, sync) = (Duration::from_secs(60), 1 << 20, Duration::from_secs(5));
         let options =
-            ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes, limits, run, begun: false };
+            ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes, sync, limits, run, begun: false };
         Archive::open(options, books.clone(), None)
     }
 
-    fn cut(batch: Batch, run: &str) -> Cut {
-        Cut { number: 1, batches: vec![batch], note: Note { run: run.into(), ..Note::default() } }
+    fn cut(batch: Batch, run: &str) -> Box<Cut> {
+        Box::new(Cut { number: 1, batches: vec![batch], note: Note { run: run.into(), ..Note::default() } })
     }
 
     fn counts(books: &WriterBooks) -> (u64, u64, u64) {
@@ -390,11 +426,11 @@ mod tests {
         let books = Arc::new(WriterBooks::default());
         let (mut archive, before) = open(folder.path(), &books, "a").unwrap();
         assert!(before.note.is_none());
-        archive.store(cut(forks(100), "a"));
+        archive.store(cut(forks(100), "a")).unwrap();
         assert_eq!(counts(&books), (100, 0, 0));
         archive.close_events();
         assert_eq!(counts(&books), (0, 100, 0));
-        archive.store(cut(forks(50), "a"));
+        archive.store(cut(forks(50), "a")).unwrap();
         assert_eq!(archive.finish(), None);
         assert_eq!(counts(&books), (0, 150, 0));
     }
@@ -404,9 +440,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let books = Arc::new(WriterBooks::default());
         let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
-        archive.store(cut(forks(100), "a"));
+        archive.store(cut(forks(100), "a")).unwrap();
         archive.close_events();
-        archive.store(cut(forks(50), "a"));
+        archive.store(cut(forks(50), "a")).unwrap();
         drop(archive);
         let books = Arc::new(WriterBooks::default());
         let (mut archive, before) = open(folder.path(), &books, "a").unwrap();
@@ -421,12 +457,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let books = Arc::new(WriterBooks::default());
         let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
-        archive.store(cut(forks(50), "a"));
+        archive.store(cut(forks(50), "a")).unwrap();
         drop(archive);
         let books = Arc::new(WriterBooks::default());
         let (mut archive, before) = open(folder.path(), &books, "b").unwrap();
         assert_eq!(before.other_than("b").unwrap().rows.stored[1], 50);
-        archive.store(cut(forks(7), "b"));
+        archive.store(cut(forks(7), "b")).unwrap();
         assert_eq!(archive.finish(), None);
         assert_eq!(counts(&books), (0, 7, 0));
         assert_eq!(store::discover(&[folder.path().join(PROCESS)]).unwrap().len(), 2);
@@ -439,7 +475,7 @@ mod tests {
         let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
         // A file where the table's folder should be.
         std::fs::write(folder.path().join(PROCESS), "").unwrap();
-        archive.store(cut(forks(100), "a"));
+        archive.store(cut(forks(100), "a")).unwrap();
         archive.close_events();
         assert_eq!(counts(&books), (100, 0, 0));
         std::fs::remove_file(folder.path().join(PROCESS)).unwrap();
@@ -454,7 +490,7 @@ mod tests {
         let limits = Limits { max_bytes: Some(40_000), ..Limits::default() };
         let (mut archive, _) = open_limited(folder.path(), &books, "a", limits).unwrap();
         for _ in 0..4 {
-            archive.store(cut(forks(100), "a"));
+            archive.store(cut(forks(100), "a")).unwrap();
             archive.close_events();
         }
         archive.tend(Instant::now());
@@ -463,14 +499,14 @@ mod tests {
         assert!((100..400).contains(&removed) && snapshot.removed.unsaved[1] == removed, "{removed}");
         assert_eq!(counts(&books), (0, 400, 0));
         // The journal alone is too much: what comes is dropped until it has become files.
-        archive.store(cut(forks(2000), "a"));
+        archive.store(cut(forks(2000), "a")).unwrap();
         archive.tend(Instant::now());
-        archive.store(cut(forks(10), "a"));
+        archive.store(cut(forks(10), "a")).unwrap();
         let snapshot = Snapshot::default().with_writer(&books);
         assert_eq!((snapshot.open[1], snapshot.spool_full[1]), (2000, 10));
         archive.close_events();
         archive.tend(Instant::now());
-        archive.store(cut(forks(10), "a"));
+        archive.store(cut(forks(10), "a")).unwrap();
         assert_eq!(Snapshot::default().with_writer(&books).spool_full[1], 10);
     }
 

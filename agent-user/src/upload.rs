@@ -5,6 +5,7 @@ use crate::{
     error::one_line,
     sandbox::{self, Plan},
 };
+use serde::{Deserialize, Serialize};
 use std::{io::Write, process::Command, time::Duration};
 use store::{StoreError, UploadOptions, UploadStatus, Uploader};
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,16 +25,41 @@ pub fn without_credentials(command: &mut Command) {
     }
 }
 
+/// The variable that holds what may open a store.
+const SECRETS: &str = "EBBLINE_UPLOAD";
+
+/// What may open a store: an address can hold a password, an option a key. Arguments are for everybody to read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Secrets {
+    to: String,
+    options: Vec<(String, String)>,
+}
+
+impl Secrets {
+    /// An address, and options of the store.
+    #[must_use]
+    pub fn of(to: &str, options: &[(String, String)]) -> Self {
+        Self { to: to.to_owned(), options: options.to_vec() }
+    }
+
+    /// Hands them to a process that is about to be started.
+    pub fn hand_to(&self, command: &mut Command) {
+        command.env(SECRETS, serde_json::to_string(self).unwrap_or_default());
+    }
+
+    fn from_environment() -> Option<Self> {
+        serde_json::from_str(&std::env::var(SECRETS).ok()?).ok()
+    }
+}
+
 /// Uploads until SIGINT or SIGTERM, or once. Returns the exit code.
 ///
 /// # Errors
 /// [`StoreError`] if the archive or the store cannot be used at all, or nothing could be uploaded the one time.
 pub fn upload(args: &UploadArgs) -> Result<u8, StoreError> {
     let fail = |error: std::io::Error| refused(args, &error.to_string());
-    if let Some(plan) = &args.plan {
-        let confined = Plan::from_argument(plan).and_then(|plan| sandbox::lock_down(&plan));
-        confined.map_err(|error| refused(args, &error.to_string()))?;
-    }
+    let confined = Plan::from_environment().and_then(|plan| plan.as_ref().map(sandbox::lock_down).transpose());
+    confined.map_err(|error| refused(args, &error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
@@ -48,10 +74,11 @@ pub fn upload(args: &UploadArgs) -> Result<u8, StoreError> {
 }
 
 async fn passes(args: &UploadArgs) -> Result<u8, StoreError> {
+    let Secrets { to, options } = Secrets::from_environment().unwrap_or_else(|| Secrets::of(&args.to, &args.option));
     let mut uploader = Uploader::open(&UploadOptions {
         archive: args.archive.clone(),
-        to: args.to.clone(),
-        settings: args.option.clone(),
+        to,
+        settings: options,
         delete: args.delete,
         limit: args.limit,
     })?;

@@ -84,7 +84,11 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
     let host: Arc<str> = start.host.as_str().into();
     let books = Arc::new(WriterBooks::default());
     let scorers = Scorers { channel: lent.scorers };
-    let settings = scoring::Settings::of(args).map(|settings| scoring::Settings { again: start.begun, ..settings });
+    let settings = scoring::Settings::of(args).map(|settings| scoring::Settings {
+        again: start.begun,
+        left_by: start.scorer,
+        ..settings
+    });
     let start_scorer = |settings| RemoteScoring::with(settings, Box::new(scorers), books.clone());
     let scoring = match settings.map(start_scorer).transpose() {
         Err(error) if start.lenient => {
@@ -107,6 +111,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
         boot_id,
         rotate: args.rotate_age(),
         rotate_bytes: args.rotate_bytes,
+        sync: Duration::from_secs(args.sync),
         limits: store::Limits { keep: args.keep(), max_bytes: args.max_bytes },
         run: &start.run,
         begun: start.begun,
@@ -139,7 +144,6 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
     };
     let sources = Sources { rings, facts: facts.clone(), hashes, hooks };
     let summary = run::run(settings, sources, writer, books, lent.listeners, wishes(control)?)?;
-    facts.ended()?;
     if let Some(trouble) = summary.trouble {
         bail!("{trouble}");
     }
@@ -209,9 +213,7 @@ fn account(before: &Before, run: &str, facts: &Facts, host: &str) -> Result<Vec<
     let counts = facts.left_by(&note.run)?;
     let gap = Gap::new(note, counts.as_ref());
     eprintln!("warning: {}", gap.line());
-    let rows = gap.rows(host, kernel::utc_now()).context("rows of a gap; this is a defect")?;
-    facts.accounted()?;
-    Ok(vec![rows])
+    Ok(vec![gap.rows(host, kernel::utc_now()).context("rows of a gap; this is a defect")?])
 }
 
 /// Learns the archive. Inputs that could not be learned are named.

@@ -257,13 +257,41 @@ fn a_disk_that_becomes_read_only_costs_counted_rows_and_no_file() {
     live.role("flood");
     let status = live.expect("exec", FLOOD + 1);
     assert_eq!(status["events"]["exec"]["open"], 1, "{status}");
-    assert!(status["events"]["exec"]["dropped"]["write_failed"].as_u64() > Some(0), "{status}");
+    assert_eq!(status["events"]["exec"]["dropped"], serde_json::json!({}), "they wait in the rings: {status}");
+    let blocked = live.until(|status| !status["blocked"].is_null());
+    assert!(blocked["blocked"].as_str().unwrap().contains("Read-only file system"), "{blocked}");
     live.kill();
     disk.mend();
     live.restart(&[]);
     let stored = live.stop();
     assert_tidy(&stored);
     assert_eq!((rows(&stored, "exec"), stored.code), (1, Some(0)));
+}
+
+#[test]
+fn a_full_disk_that_passes_costs_nothing_also_if_the_worker_dies_meanwhile() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    let Some(_disk) = mounted(&path, "tmpfs", "size=4m") else { return };
+    let live = Live::start_in(folder, &[]);
+    live.inside(&["/bin/true"]);
+    live.expect_open("exec", 1);
+    let _ = fs::write(path.join("filler"), vec![0; 4 << 20]);
+    live.role("flood");
+    live.until(|status| !status["blocked"].is_null());
+    live.kill_worker();
+    live.role("flood");
+    std::thread::sleep(Duration::from_secs(1));
+    fs::remove_file(path.join("filler")).unwrap();
+    live.expect_open("exec", 2 * FLOOD + 1);
+    assert!(live.next_status()["blocked"].is_null());
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!((stored.count("exec", "written"), stored.dropped("exec")), (2 * FLOOD + 1, 0), "{}", stored.status);
+    assert_eq!((rows(&stored, "exec"), stored.code), (2 * FLOOD + 1, Some(0)));
 }
 
 #[test]

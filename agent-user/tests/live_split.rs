@@ -140,6 +140,21 @@ fn an_end_asked_for_while_there_is_no_worker_is_made_by_the_next() {
 }
 
 #[test]
+fn who_asks_twice_does_not_wait_for_a_worker_that_stands_still() {
+    if !possible() {
+        return;
+    }
+    let mut live = Live::start(&[]);
+    let worker = live.worker();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(worker as i32).unwrap(), Signal::STOP).unwrap();
+    live.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(1500));
+    live.signal(Signal::TERM);
+    assert_eq!(live.ended(), Some(1));
+    assert!(!is_alive(worker));
+}
+
+#[test]
 fn a_worker_whose_archive_was_moved_away_and_made_anew_is_followed_by_one_that_may_write() {
     if !possible() {
         return;
@@ -184,7 +199,7 @@ fn a_worker_that_cannot_begin_ends_nothing() {
         return;
     }
     let disk = folder.path().to_owned();
-    let mut live = Live::start_in(folder, &[]);
+    let live = Live::start_in(folder, &[]);
     let _ = fs::write(disk.join("filler"), vec![0; 1 << 20]);
     // No room for anything, not even to try.
     live.kill_worker();

@@ -52,6 +52,7 @@ fn settings(out: &Path) -> Settings {
         rarer_than: 1000.0,
         host: "host1".into(),
         again: true,
+        left_by: None,
     }
 }
 

@@ -31,9 +31,6 @@ use segment::Segment;
 
 pub use recover::read_segment;
 
-/// Rows are durable at most this long after their commit, and what closing is busy with.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
-
 /// A buffer for frames that has grown beyond this is given back.
 const BUFFER_KEPT: usize = 8 << 20;
 
@@ -48,6 +45,8 @@ pub struct JournalOptions {
     pub rotate_age: Duration,
     /// A segment is closed when it has this many bytes.
     pub rotate_bytes: u64,
+    /// Rows are durable at most this long after their commit, and what closing is busy with.
+    pub sync_every: Duration,
     /// Rows of a Parquet row group, at most 65,536.
     pub max_row_group_rows: usize,
     /// The tables and their columns.
@@ -76,6 +75,8 @@ pub struct Replayed {
     pub tags: Vec<u8>,
     /// Where they will stand.
     pub placed: Vec<Placed>,
+    /// The note that was committed with them.
+    pub note: Arc<[u8]>,
 }
 
 /// What a journal held when it was opened.
@@ -277,7 +278,7 @@ impl Journal {
             self.sealed.extend(self.current.replace(next).map(|old| old.segment));
         }
         self.hand_over();
-        if now.saturating_duration_since(self.synced_at) < SYNC_EVERY {
+        if now.saturating_duration_since(self.synced_at) < self.options.sync_every {
             return;
         }
         self.synced_at = now;
@@ -323,8 +324,15 @@ impl Journal {
         Ok(Current { segment, file, began: None, newest: i64::MIN, synced: 0, broken: false })
     }
 
-    /// Hands everything to the closing thread and waits until it has tried each segment once. The latest note is then
-    /// in no segment, unless one could not be closed.
+    /// Hands all rows to the closing thread and waits until it has tried each segment once. The latest note stays in the
+    /// journal, if there is room for it.
+    pub fn close_rows(&mut self) {
+        let next = self.continued().ok();
+        self.sealed.extend(std::mem::replace(&mut self.current, next).map(|old| old.segment));
+        self.closer.finish(std::mem::take(&mut self.sealed));
+    }
+
+    /// As [`Journal::close_rows`], for the end: the latest note is then in no segment, unless one could not be closed.
     pub fn close_all(&mut self) {
         self.sealed.extend(self.current.take().map(|current| current.segment));
         self.closer.finish(std::mem::take(&mut self.sealed));
@@ -340,6 +348,17 @@ impl Journal {
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+}
+
+/// Folders of journals of other hosts that hold rows: nobody makes files of them as long as nobody opens them.
+#[must_use]
+pub fn journals_of_others(root: &Path, host: &str) -> Vec<PathBuf> {
+    let own = format!("host={}", safe(host));
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let holds =
+        |folder: &Path| entries(folder).any(|file| file.file_name().to_str().and_then(segment::number_of).is_some());
+    let others = entries(&root.join("journal")).filter(|entry| entry.file_name() != *own);
+    others.map(|entry| entry.path()).filter(|folder| holds(folder)).collect()
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {

@@ -25,7 +25,7 @@ pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, finding_id, findings_schema, read_all_findings, read_findings,
     write_findings,
 };
-pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, read_segment};
+pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
 pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
 pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use orphan::remove_unfinished_sidecar;

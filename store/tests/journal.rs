@@ -11,7 +11,8 @@ use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, TimestampNanosecondArr
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use ebbline_store as store;
 use ebbline_store::{
-    ArchiveFile, Closed, Finished, Journal, JournalOptions, Part, Placed, Recovered, Replayed, discover, read_segment,
+    ArchiveFile, Closed, Finished, Journal, JournalOptions, Part, Placed, Recovered, Replayed, discover,
+    journals_of_others, read_segment,
 };
 use proptest::prelude::*;
 
@@ -53,6 +54,7 @@ fn options() -> JournalOptions {
         boot_id: "b007".into(),
         rotate_age: Duration::from_secs(60),
         rotate_bytes: 128 << 20,
+        sync_every: Duration::from_secs(5),
         max_row_group_rows: 65_536,
         tables: vec![("deeds", deeds()), ("numbers", numbers())],
     }
@@ -137,6 +139,32 @@ fn replayed_rows(replayed: &[Replayed]) -> Vec<Row> {
         rows.extend(said(&part.placed, &times));
     }
     rows
+}
+
+#[test]
+fn rows_that_nobody_makes_files_of_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, ..) = open(folder.path());
+    commit(&mut journal, &[1], &[2], b"note");
+    assert_eq!(journals_of_others(folder.path(), "another"), [folder.path().join("journal/host=web1")]);
+    assert!(journals_of_others(folder.path(), "web1").is_empty());
+    journal.close_all();
+    assert!(journals_of_others(folder.path(), "another").is_empty());
+}
+
+#[test]
+fn the_latest_note_outlives_the_rows_until_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, ..) = open(folder.path());
+    commit(&mut journal, &[1], &[2], b"note");
+    journal.close_rows();
+    drop(journal);
+    let (mut journal, recovered, replayed) = open(folder.path());
+    assert!(recovered.note.is_some() && replayed.is_empty());
+    journal.close_rows();
+    journal.close_all();
+    drop(journal);
+    assert_eq!(open(folder.path()).1.note, None);
 }
 
 #[test]

@@ -152,6 +152,7 @@ fn the_footer_says_which_rows_went() {
         boot_id: String::new(),
         rotate_age: Duration::from_secs(60),
         rotate_bytes: 1 << 20,
+        sync_every: Duration::from_secs(5),
         max_row_group_rows: 1000,
         tables: vec![(events::HEARTBEAT, events::heartbeat_schema())],
     };

@@ -43,10 +43,11 @@ impl Configuration {
     }
 }
 
-/// Options of a store are not said: one may be a secret that should not be there.
+/// Options of a store, and passwords in its address, are not said.
 fn words(key: &Key, old: &[OsString], new: &[OsString]) -> String {
     let text = |values: &[OsString]| match values {
         [] => "unset".to_owned(),
+        [value] if key.effect == Effect::Upload => store::shown_url(&value.to_string_lossy()),
         [value] => value.to_string_lossy().into_owned(),
         several => format!("{} values", several.len()),
     };

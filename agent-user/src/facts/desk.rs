@@ -49,13 +49,14 @@ pub struct Desk {
     files: PathBuf,
     walked: Option<Instant>,
     kernel: Option<Box<dyn Kernel>>,
+    ended: bool,
 }
 
 impl Desk {
     /// With the hierarchy mounted at a folder.
     #[must_use]
     pub fn new(mount: Option<PathBuf>) -> Self {
-        Self { mount, files: "/".into(), walked: None, kernel: None }
+        Self { mount, files: "/".into(), walked: None, kernel: None, ended: false }
     }
 
     /// With the kernel's tables.
@@ -68,6 +69,12 @@ impl Desk {
     #[cfg(test)]
     pub(crate) fn with_files(self, files: &Path) -> Self {
         Self { files: files.into(), ..self }
+    }
+
+    /// Whether whoever asks has said that its run ended well.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Answers, in one part or several.
@@ -136,6 +143,7 @@ impl Desk {
                 Ok(Answer::Nothing)
             }
             Question::Ended => {
+                self.ended = true;
                 kernel.ended();
                 Ok(Answer::Nothing)
             }

@@ -18,13 +18,15 @@ use std::{
         unix::process::{CommandExt, ExitStatusExt},
     },
     process::{self, Command, ExitCode, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 /// A worker that takes nothing for so long will not do better.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two looks at a worker that opens its archive.
-const LOOK: Duration = Duration::from_millis(500);
 /// A worker may be long in wanting a scorer.
 const BETWEEN: Duration = Duration::from_secs(3600);
 /// The exit code of a Rust program that panicked.
@@ -58,6 +60,19 @@ impl End {
     }
 }
 
+/// What a scorer keeps, and the process id of the one that was started last; 0 if there was none.
+#[derive(Clone)]
+pub(super) struct ScorerPlan {
+    pub(super) plan: Plan,
+    pub(super) last: Arc<AtomicU32>,
+}
+
+impl ScorerPlan {
+    pub(super) fn last(&self) -> Option<u32> {
+        Some(self.last.load(Ordering::Acquire)).filter(|process| *process != 0)
+    }
+}
+
 /// A worker; it does not outlive this.
 pub(super) struct Child {
     process: process::Child,
@@ -69,7 +84,7 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts one from this program's own file, even if there is a newer one by its name.
-    pub(super) fn start(start: &Start, listeners: &Listeners, scorer: Option<&Plan>) -> Result<Self> {
+    pub(super) fn start(start: &Start, listeners: &Listeners, scorer: Option<&ScorerPlan>) -> Result<Self> {
         let pair = || Channel::pair().context("cannot start: worker");
         let ((control, theirs), (facts, asks), (digests, asks_digests)) = (pair()?, pair()?, pair()?);
         let (scorers, asks_scorers) = pair()?;
@@ -83,10 +98,9 @@ impl Child {
                 .into_iter()
                 .flatten()
                 .collect();
-        let starter = scorer.map(|plan| OwnProcess::default().confined(plan.to_argument()));
         let child = Self { process, control, asked: Some((facts, digests)), began: Instant::now() };
-        if let Some(starter) = starter {
-            serve("scorers", move || scorers_for(&scorers, starter))?;
+        if let Some(ScorerPlan { plan, last }) = scorer.cloned() {
+            serve("scorers", move || scorers_for(&scorers, OwnProcess::default().confined(plan), &last))?;
         }
         match child.control.send(start, &lent, PATIENCE) {
             // How it ended is seen by whoever waits for it.
@@ -95,14 +109,12 @@ impl Child {
         }
     }
 
-    /// Waits until it has opened the archive; false if it ended before.
-    pub(super) fn is_open(&self) -> bool {
-        loop {
-            match self.control.receive::<Word>(LOOK) {
-                Ok((Word::Open, _)) => return true,
-                Err(ChannelError::Late) => {}
-                Err(_) => return false,
-            }
+    /// Whether it has opened the archive; false if it ended before. None as long as it does neither.
+    pub(super) fn is_open(&self, patience: Duration) -> Option<bool> {
+        match self.control.receive::<Word>(patience) {
+            Ok((Word::Open, _)) => Some(true),
+            Err(ChannelError::Late) => None,
+            Err(_) => Some(false),
         }
     }
 
@@ -154,7 +166,7 @@ impl Drop for Child {
 }
 
 /// Starts and ends scorers for a worker. They are this thread's children: they end with it, as it does with the worker.
-fn scorers_for(channel: &Channel, mut starter: OwnProcess) -> Result<(), ChannelError> {
+fn scorers_for(channel: &Channel, mut starter: OwnProcess, last: &AtomicU32) -> Result<(), ChannelError> {
     loop {
         let wish = match channel.receive::<Scorer>(BETWEEN) {
             Ok((wish, _)) => wish,
@@ -164,7 +176,10 @@ fn scorers_for(channel: &Channel, mut starter: OwnProcess) -> Result<(), Channel
         };
         match wish {
             Scorer::Start => match starter.start() {
-                Ok(socket) => channel.send(&String::new(), &[socket.as_fd()], PATIENCE)?,
+                Ok(socket) => {
+                    last.store(starter.id().unwrap_or(0), Ordering::Release);
+                    channel.send(&String::new(), &[socket.as_fd()], PATIENCE)?;
+                }
                 Err(error) => channel.send(&error.to_string(), &[], PATIENCE)?,
             },
             Scorer::Stop(patience) => channel.send(&starter.stop(patience), &[], PATIENCE)?,

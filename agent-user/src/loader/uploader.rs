@@ -3,11 +3,13 @@
 use ebbline_agent_user::{
     cli::RunArgs,
     sandbox::{Plan, Role, User},
+    upload::Secrets,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsString,
     io,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -24,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Starts it, again whenever it ends.
 pub(super) struct Uploader {
     line: Vec<OsString>,
+    plan: Plan,
+    secrets: Secrets,
     running: Option<(Child, Instant)>,
     next: Instant,
     pause: Duration,
@@ -43,20 +47,18 @@ impl Uploader {
             read: Vec::new(),
             write,
         };
+        let shown = store::shown_url(to);
         let mut line: Vec<OsString> =
-            vec!["upload".into(), "--archive".into(), archive.into(), "--to".into(), to.into()];
+            vec!["upload".into(), "--archive".into(), archive.into(), "--to".into(), shown.into()];
         line.extend(["--every".into(), args.upload_every.to_string().into()]);
-        line.extend(["--plan".into(), plan.to_argument().into()]);
         if args.upload_delete {
             line.push("--delete".into());
         }
         if let Some(limit) = args.upload_limit {
             line.extend(["--limit".into(), limit.to_string().into()]);
         }
-        for (key, value) in &args.upload_option {
-            line.extend(["--option".into(), format!("{key}={value}").into()]);
-        }
-        Some(Self { line, running: None, next: Instant::now(), pause: SHORTEST })
+        let secrets = Secrets::of(to, &args.upload_option);
+        Some(Self { line, plan, secrets, running: None, next: Instant::now(), pause: SHORTEST })
     }
 
     /// Sees to it that it runs. To be called now and then.
@@ -90,7 +92,10 @@ impl Uploader {
     fn start(&self) -> io::Result<Child> {
         let mut command = Command::new("/proc/self/exe");
         // Standard output is for the agent's status lines.
-        command.args(&self.line).stdin(Stdio::null()).stdout(Stdio::null()).spawn()
+        command.arg0("ebbline-agent").args(&self.line).stdin(Stdio::null()).stdout(Stdio::null());
+        self.plan.hand_to(&mut command);
+        self.secrets.hand_to(&mut command);
+        command.spawn()
     }
 }
 

@@ -76,6 +76,12 @@ impl ConnectionRows {
         self.kinds.len()
     }
 
+    /// Gives up the rows that wait, the last of which may be half a row. Returns of what types they were.
+    pub fn abandon(&mut self) -> Vec<EventType> {
+        self.columns = ConnectionColumns::new();
+        std::mem::take(&mut self.kinds)
+    }
+
     /// Whether no row waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

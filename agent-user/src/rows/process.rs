@@ -172,6 +172,12 @@ impl ProcessRows {
         self.kinds.len()
     }
 
+    /// Gives up the rows that wait, the last of which may be half a row. Returns of what types they were.
+    pub fn abandon(&mut self) -> Vec<EventType> {
+        (self.columns, self.digests, self.bytes) = (ProcessColumns::new(), Waiting::default(), 0);
+        std::mem::take(&mut self.kinds)
+    }
+
     /// Whether no row waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

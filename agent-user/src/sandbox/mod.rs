@@ -11,7 +11,7 @@ mod rights;
 pub use rights::{User, keep};
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 /// Which process this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,23 +84,30 @@ pub enum SandboxError {
     },
 }
 
+/// The variable that holds the plan of a process: arguments are for everybody to read.
+const PLAN: &str = "EBBLINE_PLAN";
+
 impl Plan {
-    /// As an argument of a command.
-    #[must_use]
-    pub fn to_argument(&self) -> String {
+    /// Hands it to a process that is about to be started.
+    pub fn hand_to(&self, command: &mut Command) {
         let bytes = postcard::to_stdvec(self).unwrap_or_default();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        command.env(PLAN, bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
 
-    /// The same back.
+    /// The plan that this process was started with, if it has one.
     ///
     /// # Errors
-    /// If it is none.
-    pub fn from_argument(text: &str) -> Result<Self, SandboxError> {
+    /// If it cannot be read.
+    pub fn from_environment() -> Result<Option<Self>, SandboxError> {
         let none = |why: &dyn std::fmt::Display| refused("plan", why);
+        let Some(text) = std::env::var_os(PLAN) else { return Ok(None) };
+        Self::read(&text.to_string_lossy()).map(Some).map_err(|why| none(&why))
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
         let byte = |pair: &[u8]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
         let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-        postcard::from_bytes(&bytes.ok_or_else(|| none(&"not hexadecimal"))?).map_err(|error| none(&error))
+        postcard::from_bytes(&bytes.ok_or("not hexadecimal")?).map_err(|error| error.to_string())
     }
 }
 

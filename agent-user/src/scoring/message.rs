@@ -45,6 +45,8 @@ pub struct Settings {
     pub host: String,
     /// A scorer of this run has been there before.
     pub again: bool,
+    /// The one whose sidecars may lie about unfinished, by its process id.
+    pub left_by: Option<u32>,
 }
 
 impl Settings {
@@ -59,6 +61,7 @@ impl Settings {
             rarer_than: args.rarer_than,
             host: args.host.clone().unwrap_or_else(kernel::host_name),
             again: false,
+            left_by: None,
         })
     }
 }

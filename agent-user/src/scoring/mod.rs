@@ -41,6 +41,8 @@ pub struct Scoring {
     wrote: Instant,
     /// There are rows that the findings on disk do not know of.
     stale: bool,
+    /// A scorer that is gone, and may have begun sidecars of the files that are written now.
+    left_by: Option<u32>,
     trouble: Option<String>,
 }
 
@@ -79,7 +81,8 @@ impl Scoring {
             ..Run::default()
         };
         let now = Instant::now();
-        Ok(Self { scorer, books, out, tables, run, started: now, wrote: now, stale: false, trouble: None })
+        let left_by = settings.left_by.filter(|process| *process != std::process::id());
+        Ok(Self { scorer, books, out, tables, run, started: now, wrote: now, stale: false, left_by, trouble: None })
     }
 
     /// Backend, device and reason of the choice, in words.
@@ -102,6 +105,9 @@ impl Scoring {
 
     /// Scores rows of a table; returns how many.
     pub fn score(&mut self, table: &str, rows: &RecordBatch, placed: &[Placed]) -> u64 {
+        if let Some(process) = self.left_by {
+            placed.iter().for_each(|run| self.clean(&run.relative, process));
+        }
         let scored = self.scorer.score(table, rows, placed);
         let rows = self.check(scored).unwrap_or(0);
         self.run.rows += rows;
@@ -134,7 +140,13 @@ impl Scoring {
     /// A file will have no sidecar, nor what a scorer that is gone had begun of it.
     fn give_up(&mut self, relative: &str, begun_by: Option<u32>) {
         self.scorer.file_lost(relative);
-        let Some(process) = begun_by else { return };
+        if let Some(process) = begun_by {
+            self.clean(relative, process);
+        }
+    }
+
+    /// Removes what a scorer that is gone had begun.
+    fn clean(&mut self, relative: &str, process: u32) {
         let removed = store::remove_unfinished_sidecar(&self.out, &self.run.baseline, relative, process);
         self.check(removed);
     }

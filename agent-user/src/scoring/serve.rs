@@ -22,12 +22,12 @@ use tokio::signal::unix::{SignalKind, signal};
 ///
 /// # Errors
 /// [`AgentError::Scorer`] if standard input is no socket of an agent, or what comes in is not what an agent sends.
-pub fn serve(plan: Option<&str>) -> std::result::Result<(), AgentError> {
+pub fn serve() -> std::result::Result<(), AgentError> {
     let fail = |error: Error| AgentError::Scorer(format!("cannot score: standard input: {error}"));
+    // By whoever started it: the worker, which sends the rest, is believed nothing.
+    let plan = Plan::from_environment().map_err(|error| AgentError::Scorer(error.to_string()))?;
     if let Some(plan) = plan {
-        // By whoever started it: the worker, which sends the rest, is believed nothing.
-        let confined = Plan::from_argument(plan).and_then(|plan| sandbox::lock_down(&plan));
-        confined.map_err(|error| AgentError::Scorer(error.to_string()))?;
+        sandbox::lock_down(&plan).map_err(|error| AgentError::Scorer(error.to_string()))?;
     }
     let socket = inherited().map_err(fail)?;
     outlive_signals().map_err(fail)?;

@@ -1,9 +1,13 @@
 //! Who starts the scorer, and ends it.
 
-use crate::upload::without_credentials;
+use crate::{sandbox::Plan, upload::without_credentials};
 use std::{
     io::Result,
-    os::{fd::OwnedFd, unix::net::UnixStream, unix::process::ExitStatusExt},
+    os::{
+        fd::OwnedFd,
+        unix::net::UnixStream,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -23,8 +27,8 @@ pub trait Starter: Send {
 /// A child of this process, from its own file.
 pub struct OwnProcess {
     program: PathBuf,
-    /// What it is to keep, as an argument.
-    plan: Option<String>,
+    /// What it is to keep.
+    plan: Option<Plan>,
     child: Option<Child>,
 }
 
@@ -41,9 +45,9 @@ impl OwnProcess {
         Self { program, plan: None, child: None }
     }
 
-    /// It locks itself down by a plan (`sandbox::Plan::to_argument`).
+    /// It locks itself down by a plan.
     #[must_use]
-    pub fn confined(mut self, plan: String) -> Self {
+    pub fn confined(mut self, plan: Plan) -> Self {
         self.plan = Some(plan);
         self
     }
@@ -62,7 +66,8 @@ impl Starter for OwnProcess {
         let mut command = Command::new(&self.program);
         without_credentials(&mut command);
         // Standard output is for the agent's status lines.
-        command.arg("scorer").args(&self.plan).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        command.arg0("ebbline-agent").arg("scorer").stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        self.plan.iter().for_each(|plan| plan.hand_to(&mut command));
         self.child = Some(command.spawn()?);
         Ok(ours)
     }

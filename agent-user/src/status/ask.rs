@@ -57,7 +57,7 @@ impl Answers {
         let read = self.lines.by_ref().take(LONGEST).read_line(&mut line);
         read.map_err(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                self.fail(format!("silent for {} s; the agent is stopped, or waits for its disk", SILENT.as_secs()))
+                self.fail(format!("silent for {} s; the agent's worker is stopped, or very busy", SILENT.as_secs()))
             }
             _ => self.fail(error.to_string()),
         })?;

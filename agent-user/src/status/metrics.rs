@@ -18,11 +18,13 @@ pub fn page(status: &Status, age_s: f64) -> String {
         page.sample(&[("event", name)], event.writer.open);
     }
     let own = &status.own;
+    let blocked = status.blocked.is_some();
     let mut one = |name: &str, kind: &str, help: &str, value: f64| {
         page.family(name, kind, help);
         page.sample(&[], value);
     };
     one("ebbline_lossy", "gauge", "1 if some event was lost since the agent started.", f64::from(status.lossy));
+    one("ebbline_blocked", "gauge", "1 if the archive cannot be written now.", f64::from(blocked));
     one("ebbline_findings", "gauge", "Units of surprise found.", status.findings as f64);
     let unscored = status.unscored as f64;
     one("ebbline_unscored_rows_total", "counter", "Rows stored without a score that could have had one.", unscored);

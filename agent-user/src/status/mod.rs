@@ -57,6 +57,8 @@ pub struct Status {
     pub findings: u64,
     /// Rows stored without a score that could have had one.
     pub unscored: u64,
+    /// Why nothing can be written to the archive now: events wait in the rings.
+    pub blocked: Option<String>,
     /// Memory in bytes.
     pub rss_bytes: u64,
     /// Processor time in seconds.

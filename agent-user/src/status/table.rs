@@ -17,7 +17,9 @@ const HEADER: [&str; 9] =
 pub fn text(status: &Status) -> String {
     let word = |text: &Option<String>| one_line(text.as_deref().unwrap_or("none"));
     let own = &status.own;
-    let load = if status.uptime_s > 0.0 { 100.0 * own.cpu_s / status.uptime_s } else { 0.0 };
+    // Before that, starting is most of it.
+    let load = (status.uptime_s >= 60.0).then(|| 100.0 * own.cpu_s / status.uptime_s);
+    let load = load.map_or(String::new(), |load| format!(", {load:.1} % of one since the start"));
     let mut lines = vec![
         format!(
             "ebbline-agent {} on {}, process {}, up {}, at {}",
@@ -46,7 +48,7 @@ pub fn text(status: &Status) -> String {
         String::new(),
         books(status),
         format!(
-            "memory {} resident, {} proportional   rings {}   cpu {:.1} s, {load:.1} % of one since the start",
+            "memory {} resident, {} proportional   rings {}   cpu {:.1} s{load}",
             bytes(own.rss_bytes),
             if own.pss_bytes == 0 { "unknown".into() } else { bytes(own.pss_bytes) },
             bytes(own.ring_bytes),
@@ -57,6 +59,7 @@ pub fn text(status: &Status) -> String {
             own.hooks, own.processes, own.processes_evicted, own.unix_sockets, own.restarts
         ),
     ]);
+    lines.extend(status.blocked.iter().map(|why| format!("ARCHIVE CANNOT BE WRITTEN: {}; events wait", one_line(why))));
     lines.extend(own.sandbox.iter().map(|report| format!("worker: {}", one_line(&report.text()))));
     lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
     lines.join("\n")

@@ -237,6 +237,13 @@ impl Live {
         self.output = None;
     }
 
+    /// Waits until it has ended by itself; its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        let status = wait(&mut self.child, "agent");
+        self.stopped = true;
+        status.code()
+    }
+
     /// Starts another agent where this one was killed.
     pub(crate) fn restart(&mut self, arguments: &[&str]) {
         assert!(self.stopped);
@@ -282,6 +289,7 @@ impl Live {
 
     /// Waits until the kernel has reported this many events of a type. What happens in callbacks, as the end of a
     /// connection, may come after the process that caused it is gone.
+    #[track_caller]
     pub(crate) fn expect(&self, kind: &str, count: u64) -> Value {
         self.watch(kind, "produced", count)
     }
@@ -298,16 +306,21 @@ impl Live {
     }
 
     fn watch(&self, kind: &str, what: &str, count: u64) -> Value {
+        self.until(|status| status["events"][kind][what].as_u64().unwrap() >= count)
+    }
+
+    /// Waits for a status that says something.
+    #[track_caller]
+    pub(crate) fn until(&self, says: impl Fn(&Value) -> bool) -> Value {
         let asked = Instant::now();
-        let mut last = String::new();
+        let mut last = Value::Null;
         while asked.elapsed() < *PATIENCE {
-            let status = self.next_status();
-            last = status.to_string();
-            if status["events"][kind][what].as_u64().unwrap() >= count {
-                return status;
+            last = self.next_status();
+            if says(&last) {
+                return last;
             }
         }
-        panic!("no {count} {kind} {what} in {:?}: {last}", *PATIENCE);
+        panic!("not said in {:?}: {last}", *PATIENCE);
     }
 
     /// The agent, as people know it: its loader.

@@ -126,6 +126,7 @@ fn replay_all(
 /// The rows of a frame, if all of them are of known tables and will stand where rows of this host may.
 fn checked(frame: &Frame, options: &JournalOptions) -> Result<Vec<(usize, Replayed)>, String> {
     let mut parts = Vec::with_capacity(frame.parts.len());
+    let note: std::sync::Arc<[u8]> = frame.note.as_slice().into();
     for part in &frame.parts {
         let at = options.tables.iter().position(|(table, _)| *table == part.table);
         let at = at.ok_or_else(|| format!("there is no table {}", crate::error::one_line(&part.table)))?;
@@ -137,7 +138,10 @@ fn checked(frame: &Frame, options: &JournalOptions) -> Result<Vec<(usize, Replay
         if !part.placed.iter().all(|run| ours(&run.relative)) {
             return Err("its rows have no place in the archive".into());
         }
-        parts.push((at, Replayed { table, rows, tags: part.tags.clone(), placed: part.placed.clone() }));
+        parts.push((
+            at,
+            Replayed { table, rows, tags: part.tags.clone(), placed: part.placed.clone(), note: note.clone() },
+        ));
     }
     Ok(parts)
 }
@@ -155,6 +159,7 @@ pub fn read_segment(
         boot_id: String::new(),
         rotate_age: std::time::Duration::MAX,
         rotate_bytes: u64::MAX,
+        sync_every: std::time::Duration::MAX,
         max_row_group_rows: 1,
         tables: tables.to_vec(),
     };

@@ -1,0 +1,376 @@
+//! What the loader does once everything is in place: passes signals on, and sees to it that there is a worker.
+
+use super::{
+    Kept,
+    child::{Child, End, ScorerPlan},
+    scorer_plan,
+    uploader::Uploader,
+};
+use crate::orders::{Order, Start};
+use anyhow::{Context, Result};
+use ebbline_agent_user::{
+    cli::RunArgs,
+    config::{Configuration, Effect},
+    error::one_line,
+    notify::Notifier,
+    sandbox::User,
+    status::serve::Listeners,
+};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::ExitCode,
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The pause before a worker is started again: twice the last one, from the shortest to the longest.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+/// A worker that lived for so long was well.
+const WELL: Duration = Duration::from_secs(60);
+/// How often the worker is looked at, should a signal be missed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Exit code of a worker that has done its work, but for some inputs.
+const SKIPPED: u8 = 3;
+/// Workers that may die while the end is made.
+const LAST_TRIES: u64 = 5;
+/// A worker that opens its archive may have a long journal to read; one that takes longer hangs.
+const OPENS: Duration = Duration::from_secs(300);
+/// An end takes as long as emptying the rings and closing files does; a worker that takes longer hangs.
+const ENDS: Duration = Duration::from_secs(60);
+/// Time between looks at a worker that opens its archive.
+const OPENING: Duration = Duration::from_millis(20);
+/// Who asks for the end again so much later cannot wait for it.
+const IMPATIENT: Duration = Duration::from_secs(1);
+
+/// The loader, once everything is in place.
+pub(super) struct Loader {
+    configuration: Configuration,
+    user: Option<User>,
+    start: Start,
+    scorer: Option<ScorerPlan>,
+    uploader: Option<Uploader>,
+    listeners: Listeners,
+    kept: Kept,
+    /// Told that work goes on while there is no worker to do so.
+    notifier: Notifier,
+    began: Instant,
+    stopping: Option<Stopping>,
+    /// The configuration is to be read again.
+    reload: bool,
+    /// What was in force before the last change.
+    previous: Option<(Configuration, RunArgs, Option<ScorerPlan>)>,
+}
+
+/// The end has been asked for.
+struct Stopping {
+    /// Workers that had died before.
+    before: u64,
+    since: Instant,
+    /// When the worker that runs was told.
+    told: Instant,
+    /// It was asked for again.
+    at_once: bool,
+}
+
+/// The new values, but for those that a run keeps to its end.
+fn in_force(next: &RunArgs, now: &RunArgs) -> RunArgs {
+    RunArgs {
+        baseline: next.baseline.clone(),
+        backend: next.backend,
+        adapter: next.adapter.clone(),
+        rarer_than: next.rarer_than,
+        rotate: next.rotate,
+        rotate_bytes: next.rotate_bytes,
+        keep_days: next.keep_days,
+        max_bytes: next.max_bytes,
+        ..now.clone()
+    }
+}
+
+impl Loader {
+    pub(super) fn new(
+        configuration: Configuration,
+        (user, scorer, uploader): (Option<User>, Option<ScorerPlan>, Option<Uploader>),
+        start: Start,
+        listeners: Listeners,
+        kept: Kept,
+    ) -> Self {
+        Self {
+            configuration,
+            user,
+            start,
+            scorer,
+            uploader,
+            listeners,
+            kept,
+            notifier: Notifier::from_environment(),
+            began: Instant::now(),
+            stopping: None,
+            reload: false,
+            previous: None,
+        }
+    }
+
+    /// Starts the worker as often as it dies.
+    pub(super) async fn watch(mut self, mut child: Child) -> Result<ExitCode> {
+        let caught = |kind| signal(kind).context("signals");
+        let mut signals = Signals {
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hangup: caught(SignalKind::hangup())?,
+            child: caught(SignalKind::child())?,
+        };
+        let mut pause = SHORTEST;
+        loop {
+            let why = match self.live(&mut child, &mut signals).await? {
+                End::Replaced => {
+                    child = self.replace(&mut signals).await?;
+                    continue;
+                }
+                End::Code(code) if self.is_last(code) => return Ok(ExitCode::from(code)),
+                End::Code(code) => format!("at its end with exit code {code}"),
+                End::Died(why) => why,
+            };
+            self.may_go_on(&why)?;
+            eprintln!("warning: worker: it was {why}; another goes on");
+            if child.age() >= WELL {
+                pause = SHORTEST;
+            }
+            child = self.another(&mut pause, &mut signals).await?;
+        }
+    }
+
+    /// Whether nobody goes on after a worker that ended with this code. Whatever else ends one passes: a disk is full, an
+    /// archive is elsewhere.
+    fn is_last(&self, code: u8) -> bool {
+        matches!(code, 0 | SKIPPED) || self.stopping.is_some() || self.is_over()
+    }
+
+    /// The time that was asked for is over.
+    fn is_over(&self) -> bool {
+        self.start.args.limit.is_some_and(|limit| self.began.elapsed() >= limit)
+    }
+
+    /// Its run is accounted for to the end.
+    fn has_ended(&self) -> bool {
+        self.kept.desk.lock().unwrap_or_else(PoisonError::into_inner).has_ended()
+    }
+
+    /// Whether another worker is worth trying after one that died; why it died, in words.
+    fn may_go_on(&mut self, why: &str) -> Result<()> {
+        if self.has_ended() {
+            let learn = self.start.args.learn.is_some();
+            let learn = if learn { "; nothing was learned: ebbline learn does it" } else { "" };
+            anyhow::bail!(
+                "worker: it was {why} after the last event: what is not in files yet is in the journal, for the next start{learn}"
+            );
+        }
+        if self.is_over() && self.stopping.is_none() {
+            self.stop();
+        }
+        self.start.restarts += 1;
+        match &self.stopping {
+            Some(stopping) if stopping.at_once => {
+                anyhow::bail!("ended at once, as asked twice: the next start says what was not stored")
+            }
+            Some(stopping) if self.start.restarts >= stopping.before + LAST_TRIES => {
+                anyhow::bail!("worker: it was {why}, and so were those before it")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Another worker, as soon as one begins.
+    async fn another(&mut self, pause: &mut Duration, signals: &mut Signals) -> Result<Child> {
+        loop {
+            self.wait(*pause, signals).await;
+            *pause = (2 * *pause).min(LONGEST);
+            match self.begin(signals).await {
+                Ok(Some(child)) => return Ok(child),
+                // It has said why.
+                Ok(None) => {}
+                Err(error) => eprintln!("warning: {}", one_line(&format!("{error:#}"))),
+            }
+            self.may_go_on("ended before it began")?;
+        }
+    }
+
+    /// Starts a worker; none if it cannot begin. What signals ask for meanwhile is done afterwards.
+    async fn begin(&mut self, signals: &mut Signals) -> Result<Option<Child>> {
+        self.start.age = self.began.elapsed();
+        self.start.scorer = self.scorer.as_ref().and_then(ScorerPlan::last);
+        let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
+        let open = loop {
+            if let Some(open) = child.is_open(Duration::ZERO) {
+                break open;
+            }
+            if child.age() >= OPENS {
+                child.kill("")?;
+                anyhow::bail!("worker: it did not open the archive in {} s and was ended", OPENS.as_secs());
+            }
+            self.hear(signals, OPENING).await;
+        };
+        if !open {
+            return Ok(None);
+        }
+        child.begin(&self.kept)?;
+        if let Some(stopping) = &mut self.stopping {
+            stopping.told = Instant::now();
+            child.order(&Order::Stop);
+        }
+        Ok(Some(child))
+    }
+
+    /// Lets some time pass while there is no worker that could say that work goes on.
+    async fn hear(&mut self, signals: &mut Signals, time: Duration) {
+        match signals.next(time).await {
+            Some(Order::Stop) => self.stop(),
+            Some(Order::Reload) => self.reload = true,
+            _ => {}
+        }
+        self.notifier.alive();
+        self.tend();
+    }
+
+    /// The end is asked for, perhaps again.
+    fn stop(&mut self) {
+        let now = Instant::now();
+        let before = self.start.restarts;
+        let stopping = self.stopping.get_or_insert(Stopping { before, since: now, told: now, at_once: false });
+        stopping.at_once |= stopping.since.elapsed() >= IMPATIENT;
+    }
+
+    fn tend(&mut self) {
+        if let Some(uploader) = &mut self.uploader {
+            uploader.tend();
+        }
+    }
+
+    /// Passes signals on until the worker has ended.
+    async fn live(&mut self, child: &mut Child, signals: &mut Signals) -> Result<End> {
+        let archive = identity(&self.start.args.archive);
+        loop {
+            // The worker may write to the folder that was there, not to one that took its place.
+            if let Some(now) = identity(&self.start.args.archive)
+                && archive.is_some_and(|archive| archive != now)
+            {
+                return child.kill("ended, as its archive is another folder now");
+            }
+            if let Some(end) = child.ended()? {
+                return Ok(end);
+            }
+            if let Some(stopping) = &self.stopping {
+                if stopping.at_once {
+                    return child.kill("ended");
+                }
+                if stopping.told.elapsed() >= ENDS && !self.has_ended() {
+                    return child.kill(&format!("ended, as it made no end in {} s", ENDS.as_secs()));
+                }
+            }
+            self.tend();
+            if std::mem::take(&mut self.reload) && self.stopping.is_none() && self.reload()? {
+                // Nothing is lost with a worker that is killed: the next goes on where it was, by the new values.
+                child.kill("")?;
+                return Ok(End::Replaced);
+            }
+            match signals.next(LOOK).await {
+                Some(Order::Stop) => {
+                    self.stop();
+                    child.order(&Order::Stop);
+                }
+                Some(Order::Reload) => self.reload = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads the configuration again. Whether a worker must begin by it.
+    fn reload(&mut self) -> Result<bool> {
+        let next = match self.configuration.again() {
+            Ok(next) => next,
+            Err(error) => {
+                eprintln!("warning: not reloaded: {}", one_line(&error.to_string()));
+                return Ok(false);
+            }
+        };
+        let changes = self.configuration.changes_to(&next);
+        let args = in_force(&next.args, &self.start.args);
+        let last = self.scorer.as_ref().map(|scorer| scorer.last.clone()).unwrap_or_default();
+        let scorer = match scorer_plan(&args, self.user.as_ref(), last) {
+            Ok(scorer) => scorer,
+            Err(error) => {
+                eprintln!("warning: not reloaded: {}", one_line(&format!("{error:#}")));
+                return Ok(false);
+            }
+        };
+        changes.lines().iter().for_each(|line| eprintln!("reloaded: {}", one_line(line)));
+        if changes.lines().is_empty() {
+            eprintln!("reloaded: nothing has changed");
+        }
+        if changes.touches(Effect::Upload) {
+            self.uploader = None;
+            self.uploader = Uploader::wanted(&next.args, self.user.as_ref());
+        }
+        let worker = [Effect::Scorer, Effect::Rotate, Effect::Space].into_iter().any(|effect| changes.touches(effect));
+        let before = std::mem::replace(&mut self.configuration, next);
+        if worker {
+            let args = std::mem::replace(&mut self.start.args, args);
+            self.previous = Some((before, args, std::mem::replace(&mut self.scorer, scorer)));
+        }
+        Ok(worker)
+    }
+
+    /// Another worker, by the new values; by those before if it cannot begin by them.
+    async fn replace(&mut self, signals: &mut Signals) -> Result<Child> {
+        // What is asked for must be had; what was there and is gone must not end capture.
+        self.start.lenient = false;
+        let begun = self.begin(signals).await;
+        self.start.lenient = true;
+        if let Ok(Some(child)) = begun {
+            return Ok(child);
+        }
+        eprintln!("warning: not reloaded: the values before stay in force");
+        if let Some((configuration, args, scorer)) = self.previous.take() {
+            (self.configuration, self.start.args, self.scorer) = (configuration, args, scorer);
+        }
+        let mut pause = SHORTEST;
+        self.another(&mut pause, signals).await
+    }
+
+    /// Lets time pass. An end that is asked for meanwhile is made by the next worker.
+    async fn wait(&mut self, pause: Duration, signals: &mut Signals) {
+        let until = Instant::now() + pause;
+        while self.stopping.is_none() && Instant::now() < until {
+            self.hear(signals, until.saturating_duration_since(Instant::now())).await;
+        }
+    }
+}
+
+/// Which folder this is.
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    fs::metadata(folder).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    /// What is wished by a signal within this time.
+    async fn next(&mut self, within: Duration) -> Option<Order> {
+        tokio::select! {
+            _ = self.interrupt.recv() => Some(Order::Stop),
+            _ = self.terminate.recv() => Some(Order::Stop),
+            _ = self.hangup.recv() => Some(Order::Reload),
+            _ = self.child.recv() => None,
+            () = tokio::time::sleep(within) => None,
+        }
+    }
+}

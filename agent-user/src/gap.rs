@@ -72,14 +72,15 @@ impl<'a> Gap<'a> {
         rows.take()
     }
 
-    /// A line for people.
+    /// A line for people, at a time in nanoseconds UTC.
     #[must_use]
-    pub fn line(&self) -> String {
-        let since = store::time_text(self.note.time);
-        match self.lost().map(|lost| lost.iter().sum::<u64>()) {
-            Some(lost) => format!("the last run was killed after {since} UTC: {lost} events of it are lost"),
-            None => format!("the last run was killed after {since} UTC: how many events of it are lost is not known"),
-        }
+    pub fn line(&self, now: i64) -> String {
+        let lost = self.lost().map(|lost| lost.iter().sum::<u64>());
+        let lost = lost.map_or_else(|| "how many is not known".into(), |lost| lost.to_string());
+        let (since, now) = (store::time_text(self.note.time), store::time_text(now));
+        format!(
+            "the last run was killed after {since} UTC; events of it that are lost: {lost}; nothing was watched from its end to {now} UTC"
+        )
     }
 }
 
@@ -103,7 +104,7 @@ mod tests {
         let gap = Gap::new(&note, Some(&counts));
         // 20 received, of which two are on their way to the journal, and 15 in the rings.
         assert_eq!(gap.lost().unwrap()[0], 50 - 10 - 5 - 1 - 15 - 2);
-        assert!(gap.line().ends_with("17 events of it are lost"), "{}", gap.line());
+        assert!(gap.line(9).contains("lost: 17;"), "{}", gap.line(9));
         let rows = gap.rows("h", 9).unwrap().rows;
         let since = rows.column(7);
         assert_eq!(since.len() - since.null_count(), 2);

@@ -212,8 +212,9 @@ fn account(before: &Before, run: &str, facts: &Facts, host: &str) -> Result<Vec<
     let Some(note) = before.other_than(run) else { return Ok(Vec::new()) };
     let counts = facts.left_by(&note.run)?;
     let gap = Gap::new(note, counts.as_ref());
-    eprintln!("warning: {}", gap.line());
-    Ok(vec![gap.rows(host, kernel::utc_now()).context("rows of a gap; this is a defect")?])
+    let now = kernel::utc_now();
+    eprintln!("warning: {}", gap.line(now));
+    Ok(vec![gap.rows(host, now).context("rows of a gap; this is a defect")?])
 }
 
 /// Learns the archive. Inputs that could not be learned are named.

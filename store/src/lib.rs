@@ -15,6 +15,7 @@ mod properties;
 mod read;
 mod sidecar;
 mod space;
+#[cfg(feature = "remote")]
 mod upload;
 mod whole;
 mod writer;
@@ -32,6 +33,7 @@ pub use orphan::remove_unfinished_sidecar;
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use space::{Limits, Removed, RowsByKind, tidy};
+#[cfg(feature = "remote")]
 pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader, shown_url};
 pub use whole::{ensure_folder, file_sha256};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};

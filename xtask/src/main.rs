@@ -1,5 +1,7 @@
 //! The project's chores, as `cargo xtask NAME`.
 
+mod aarch64;
+mod apt;
 mod demo;
 mod demo_report;
 mod ebpf;
@@ -33,6 +35,8 @@ enum Chore {
     Test(test::TestArgs),
     /// Build the kernel programs from source into `agent-ebpf/prebuilt`.
     Ebpf(ebpf::EbpfArgs),
+    /// Check that what a server installs compiles for aarch64.
+    CheckAarch64(aarch64::Aarch64Args),
     /// Fuzz whatever reads untrusted bytes, guided by coverage.
     Fuzz(fuzz::FuzzArgs),
     /// Build the Debian package.
@@ -54,6 +58,7 @@ fn main() -> std::process::ExitCode {
         Chore::Demo(args) => demo::run(args),
         Chore::Test(args) => test::run(args),
         Chore::Ebpf(args) => ebpf::run(args),
+        Chore::CheckAarch64(args) => aarch64::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Package(args) => package::run(&args),
         Chore::PackageTest(args) => package_test::run(&args),

@@ -1,12 +1,15 @@
 //! `cargo xtask package`: the Debian package. Equal sources and tools give an equal file.
 
 mod depends;
+mod machine;
 mod stage;
 mod third_party;
 
+use crate::aarch64;
 use crate::shell::{command, root, run as run_loudly, target_dir};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use machine::Machine;
 use stage::Stage;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,8 +23,11 @@ pub(crate) struct PackageArgs {
     /// How to compile what is in it.
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
+    /// What to compile for, if not for machines like this one; its tools are those of check-aarch64, and qemu-user.
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
     /// Compile nothing: take the programs in this folder.
-    #[arg(long, value_name = "DIR", conflicts_with = "profile")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["profile", "arch"])]
     programs: Option<PathBuf>,
 }
 
@@ -32,6 +38,23 @@ pub(crate) enum Profile {
     Dev,
     /// As users get it, without the paths of the machine that built it.
     Release,
+}
+
+impl Profile {
+    /// Where cargo puts what it builds so.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Another architecture, by Debian's name.
+#[derive(Clone, Copy, ValueEnum)]
+enum Arch {
+    /// 64-bit Arm.
+    Arm64,
 }
 
 /// The programs, each with its manual pages and completions.
@@ -49,7 +72,11 @@ const DESCRIPTION: &str = "learns what is normal for processes and connections
 pub(crate) fn run(args: &PackageArgs) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| target_dir().join("package"));
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let programs = args.programs.clone().map_or_else(|| compile(args.profile), Ok)?;
+    let programs = match (&args.programs, args.arch) {
+        (Some(programs), _) => programs.clone(),
+        (None, Some(Arch::Arm64)) => aarch64::compile(args.profile)?,
+        (None, None) => compile(args.profile)?,
+    };
     let made = build(&programs, &out, env!("CARGO_PKG_VERSION"), Packing::Small)?;
     println!("{}", made.display());
     Ok(())
@@ -67,15 +94,19 @@ pub(crate) fn compile(profile: Profile) -> Result<PathBuf> {
     }
     let remap;
     if matches!(profile, Profile::Release) {
-        let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"))?;
-        let from = |path: &str, to: &str| format!("\"--remap-path-prefix={path}={to}\"");
-        let here = root();
-        let here = here.to_str().context("the repository's path is not UTF-8")?;
-        remap = format!("build.rustflags=[{}, {}]", from(&home, "/cargo"), from(here, "/ebbline"));
+        remap = format!("build.rustflags={:?}", remapped()?);
         line.extend(["--config", &remap]);
     }
     run_loudly(&line)?;
-    Ok(target_dir().join(if matches!(profile, Profile::Dev) { "debug" } else { "release" }))
+    Ok(target_dir().join(profile.folder()))
+}
+
+/// Flags of the compiler that leave the paths of this machine out of the programs.
+pub(crate) fn remapped() -> Result<[String; 2]> {
+    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"))?;
+    let here = root();
+    let here = here.to_str().context("the repository's path is not UTF-8")?;
+    Ok([format!("--remap-path-prefix={home}=/cargo"), format!("--remap-path-prefix={here}=/ebbline")])
 }
 
 /// How the package is compressed.
@@ -89,15 +120,15 @@ pub(crate) enum Packing {
 
 /// Builds the package of this version from programs in a folder. Returns its path.
 pub(crate) fn build(programs: &Path, out: &Path, version: &str, packing: Packing) -> Result<PathBuf> {
-    let architecture = said(Command::new("dpkg").arg("--print-architecture"))?;
-    let epoch = epoch()?;
+    let machine = Machine::of(&programs.join(PROGRAMS[0]))?;
+    let (architecture, epoch) = (machine.architecture()?, epoch()?);
     let stage = Stage::make(&out.join(format!("stage-{}", std::process::id())))?;
     for name in PROGRAMS {
-        program(&stage, &programs.join(name), name)?;
+        program(&stage, machine, &programs.join(name), name)?;
     }
     system_files(&stage)?;
-    documents(&stage, version, epoch)?;
-    control(&stage, version, &architecture)?;
+    documents(&stage, machine, version, epoch)?;
+    control(&stage, machine, version)?;
     stage.settle(epoch)?;
     let made = out.join(format!("ebbline_{version}_{architecture}.deb"));
     let status = Command::new("dpkg-deb")
@@ -113,11 +144,11 @@ pub(crate) fn build(programs: &Path, out: &Path, version: &str, packing: Packing
 }
 
 /// A program without symbols, its manual pages, and its completions where each shell looks.
-fn program(stage: &Stage, from: &Path, name: &str) -> Result<()> {
+fn program(stage: &Stage, machine: Machine, from: &Path, name: &str) -> Result<()> {
     let there = stage.put(&format!("usr/bin/{name}"), &std::fs::read(from)?, 0o755)?;
-    said(Command::new("strip").args(["-R", ".comment"]).arg(&there))?;
+    said(Command::new(machine.strip()).args(["-R", ".comment"]).arg(&there))?;
     let pages = stage.scratch("man")?;
-    said(Command::new(from).arg("man").arg(&pages))?;
+    said(machine.start(from).arg("man").arg(&pages))?;
     for page in std::fs::read_dir(&pages)? {
         let page = page?;
         let name = page.file_name().into_string().ok().context("a manual page has a name that is not UTF-8")?;
@@ -128,7 +159,7 @@ fn program(stage: &Stage, from: &Path, name: &str) -> Result<()> {
         ("zsh", format!("usr/share/zsh/vendor-completions/_{name}")),
         ("fish", format!("usr/share/fish/vendor_completions.d/{name}.fish")),
     ] {
-        stage.put(&path, said(Command::new(from).args(["completions", shell]))?.as_bytes(), 0o644)?;
+        stage.put(&path, said(machine.start(from).args(["completions", shell]))?.as_bytes(), 0o644)?;
     }
     Ok(())
 }
@@ -151,7 +182,7 @@ fn system_files(stage: &Stage) -> Result<()> {
 }
 
 /// Licences and what changed, where Debian looks for them.
-fn documents(stage: &Stage, version: &str, epoch: u64) -> Result<()> {
+fn documents(stage: &Stage, machine: Machine, version: &str, epoch: u64) -> Result<()> {
     let folder = "usr/share/doc/ebbline";
     let mut copyright = String::from_utf8(packaged("debian/copyright")?)?;
     // The text of the licence, as a field: each line indented, empty ones as a dot.
@@ -159,16 +190,22 @@ fn documents(stage: &Stage, version: &str, epoch: u64) -> Result<()> {
         copyright.push_str(&format!(" {}\n", if line.is_empty() { "." } else { line }));
     }
     stage.put(&format!("{folder}/copyright"), copyright.as_bytes(), 0o644)?;
-    stage.put_compressed(&format!("{folder}/third-party.gz"), third_party::text()?.as_bytes())?;
+    stage.put_compressed(&format!("{folder}/third-party.gz"), third_party::text(&machine.target())?.as_bytes())?;
     let date = said(Command::new("date").args(["-u", "-R", "-d", &format!("@{epoch}")]).env("LC_ALL", "C"))?;
     let changelog =
         format!("ebbline ({version}) unstable; urgency=medium\n\n  * Version {version}.\n\n -- {MAINTAINER}  {date}\n");
     stage.put_compressed(&format!("{folder}/changelog.gz"), changelog.as_bytes())
 }
 
-fn control(stage: &Stage, version: &str, architecture: &str) -> Result<()> {
+fn control(stage: &Stage, machine: Machine, version: &str) -> Result<()> {
     let programs: Vec<PathBuf> = PROGRAMS.iter().map(|name| stage.root().join("usr/bin").join(name)).collect();
-    let libraries = depends::libraries(&programs, &stage.scratch("shlibs")?)?;
+    let scratch = stage.scratch("shlibs")?;
+    // The system is asked of its own libraries only.
+    let libraries = match machine {
+        Machine::Here => depends::libraries(&programs, &scratch)?,
+        Machine::Aarch64 => depends::read(&programs)?,
+    };
+    let architecture = machine.architecture()?;
     let size = stage.kib()?;
     let text = format!(
         "Package: ebbline\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: {MAINTAINER}\n\

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use crate::{ebpf, fuzz, package_test, setup, shell};
+use crate::{aarch64, ebpf, fuzz, package_test, setup, shell};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::time::Instant;
@@ -22,6 +22,9 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     })?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
     step("kernel object", || kernel_object(!args.no_install))?;
+    step("aarch64", || {
+        missed(aarch64::run(&aarch64::Aarch64Args { install: !args.no_install, link: false }), aarch64::ready)
+    })?;
     step("clippy", || {
         shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
     })?;
@@ -49,10 +52,15 @@ fn prepare(no_install: bool) -> Result<Option<std::path::PathBuf>> {
     }
 }
 
-/// The committed object against its source. Without the BPF tools that cannot be told: CI must have them.
+/// The committed object against its source.
 fn kernel_object(install: bool) -> Result<()> {
-    match ebpf::run(ebpf::EbpfArgs { check: true, install }) {
-        Err(error) if std::env::var_os("CI").is_none() && !ebpf::ready() => {
+    missed(ebpf::run(ebpf::EbpfArgs { check: true, install }), ebpf::ready)
+}
+
+/// A check whose compilers are not there tells nothing, and says so: CI must have them.
+fn missed(result: Result<()>, ready: fn() -> bool) -> Result<()> {
+    match result {
+        Err(error) if std::env::var_os("CI").is_none() && !ready() => {
             eprintln!("NOT CHECKED: {error:#}");
             Ok(())
         }

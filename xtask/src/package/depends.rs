@@ -26,7 +26,8 @@ fn asked(programs: &[PathBuf], scratch: &Path) -> Result<String> {
     libraries.map(str::to_owned).with_context(|| format!("dpkg-shlibdeps said: {text}"))
 }
 
-fn read(programs: &[PathBuf]) -> Result<String> {
+/// The libraries as the programs themselves name them.
+pub(super) fn read(programs: &[PathBuf]) -> Result<String> {
     let (mut packages, mut newest) = (BTreeSet::new(), (0, 0));
     for program in programs {
         let data = std::fs::read(program)?;

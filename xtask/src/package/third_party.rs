@@ -12,9 +12,8 @@ use std::path::Path;
 const NAMES: &[&str] = &["license", "licence", "copying", "copyright", "notice", "unlicense"];
 
 /// Every library with its licence, then each text once with the libraries that come with it.
-pub(super) fn text() -> Result<String> {
-    let line =
-        ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"];
+pub(super) fn text(target: &str) -> Result<String> {
+    let line = ["cargo", "metadata", "--format-version", "1", "--locked", "--filter-platform", target];
     let metadata: Value = serde_json::from_str(&said(&mut command(&line))?)?;
     let mut out = "Libraries that are linked into ebbline and ebbline-agent\n\n".to_owned();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();

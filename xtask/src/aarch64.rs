@@ -5,6 +5,7 @@
 //! compiler's root, and the system's packages stay as they are.
 
 use crate::apt::{View, output};
+use crate::ebpf::cargo_home;
 use crate::package::{Profile, remapped};
 use crate::setup::{install_missing, is_root};
 use crate::shell::{command, run as shell, target_dir, works};
@@ -20,6 +21,8 @@ const CC: &str = "aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "qemu-aarch64";
 /// Where the emulated programs find their libraries.
 const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
+/// What is kept of checks at most, before it is made anew: a checkout adds a tenth of the 430 MiB of the first.
+const KEPT_KIB: u64 = 2 << 20;
 const PACKAGES: &[(&str, &str)] = &[
     ("rustc-web", "compiler"),
     ("gcc-aarch64-linux-gnu", "compiler of the C that two dependencies bring"),
@@ -48,7 +51,7 @@ pub(crate) fn run(args: &Aarch64Args) -> Result<()> {
     }
     require_tools()?;
     if !args.link {
-        return cargo("check", Profile::Dev);
+        return cargo("check", Profile::Dev, &kept()?);
     }
     let programs = compile(Profile::Dev)?;
     ["ebbline-agent", "ebbline"].iter().try_for_each(|name| start(&programs.join(name)))
@@ -59,9 +62,21 @@ pub(crate) fn ready() -> bool {
     require_tools().is_ok()
 }
 
-/// Where all of it is built: a folder of its own, as the compiler is another.
+/// Where programs are built: a folder of its own, as the compiler is another.
 fn folder() -> PathBuf {
     target_dir().join("aarch64")
+}
+
+/// Where checks are kept. It is shared by all checkouts, beside the standard library: nearly all of it is about the
+/// dependencies, which are the same for all.
+fn kept() -> Result<PathBuf> {
+    let folder = cargo_home()?.join(format!("ebbline/check-{TARGET}"));
+    let said = output(Command::new("du").arg("-sk").arg(&folder)).unwrap_or_default();
+    let kib: u64 = said.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    if kib > KEPT_KIB {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 /// The version of the compiler's package.
@@ -73,7 +88,7 @@ fn version() -> Result<String> {
 
 /// Where the standard library of a version is kept, shared by all checkouts.
 fn std_root(version: &str) -> Result<PathBuf> {
-    Ok(crate::ebpf::cargo_home()?.join(format!("ebbline/std-{TARGET}-{version}")))
+    Ok(cargo_home()?.join(format!("ebbline/std-{TARGET}-{version}")))
 }
 
 fn has_std(version: &str) -> Result<bool> {
@@ -130,15 +145,15 @@ fn fetch_std(version: &str) -> Result<()> {
 /// Compiles the programs; returns their folder.
 pub(crate) fn compile(profile: Profile) -> Result<PathBuf> {
     require_tools()?;
-    cargo("build", profile)?;
+    cargo("build", profile, &folder())?;
     Ok(folder().join(TARGET).join(profile.folder()))
 }
 
 /// What a server installs, features and all, as `cargo xtask package` builds it.
-fn cargo(verb: &str, profile: Profile) -> Result<()> {
+fn cargo(verb: &str, profile: Profile, into: &Path) -> Result<()> {
     let line = ["cargo", verb, "--locked", "--package", "ebbline-agent-user", "--package", "ebbline-cli", "--bins"];
     let mut cargo = command(&line);
-    cargo.args(["--target", TARGET]).env("CARGO_TARGET_DIR", folder()).env("RUSTC", RUSTC);
+    cargo.args(["--target", TARGET]).env("CARGO_TARGET_DIR", into).env("RUSTC", RUSTC);
     // With a target these go to what is compiled for it, not to build scripts.
     let mut flags = vec![format!("--sysroot={}", std_root(&version()?)?.join("usr").display())];
     if matches!(profile, Profile::Release) {

@@ -56,6 +56,8 @@ struct Rows {
 pub struct Totals {
     /// In the journal, or in complete files.
     pub stored: Counts,
+    /// Of these, in the journal alone.
+    pub open: Counts,
     /// Could not be stored.
     pub failed: Counts,
     /// There was no room for them.
@@ -129,7 +131,7 @@ impl WriterBooks {
     pub fn totals(&self) -> Totals {
         let books = self.rows();
         let stored = std::array::from_fn(|at| books.open[at] + books.written[at]);
-        Totals { stored, failed: books.failed, full: books.full }
+        Totals { stored, open: books.open, failed: books.failed, full: books.full }
     }
 
     /// Goes on from the totals of another, whose rows in `open` are in the journal.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Every row made since the last cut, and what they were made from.
 #[derive(Debug)]
 pub struct Cut {
-    /// Counts cuts of this process.
+    /// Counts the cuts of the run.
     pub number: u64,
     /// The rows.
     pub batches: Vec<Batch>,
@@ -32,6 +32,8 @@ impl Cut {
 pub struct Note {
     /// The loader's run: whoever belongs to it goes on, others account for its end.
     pub run: String,
+    /// Counts the cuts of the run.
+    pub number: u64,
     /// Nanoseconds UTC.
     pub time: i64,
     /// The run has stopped; nothing of it is missing.

@@ -143,7 +143,7 @@ impl Enricher {
         lost.extend(self.connection.abandon().into_iter().take(connection));
         lost.extend(self.dns.abandon().into_iter().take(dns));
         lost.iter().for_each(|kind| self.books.malformed[kind.index()] += 1);
-        eprintln!(
+        crate::say!(
             "warning: a record of type {} could not be read, {} rows lost; this is a defect",
             kind.name(),
             lost.len()

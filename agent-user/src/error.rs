@@ -2,6 +2,15 @@
 
 use std::path::PathBuf;
 
+/// Says a line on standard error. Nobody may read it any more, or its disk be full: that ends nothing.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 /// An error of the agent.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {

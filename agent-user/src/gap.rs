@@ -79,9 +79,19 @@ impl<'a> Gap<'a> {
         let lost = lost.map_or_else(|| "how many is not known".into(), |lost| lost.to_string());
         let (since, now) = (store::time_text(self.note.time), store::time_text(now));
         format!(
-            "the last run was killed after {since} UTC; events of it that are lost: {lost}; nothing was watched from its end to {now} UTC"
+            "the last run left its books as they were at {since} UTC; events of it that are lost: {lost}; nothing was watched from its end to {now} UTC"
         )
     }
+}
+
+/// Rows for runs that began at these times and left nothing that says what became of their events.
+///
+/// # Errors
+/// As [`Gap::rows`].
+pub fn unknown(host: &str, time: i64, began: impl Iterator<Item = i64>) -> Result<Batch, ArrowError> {
+    let mut rows = HeartbeatRows::new(host, time);
+    began.for_each(|began| rows.lost("all", None, began));
+    rows.take()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! Each stage keeps books; once the agent has stopped, what the kernel produced is what was written plus what was dropped,
 //! by reason.
 
+pub mod before;
 pub mod books;
 pub mod calls;
 pub mod channel;

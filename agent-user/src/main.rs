@@ -11,7 +11,7 @@ use ebbline_agent_user::{
     config::{self, ConfigError, Configuration},
     doctor,
     error::one_line,
-    scoring,
+    say, scoring,
     status::{ask::Answers, table},
     upload,
 };
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            say!("error: {}", one_line(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
@@ -102,6 +102,6 @@ fn ask(args: &StatusArgs) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    eprintln!("the agent has ended");
+    say!("the agent has ended");
     Ok(ExitCode::SUCCESS)
 }

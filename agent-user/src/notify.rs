@@ -24,7 +24,7 @@ impl Notifier {
     #[must_use]
     pub fn from_environment() -> Self {
         let socket = std::env::var_os(SOCKET).map(|name| open(&name));
-        Self(socket.and_then(|socket| socket.map_err(|error| eprintln!("warning: {SOCKET}: {error}")).ok()))
+        Self(socket.and_then(|socket| socket.map_err(|error| crate::say!("warning: {SOCKET}: {error}")).ok()))
     }
 
     /// Everything is in place; also said when a reload is done.

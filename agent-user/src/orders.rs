@@ -21,6 +21,8 @@ pub(crate) struct Start {
     pub(crate) lenient: bool,
     /// The last scorer of the worker before.
     pub(crate) scorer: Option<u32>,
+    /// The latest note of a worker before, as it gave it.
+    pub(crate) note: Option<Vec<u8>>,
     /// What the worker keeps.
     pub(crate) plan: Plan,
     /// What people asked for.

@@ -1,6 +1,6 @@
 //! The kernel's counters, pinned: they outlive the agent, so that whoever comes next can say what a killed run lost.
 //!
-//! A file below a BPF file system for each run, `DIR/KEY-RUN`, where KEY stands for an archive.
+//! A file below a BPF file system for each run, `DIR/KEY-RUN`, where KEY stands for an archive and a host.
 
 use crate::load::{Counters, KernelCounts, Loaded};
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The pins of one archive.
+/// The pins of one host in one archive.
 pub struct Pins {
     folder: PathBuf,
     key: String,
@@ -23,7 +23,7 @@ impl Pins {
     ///
     /// # Errors
     /// Why there can be none, in words.
-    pub fn open(folder: &Path, archive: &Path) -> Result<Self, String> {
+    pub fn open(folder: &Path, archive: &Path, host: &str) -> Result<Self, String> {
         let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
         if !folder.is_dir() {
             fs::DirBuilder::new().mode(0o700).create(folder).map_err(fail)?;
@@ -34,7 +34,7 @@ impl Pins {
             return Err(format!("{}: others may write to it", folder.display()));
         }
         let whole = archive.canonicalize().unwrap_or_else(|_| archive.into());
-        let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
+        let digest = Sha256::digest([whole.as_os_str().as_encoded_bytes(), b"\0", host.as_bytes()].concat());
         let key = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { folder: folder.into(), key, own: None })
     }
@@ -43,6 +43,20 @@ impl Pins {
     #[must_use]
     pub fn left_by(&self, run: &str) -> Option<KernelCounts> {
         Counters::from_pin(&self.path(run)).ok()?.read().ok()
+    }
+
+    /// Runs other than this one that left something, and when each began, in nanoseconds UTC.
+    #[must_use]
+    pub fn others(&self) -> Vec<(String, i64)> {
+        let prefix = format!("{}-", self.key);
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let others = entries.filter(|entry| Some(entry.path()) != self.own);
+        let run = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let began = entry.metadata().ok()?.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Some((name.strip_prefix(&prefix)?.to_owned(), i64::try_from(began.as_nanos()).ok()?))
+        };
+        others.filter_map(run).collect()
     }
 
     /// Removes what earlier runs left. For when it is accounted for.

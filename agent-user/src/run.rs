@@ -156,12 +156,12 @@ pub fn run(
     let (mut drain, mut sweep) = (Drain::new(sources.rings), Sweep::new(sources.facts.clone()));
     let facts = sources.facts;
     let mut enricher = Enricher::asking(settings.boot, &settings.host, PROCESSES, facts.clone(), sources.hashes);
-    let mut settled = false;
+    let (mut settled, mut cuts) = (false, 0);
     if let Some(note) = settings.resume.take() {
         drain = drain.resume(note.given);
-        sweep = sweep.resume(&note.reported)?;
+        sweep = sweep.resume(&note.reported, note.number)?;
         enricher = enricher.resume(note.agent, note.settled);
-        settled = note.settled;
+        (settled, cuts) = (note.settled, note.number);
     }
     let notifier = std::mem::take(&mut settings.notifier);
     let mut run = Run {
@@ -175,7 +175,7 @@ pub fn run(
         facts,
         sweep,
         writer,
-        cuts: 0,
+        cuts,
         accounts: false,
         counts: KernelCounts::default(),
         metrics: listeners.metrics(),
@@ -226,7 +226,7 @@ impl Run {
                 () = &mut limit => return Ok(()),
                 wish = wishes.recv() => match wish {
                     Some(Wish::Stop) => return Ok(()),
-                    Some(Wish::Reload) => eprintln!("warning: not reloaded: configuration: it is read at the start"),
+                    Some(Wish::Reload) => crate::say!("warning: not reloaded: configuration: it is read at the start"),
                     Some(Wish::Gone) | None => return Err(gone()),
                 },
                 () = tokio::time::sleep(pace.wait()) => {}
@@ -272,6 +272,7 @@ impl Run {
         self.cuts += 1;
         let note = Note {
             run: self.settings.run.clone(),
+            number: self.cuts,
             time: kernel::utc_now(),
             ended,
             settled: self.settled,
@@ -406,7 +407,10 @@ impl Run {
         let beat = self.heartbeat()?;
         self.cut(vec![beat], true)?;
         self.writer.wait(self.cuts);
-        self.facts.ended()?;
+        // What was given up is accounted for by whoever starts next, who needs the kernel's counters for that.
+        if !self.writer.has_given_up() {
+            self.facts.ended()?;
+        }
         let trouble = self.writer.finish();
         Ok(Summary { status: self.status()?, trouble })
     }

@@ -1,9 +1,11 @@
 //! Where cuts go: the journal, which becomes the archive's Parquet files, with an exact count of what is in them.
 
 use crate::{
+    before::{Before, Tally},
     books::WriterBooks,
     cut::{Cut, Note},
     error::{AgentError, one_line},
+    facts::Facts,
     kernel,
     rows::{Batch, Counts},
 };
@@ -77,6 +79,8 @@ pub struct Archive<F> {
     open: HashMap<Arc<str>, Counts>,
     books: Arc<WriterBooks>,
     follower: F,
+    /// Who keeps the latest note, whatever becomes of the journal.
+    keeper: Option<Facts>,
     trouble: Trouble,
     /// Why nothing can be written to the journal now.
     blocked: Trouble,
@@ -134,29 +138,8 @@ pub struct ArchiveOptions<'a> {
     pub run: &'a str,
     /// The run has begun: what cannot be written now may be later.
     pub begun: bool,
-}
-
-/// What was in the journal.
-#[derive(Debug, Default)]
-pub struct Before {
-    /// The last note; `None` if there was none, or another version wrote it.
-    pub note: Option<Note>,
-    /// Rows that are not in complete files yet.
-    pub rows: u64,
-}
-
-impl Before {
-    /// Where a run must go on: it is that of the last note.
-    #[must_use]
-    pub fn of_run(&self, run: &str) -> Option<&Note> {
-        self.note.as_ref().filter(|note| note.run == run && !note.ended)
-    }
-
-    /// The run that ended without a word before this one.
-    #[must_use]
-    pub fn other_than(&self, run: &str) -> Option<&Note> {
-        self.note.as_ref().filter(|note| note.run != run && !note.ended)
-    }
+    /// The latest note of this run that somebody kept.
+    pub kept: Option<&'a Note>,
 }
 
 /// Says what went wrong once, not once a batch.
@@ -167,7 +150,7 @@ impl Trouble {
     fn say(&mut self, error: &impl std::fmt::Display) {
         let text = error.to_string();
         if self.0.as_ref() != Some(&text) {
-            eprintln!("warning: {}", one_line(&text));
+            crate::say!("warning: {}", one_line(&text));
             self.0 = Some(text);
         }
     }
@@ -175,7 +158,7 @@ impl Trouble {
     /// It is over.
     fn pass(&mut self, what: &str) {
         if self.0.take().is_some() {
-            eprintln!("{what}");
+            crate::say!("{what}");
         }
     }
 }
@@ -190,9 +173,9 @@ impl<F: Follower> Archive<F> {
         books: Arc<WriterBooks>,
         mut follower: F,
     ) -> Result<(Self, Before), AgentError> {
-        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, sync, limits, run, begun } = options;
+        let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, sync, limits, run, begun, kept } = options;
         match probe(root) {
-            Err(error) if begun => eprintln!("warning: {}", one_line(&error.to_string())),
+            Err(error) if begun => crate::say!("warning: {}", one_line(&error.to_string())),
             probed => probed?,
         }
         let options = JournalOptions {
@@ -209,11 +192,13 @@ impl<F: Follower> Archive<F> {
                 (HEARTBEAT, events::heartbeat_schema()),
             ],
         };
-        let mut open = HashMap::new();
+        let (mut open, mut found) = (HashMap::new(), Tally::default());
         let (journal, recovered) = Journal::open(root, options, &mut |replayed| {
             // Those of an earlier run are in its books.
             let ours = Note::run_of(&replayed.note) == Some(run);
+            let note = replayed.note.clone();
             let (batch, placed) = again(replayed);
+            found.enter(&note, &batch.kinds);
             if ours {
                 count(&mut open, &batch, &placed);
             }
@@ -221,21 +206,33 @@ impl<F: Follower> Archive<F> {
         })
         .map_err(|error| AgentError::Archive { path: root.into(), why: error.to_string() })?;
         for damaged in &recovered.damaged {
-            eprintln!("warning: {}", one_line(damaged));
+            crate::say!("warning: {}", one_line(damaged));
         }
         for other in store::journals_of_others(root, host).iter().filter(|_| !begun) {
             let (path, then) = (other.display(), "run the agent once with --host and that name to have files of them");
-            eprintln!("warning: {}; {then}", one_line(&format!("rows of another host in the journal: {path}")));
+            crate::say!("warning: {}; {then}", one_line(&format!("rows of another host in the journal: {path}")));
         }
         let note = recovered.note.as_deref().and_then(Note::from_bytes);
-        let before = Before { note, rows: recovered.rows };
+        let before = Before::of(note, kept.cloned(), &found, recovered.rows);
+        if before.missing > 0 {
+            crate::say!("warning: {} rows of the journal are gone; they are counted as not stored", before.missing);
+        }
         if let Some(note) = before.of_run(run) {
             books.resume(note.rows, sum(open.values()));
         }
         let (trouble, blocked, deferred) = Default::default();
         let space = Space { limits, ..Space::default() };
         let (root, uploaded) = (root.into(), Uploaded::of(root));
-        Ok((Self { journal, open, books, follower, trouble, blocked, deferred, root, space, uploaded }, before))
+        let keeper = None;
+        let this = Self { journal, open, books, follower, keeper, trouble, blocked, deferred, root, space, uploaded };
+        Ok((this, before))
+    }
+
+    /// Gives each note to somebody who keeps the latest.
+    #[must_use]
+    pub fn kept_by(mut self, keeper: Facts) -> Self {
+        self.keeper = Some(keeper);
+        self
     }
 
     fn place(&mut self, batch: &Batch, placed: &[Placed]) {
@@ -272,7 +269,7 @@ impl<F: Follower> Archive<F> {
                     self.trouble.say(error);
                 }
                 if removed.over && !self.space.over {
-                    eprintln!(
+                    crate::say!(
                         "warning: the journal alone has more bytes than the archive may have: new rows are dropped"
                     );
                 }
@@ -322,18 +319,23 @@ impl<F: Follower> Sink for Archive<F> {
             cut.batches.clear();
         }
         cut.note.rows = self.books.totals();
-        cut.batches.iter().flat_map(|batch| &batch.kinds).for_each(|kind| cut.note.rows.stored[kind.index()] += 1);
+        for kind in cut.batches.iter().flat_map(|batch| &batch.kinds) {
+            cut.note.rows.stored[kind.index()] += 1;
+            cut.note.rows.open[kind.index()] += 1;
+        }
         let tags = |batch: &Batch| batch.kinds.iter().map(|kind| *kind as u8).collect::<Vec<_>>();
         let tags: Vec<_> = cut.batches.iter().map(tags).collect();
         let parts = cut.batches.iter().zip(&tags);
         let parts: Vec<_> = parts.map(|(batch, tags)| Part { table: batch.table, rows: &batch.rows, tags }).collect();
-        let committed = self.journal.commit(&parts, &cut.note.to_bytes());
+        let note = cut.note.to_bytes();
+        let committed = self.journal.commit(&parts, &note);
         self.complete();
         match committed {
             Ok(placed) => {
                 cut.batches.iter().zip(placed).for_each(|(batch, placed)| self.place(batch, &placed));
                 self.blocked.pass("the archive can be written again");
                 self.books.block(None);
+                self.keeper.iter().for_each(|keeper| keeper.keep(note.clone()));
                 Ok(())
             }
             Err(error) => {
@@ -346,6 +348,8 @@ impl<F: Follower> Sink for Archive<F> {
 
     fn give_up(&mut self, cut: &Cut) {
         cut.kinds().for_each(|kind| self.books.failed(*kind, 1));
+        let note = Note { rows: self.books.totals(), ..cut.note.clone() };
+        self.keeper.iter().for_each(|keeper| keeper.keep(note.to_bytes()));
         self.trouble.0 = self.blocked.0.clone();
     }
 
@@ -406,8 +410,18 @@ mod tests {
 
     fn open_limited(root: &Path, books: &Arc<WriterBooks>, run: &str, limits: Limits) -> Opened {
         let (rotate, rotate_bytes, sync) = (Duration::from_secs(60), 1 << 20, Duration::from_secs(5));
-        let options =
-            ArchiveOptions { root, host: "h", boot_id: "boot", rotate, rotate_bytes, sync, limits, run, begun: false };
+        let options = ArchiveOptions {
+            root,
+            host: "h",
+            boot_id: "boot",
+            rotate,
+            rotate_bytes,
+            sync,
+            limits,
+            run,
+            begun: false,
+            kept: None,
+        };
         Archive::open(options, books.clone(), None)
     }
 

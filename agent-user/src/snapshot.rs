@@ -28,7 +28,7 @@ impl Reader {
         let thread = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
             for (name, mut file) in iterators {
                 if let Err(error) = exhaust(&mut file, &told) {
-                    eprintln!("warning: {name}: {error}; what was there before the agent is not all recorded");
+                    crate::say!("warning: {name}: {error}; what was there before the agent is not all recorded");
                 }
             }
         })?;

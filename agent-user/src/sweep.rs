@@ -36,13 +36,14 @@ impl Sweep {
         Self { facts, loud, flows, quiet, cut: 1, last: Instant::now() }
     }
 
-    /// Goes on where another stopped: removes what its rows tell of.
+    /// Goes on where another stopped, after its cut of this number: removes what its rows tell of.
     ///
     /// # Errors
     /// As those of [`Facts`].
-    pub fn resume(mut self, reported: &Reported) -> Result<Self, AgentError> {
+    pub fn resume(mut self, reported: &Reported, number: u64) -> Result<Self, AgentError> {
         self.facts.remove_flows(&reported.flows)?;
         self.facts.remove_throttled(&reported.quiet)?;
+        self.cut = number + 1;
         self.loud = reported.loud.iter().copied().collect();
         reported.quiet.iter().for_each(|(maker, _)| _ = self.loud.remove(maker));
         Ok(self)

@@ -103,7 +103,7 @@ fn refused(args: &UploadArgs, why: &str) -> StoreError {
 
 fn say(status: &UploadStatus, json: bool) {
     if let Some(trouble) = &status.trouble {
-        eprintln!("warning: {}", one_line(trouble));
+        crate::say!("warning: {}", one_line(trouble));
     }
     let text = if json { serde_json::to_string(status).unwrap_or_default() } else { status.line() };
     // Nobody may be reading; the files go up all the same.

@@ -5,21 +5,24 @@
 use crate::orders::{Order, Scorer, Start, Word};
 use anyhow::{Context, Result, bail};
 use ebbline_agent_user::{
+    before::Before,
     books::WriterBooks,
     channel::{Channel, ChannelError},
     cli::RunArgs,
+    cut::Note,
     drain::KernelRing,
     error::one_line,
     facts::{Away, Facts},
-    gap::Gap,
+    gap::{self, Gap},
     hashes::Hashes,
     kernel,
     notify::Notifier,
     rows::Batch,
     run::{self, Settings, Sources, Wish},
     sandbox::{self, Report},
+    say,
     scoring::{self, RemoteScoring},
-    sink::{Archive, ArchiveOptions, Before},
+    sink::{Archive, ArchiveOptions},
     status::{Status, serve::Listeners},
     writer::Writer,
 };
@@ -64,7 +67,7 @@ pub(crate) fn work() -> Result<ExitCode> {
     let report = sandbox::lock_down(&start.plan)?;
     if let Some(path) = &start.args.try_outside {
         let tried = File::open(path).map_or_else(|error| error.to_string(), |_| "could be read".into());
-        eprintln!("tried outside: {}: {}", path.display(), one_line(&tried));
+        say!("tried outside: {}: {}", path.display(), one_line(&tried));
     }
     capture(&start, lent, control, (report, notifier))
 }
@@ -93,7 +96,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
     let scoring = match settings.map(start_scorer).transpose() {
         Err(error) if start.lenient => {
             let then = "rows are not scored until the agent is reloaded or restarted";
-            eprintln!("warning: {}; {then}", one_line(&error.to_string()));
+            say!("warning: {}; {then}", one_line(&error.to_string()));
             None
         }
         scoring => scoring?,
@@ -103,8 +106,9 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
         None => (None, None),
     };
     if let Some((_, device, reason)) = scoring.as_ref().map(RemoteScoring::backend).filter(|_| !start.begun) {
-        eprintln!("scoring on {device} ({reason})");
+        say!("scoring on {device} ({reason})");
     }
+    let kept = start.note.as_deref().and_then(Note::from_bytes);
     let options = ArchiveOptions {
         root: &args.archive,
         host: &host,
@@ -115,6 +119,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
         limits: store::Limits { keep: args.keep(), max_bytes: args.max_bytes },
         run: &start.run,
         begun: start.begun,
+        kept: kept.as_ref(),
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;
     control.send(&Word::Open, &[], PATIENCE).context("no loader")?;
@@ -122,7 +127,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
     let facts = Facts::away(lent.facts);
     let first = account(&before, &start.run, &facts, &host)?;
     let consumers = rings.iter().map(KernelRing::consumer).collect();
-    let writer = Writer::start(archive, consumers).context("writer: cannot start its thread")?;
+    let writer = Writer::start(archive.kept_by(facts.clone()), consumers).context("writer: cannot start its thread")?;
     let hashes = Hashes::away(Away::new(lent.digests).context("digests: cannot start their thread")?);
     let settings = Settings {
         boot: kernel::boot_prefix(boot_id),
@@ -207,29 +212,45 @@ fn listen(control: &Channel, tell: &UnboundedSender<Wish>) -> bool {
 /// Accounts for a run that was killed: says what it lost, and makes the rows that say so.
 fn account(before: &Before, run: &str, facts: &Facts, host: &str) -> Result<Vec<Batch>> {
     if before.rows > 0 {
-        eprintln!("recovered {} rows from the journal", before.rows);
+        say!("recovered {} rows from the journal", before.rows);
     }
-    let Some(note) = before.other_than(run) else { return Ok(Vec::new()) };
+    let Some(note) = before.other_than(run) else {
+        return if before.note.is_none() { unknown(facts, host) } else { Ok(Vec::new()) };
+    };
     let counts = facts.left_by(&note.run)?;
     let gap = Gap::new(note, counts.as_ref());
     let now = kernel::utc_now();
-    eprintln!("warning: {}", gap.line(now));
+    say!("warning: {}", gap.line(now));
     Ok(vec![gap.rows(host, now).context("rows of a gap; this is a defect")?])
+}
+
+/// Rows for runs that were seen by the kernel's counters and left no record here.
+fn unknown(facts: &Facts, host: &str) -> Result<Vec<Batch>> {
+    let runs = facts.left()?;
+    for (run, began) in &runs {
+        let seen = facts.left_by(run)?.map_or(0, |counts| counts.events.iter().map(|count| count.produced).sum());
+        let since = store::time_text(*began);
+        say!(
+            "warning: a run that began {since} UTC and saw {seen} events left no record here: how many are lost is not known"
+        );
+    }
+    let rows = gap::unknown(host, kernel::utc_now(), runs.iter().map(|(_, began)| *began));
+    Ok(if runs.is_empty() { Vec::new() } else { vec![rows.context("rows of a gap; this is a defect")?] })
 }
 
 /// Learns the archive. Inputs that could not be learned are named.
 fn learn(args: &RunArgs, out: &Path, status: &Status) -> Result<ExitCode> {
     if status.lost() > 0 {
-        eprintln!("warning: {} events were lost; the baseline has not seen them", status.lost());
+        say!("warning: {} events were lost; the baseline has not seen them", status.lost());
     }
     let learned = archive::learn(&[&args.archive], &archive::LearnOptions::default(), &archive::Silent)?;
     for input in &learned.skipped {
         let named = input.reason.contains(&input.path);
         let text = if named { input.reason.clone() } else { format!("{}: {}", input.path, input.reason) };
-        eprintln!("skipped: {}", one_line(&text));
+        say!("skipped: {}", one_line(&text));
     }
     learned.baseline.save(out)?;
     let place = one_line(&out.display().to_string());
-    eprintln!("learned {} rows into {place} (baseline {})", learned.rows, learned.baseline.id());
+    say!("learned {} rows into {place} (baseline {})", learned.rows, learned.baseline.id());
     Ok(if learned.skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SKIPPED) })
 }

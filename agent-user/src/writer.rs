@@ -37,6 +37,7 @@ pub struct Writer {
     queue: Option<Sender<Order>>,
     stored: Arc<AtomicU64>,
     ending: Arc<AtomicBool>,
+    gave_up: Arc<AtomicBool>,
     thread: Option<JoinHandle<Option<String>>>,
 }
 
@@ -47,10 +48,17 @@ impl Writer {
     /// If the system gives no thread.
     pub fn start(sink: impl Sink + Send + 'static, consumers: Vec<Consumer>) -> std::io::Result<Self> {
         let (queue, orders) = bounded(QUEUE);
-        let (stored, ending) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let work = Work { sink, consumers, stored: stored.clone(), ending: ending.clone(), patience: PATIENCE };
+        let (stored, [ending, gave_up]) = (Arc::<AtomicU64>::default(), <[Arc<AtomicBool>; 2]>::default());
+        let work = Work {
+            sink,
+            consumers,
+            stored: stored.clone(),
+            ending: ending.clone(),
+            gave_up: gave_up.clone(),
+            patience: PATIENCE,
+        };
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work.run(&orders))?;
-        Ok(Self { queue: Some(queue), stored, ending, thread: Some(thread) })
+        Ok(Self { queue: Some(queue), stored, ending, gave_up, thread: Some(thread) })
     }
 
     /// Whether a cut can be handed over without waiting. If not, records are better left in their rings.
@@ -74,6 +82,12 @@ impl Writer {
     #[must_use]
     pub fn stored(&self) -> u64 {
         self.stored.load(Ordering::Acquire)
+    }
+
+    /// Whether a cut could not be stored to the end.
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        self.gave_up.load(Ordering::Acquire)
     }
 
     /// Waits until the cut of this number is in the journal, or given up.
@@ -109,6 +123,7 @@ struct Work<S> {
     consumers: Vec<Consumer>,
     stored: Arc<AtomicU64>,
     ending: Arc<AtomicBool>,
+    gave_up: Arc<AtomicBool>,
     patience: Duration,
 }
 
@@ -138,7 +153,7 @@ impl<S: Sink> Work<S> {
         let asked = Instant::now();
         for batch in &mut cut.batches {
             if let Err(error) = batch.settle(self.patience.saturating_sub(asked.elapsed())) {
-                eprintln!("warning: digests of images: {error}; this is a defect");
+                crate::say!("warning: digests of images: {error}; this is a defect");
             }
         }
         self.patience = self.patience.saturating_sub(asked.elapsed());
@@ -146,6 +161,7 @@ impl<S: Sink> Work<S> {
         while let Err(back) = self.sink.store(cut) {
             cut = back;
             if self.ending.load(Ordering::Acquire) {
+                self.gave_up.store(true, Ordering::Release);
                 self.sink.give_up(&cut);
                 break;
             }

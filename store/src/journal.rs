@@ -13,7 +13,7 @@ mod segment;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -130,6 +130,14 @@ struct Current {
 }
 
 impl Current {
+    /// Somebody removed or replaced the file: what is written to it is read by nobody.
+    fn is_gone(&self) -> bool {
+        let own = self.file.metadata().map(|meta| meta.ino());
+        let there = fs::symlink_metadata(&self.segment.path).map(|meta| meta.ino());
+        matches!((own, there), (Ok(own), Ok(there)) if own != there)
+            || fs::symlink_metadata(&self.segment.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn is_due(&self, now: Instant, options: &JournalOptions) -> bool {
         let aged = self
             .began
@@ -276,6 +284,9 @@ impl Journal {
         let due = self.current.as_ref().is_some_and(|current| current.is_due(now, &self.options));
         if due && let Ok(next) = self.continued() {
             self.sealed.extend(self.current.replace(next).map(|old| old.segment));
+        }
+        if self.current.as_ref().is_some_and(|current| current.segment.length > 0 && current.is_gone()) {
+            self.sealed.extend(self.current.take().map(|current| current.segment));
         }
         self.hand_over();
         if now.saturating_duration_since(self.synced_at) < self.options.sync_every {

@@ -29,7 +29,7 @@ pub use findings::{
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
 pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
 pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
-pub use orphan::remove_unfinished_sidecar;
+pub use orphan::{remove_leftovers, remove_unfinished_sidecar};
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use space::{Limits, Removed, RowsByKind, tidy};

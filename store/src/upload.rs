@@ -181,7 +181,7 @@ impl Uploader {
         let at = match self.target.place(relative) {
             Ok(at) => at,
             Err(why) => {
-                status.fail(&format!("cannot upload: {relative}: {why}"));
+                status.fail(&format!("cannot upload: {relative}: {}", self.target.hide(&why)));
                 return Ok(true);
             }
         };
@@ -198,7 +198,7 @@ impl Uploader {
                     return Ok(true);
                 }
                 Ok(false) => status.missing += 1,
-                Err(failure) => return Ok(failed(relative, failure, status)),
+                Err(failure) => return Ok(self.failed(relative, &failure, status)),
             }
         }
         let failed_before = status.failed;
@@ -231,7 +231,7 @@ impl Uploader {
                 Err(failure) => failure,
             };
             if attempt >= TRIES || failure.fatal {
-                failed(relative, failure, status);
+                self.failed(relative, &failure, status);
                 return Ok(None);
             }
             status.retries += 1;
@@ -266,6 +266,13 @@ impl Uploader {
         Ok(found.size == entry.stamp.bytes && same_tag)
     }
 
+    /// Counts and says a failure; false, as it was one.
+    fn failed(&self, relative: &str, failure: &Failure, status: &mut UploadStatus) -> bool {
+        status.fail(&format!("cannot upload: {relative}: {}", self.target.hide(&failure.why)));
+        status.down |= failure.fatal;
+        false
+    }
+
     /// Removes a file that is confirmed, if it is still the one that was sent.
     fn remove(&self, relative: &str, entry: &Entry, deletes: bool, status: &mut UploadStatus) {
         let path = self.archive.join(relative);
@@ -277,13 +284,6 @@ impl Uploader {
             Err(error) => status.trouble = Some(one_line(&StoreError::write(&path, &error).to_string())),
         }
     }
-}
-
-/// Counts and says a failure; false, as it was one.
-fn failed(relative: &str, failure: Failure, status: &mut UploadStatus) -> bool {
-    status.fail(&format!("cannot upload: {relative}: {}", failure.why));
-    status.down |= failure.fatal;
-    false
 }
 
 /// Whether a path is below an archive, and which.

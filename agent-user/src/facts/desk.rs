@@ -50,13 +50,14 @@ pub struct Desk {
     walked: Option<Instant>,
     kernel: Option<Box<dyn Kernel>>,
     ended: bool,
+    note: Option<Vec<u8>>,
 }
 
 impl Desk {
     /// With the hierarchy mounted at a folder.
     #[must_use]
     pub fn new(mount: Option<PathBuf>) -> Self {
-        Self { mount, files: "/".into(), walked: None, kernel: None, ended: false }
+        Self { mount, files: "/".into(), walked: None, kernel: None, ended: false, note: None }
     }
 
     /// With the kernel's tables.
@@ -75,6 +76,12 @@ impl Desk {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// The latest note that was given to keep: nobody looks into it here.
+    #[must_use]
+    pub fn note(&self) -> Option<&[u8]> {
+        self.note.as_deref()
     }
 
     /// Answers, in one part or several.
@@ -103,6 +110,10 @@ impl Desk {
             Question::Cgroup { id, tgid } => bytes(self.cgroup(*id, *tgid)),
             Question::ContainerFile { id, place } => bytes(self.container_file(id, *place)),
             Question::Usage => Answer::Usage(Usage::now()),
+            Question::Keep(note) => {
+                self.note = Some(note.clone());
+                Answer::Nothing
+            }
             kernel => return self.of_kernel(kernel, tell),
         };
         tell(answer, Vec::new())
@@ -138,6 +149,7 @@ impl Desk {
             Question::LeftBy { run } => {
                 Ok(kernel.left_by(run).map_or(Answer::Nothing, |counts| Answer::Counts(Box::new(counts))))
             }
+            Question::Left => Ok(Answer::Runs(kernel.left())),
             Question::Accounted => {
                 kernel.accounted();
                 Ok(Answer::Nothing)

@@ -80,8 +80,12 @@ pub enum Question {
     },
     /// What earlier runs left is accounted for.
     Accounted,
+    /// Runs that left counters, this one aside.
+    Left,
     /// This run has ended well: nobody will have to account for it.
     Ended,
+    /// The latest note of the journal, to be kept for whoever goes on.
+    Keep(Vec<u8>),
     /// What the process that answers uses.
     Usage,
 }
@@ -113,6 +117,8 @@ pub enum Answer {
     },
     /// The kernel's counters.
     Counts(Box<KernelCounts>),
+    /// Runs, and when each began in nanoseconds UTC.
+    Runs(Vec<(String, i64)>),
     /// Entries of a table: plain bytes of each key and value.
     Part {
         /// The entries.

@@ -17,7 +17,7 @@ pub use message::{Answer, Question};
 pub use tables::{Kernel, Tables};
 
 use crate::{
-    channel::{Channel, ChannelError},
+    channel::{Channel, ChannelError, MESSAGE_MAX},
     error::AgentError,
     load::KernelCounts,
     proc::Seen,
@@ -33,6 +33,9 @@ use std::{
 
 /// An answer takes microseconds; the longest, a walk through all cgroups, a second or two. Longer, and nobody is there.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of a note that is kept.
+const NOTE_MAX: usize = MESSAGE_MAX / 2;
 
 /// Where answers come from. Copies ask the same.
 #[derive(Clone)]
@@ -231,6 +234,25 @@ impl Facts {
     /// [`AgentError::Read`] if nobody answers.
     pub fn accounted(&self) -> Result<(), AgentError> {
         self.tell(&Question::Accounted)
+    }
+
+    /// Runs that left counters, this one aside, and when each began in nanoseconds UTC.
+    ///
+    /// # Errors
+    /// [`AgentError::Read`] if nobody answers.
+    pub fn left(&self) -> Result<Vec<(String, i64)>, AgentError> {
+        self.ask(&Question::Left, |answer, _| match answer {
+            Answer::Runs(runs) => Step::Last(Ok(runs)),
+            other => Step::of(other),
+        })
+    }
+
+    /// Gives the latest note to keep. One that is too long is not: the journal has it.
+    pub fn keep(&self, note: Vec<u8>) {
+        if note.len() <= NOTE_MAX {
+            // Whoever asks next finds out that nobody answers.
+            let _ = self.tell(&Question::Keep(note));
+        }
     }
 
     /// This run has ended well.

@@ -31,6 +31,8 @@ pub trait Kernel: Send {
     fn iterators(&mut self) -> Vec<(String, OwnedFd)>;
     /// What was counted in an earlier run, if it left that.
     fn left_by(&self, run: &str) -> Option<KernelCounts>;
+    /// Runs that left counters, this one aside, and when each began in nanoseconds UTC.
+    fn left(&self) -> Vec<(String, i64)>;
     /// What earlier runs left is accounted for.
     fn accounted(&mut self);
     /// This run has ended well.
@@ -95,6 +97,10 @@ impl Kernel for Tables {
         // It becomes part of a path.
         let plain = run.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         self.pins.as_ref().filter(|_| plain)?.left_by(run)
+    }
+
+    fn left(&self) -> Vec<(String, i64)> {
+        self.pins.as_ref().map(Pins::others).unwrap_or_default()
     }
 
     fn accounted(&mut self) {

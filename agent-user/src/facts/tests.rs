@@ -66,6 +66,10 @@ impl Kernel for Fake {
         (run == "before").then(|| self.counts().ok()).flatten()
     }
 
+    fn left(&self) -> Vec<(String, i64)> {
+        Vec::new()
+    }
+
     fn accounted(&mut self) {}
 
     fn ended(&mut self) {}

@@ -8,6 +8,7 @@ use ebbline_agent_user::{
     error::one_line,
     facts,
     sandbox::Plan,
+    say,
     scoring::{OwnProcess, Starter},
     status::serve::Listeners,
     upload::without_credentials,
@@ -192,7 +193,7 @@ fn serve(name: &str, work: impl FnOnce() -> Result<(), ChannelError> + Send + 's
     let named = name.to_owned();
     let work = move || {
         if let Err(error) = work() {
-            eprintln!("warning: {named}: {}; the worker has no more answers", one_line(&error.to_string()));
+            say!("warning: {named}: {}; the worker has no more answers", one_line(&error.to_string()));
         }
     };
     std::thread::Builder::new().name(name.into()).spawn(work).map(drop).context("cannot start: a thread")

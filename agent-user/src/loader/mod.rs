@@ -17,6 +17,7 @@ use ebbline_agent_user::{
     load::{self, Capture, Orders, Rings},
     pins::Pins,
     sandbox::{self, Plan, Role, User},
+    say,
     status::serve::Listeners,
 };
 use rustix::thread::CapabilitySet;
@@ -28,7 +29,7 @@ use std::{
     time::Duration,
 };
 use uploader::Uploader;
-use watch::Loader;
+use watch::{Loader, Signals};
 
 /// What the loader needs to the end: to read the tables, to look at processes and open their images, and to start others
 /// under their own user. `docs/threat-model.md` says what each is for.
@@ -52,6 +53,9 @@ struct Kept {
 pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
     let args = &configuration.args;
     kernel::require_rights()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("event loop")?;
+    // From here on; what comes before everything is in place is done then.
+    let signals = runtime.block_on(async { Signals::catch() })?;
     let layout = kernel::layout(&args.btf)?;
     let cgroup = kernel::cgroup(args.cgroup.as_deref())?;
     let user = user(&args.user)?;
@@ -67,6 +71,7 @@ pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
         begun: false,
         lenient: false,
         scorer: None,
+        note: None,
         plan: plan(args, user.clone())?,
         host: args.host.clone().unwrap_or_else(kernel::host_name),
         run: kernel::run_id(&boot_id),
@@ -85,16 +90,15 @@ pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
     if !open {
         return Ok(child.end()?.code());
     }
-    let kept = attach(args, &layout, &cgroup, &start.run)?;
+    let kept = attach(args, &layout, &cgroup, (&start.run, &start.host))?;
     if start.plan.user.is_none() && args.user == DEFAULT_USER && rustix::process::geteuid().is_root() {
-        eprintln!("warning: no user \"{DEFAULT_USER}\": the worker stays root, without rights; see --user");
+        say!("warning: no user \"{DEFAULT_USER}\": the worker stays root, without rights; see --user");
     }
     sandbox::keep(KEPT)?;
     child.begin(&kept)?;
     (start.begun, start.lenient) = (true, true);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("event loop")?;
     let loader = Loader::new(configuration, (user, scorer, uploader), start, listeners, kept);
-    runtime.block_on(loader.watch(child))
+    runtime.block_on(loader.watch(child, signals))
 }
 
 /// Whom the other processes run as.
@@ -155,10 +159,10 @@ fn give(path: &Path, user: &User) -> std::io::Result<()> {
     Ok(fchown(&folder, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?)
 }
 
-fn attach(args: &RunArgs, layout: &Layout, cgroup: &Cgroup, run: &str) -> Result<Kept> {
+fn attach(args: &RunArgs, layout: &Layout, cgroup: &Cgroup, (run, host): (&str, &str)) -> Result<Kept> {
     let orders = Orders { layout, cgroup, sizes: args.rings(), rate_limit: args.rate_limit };
     let loaded = load::load(&args.btf, &orders)?;
-    let mut pins = args.pin().map(|folder| Pins::open(folder, &args.archive)).transpose();
+    let mut pins = args.pin().map(|folder| Pins::open(folder, &args.archive, host)).transpose();
     if let Ok(Some(pins)) = &mut pins
         && let Err(why) = pins.pin(run, &loaded)
     {
@@ -170,7 +174,7 @@ fn attach(args: &RunArgs, layout: &Layout, cgroup: &Cgroup, run: &str) -> Result
     });
     let capture = loaded.attach_all(cgroup, if args.follows_calls() { &[] } else { &[load::CALLS] })?;
     for (hook, why) in &capture.refused {
-        eprintln!("warning: {hook}: {}; its events will be missing", one_line(why));
+        say!("warning: {hook}: {}; its events will be missing", one_line(why));
     }
     let Capture { rings, counters, tables, hooks, iterators, attached, .. } = capture;
     let tables = Tables::new(counters, tables, attached, iterators, pins);
@@ -180,5 +184,5 @@ fn attach(args: &RunArgs, layout: &Layout, cgroup: &Cgroup, run: &str) -> Result
 
 fn not_pinned(why: &str) {
     let then = "if the agent is killed, how much it lost will not be known";
-    eprintln!("warning: counters not pinned: {}; {then}", one_line(why));
+    say!("warning: counters not pinned: {}; {then}", one_line(why));
 }

@@ -3,6 +3,7 @@
 use ebbline_agent_user::{
     cli::RunArgs,
     sandbox::{Plan, Role, User},
+    say,
     upload::Secrets,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -70,9 +71,9 @@ impl Uploader {
                     if began.elapsed() >= WELL {
                         self.pause = SHORTEST;
                     }
-                    eprintln!("warning: uploader: {status}; again in {} s", self.pause.as_secs());
+                    say!("warning: uploader: {status}; again in {} s", self.pause.as_secs());
                 }
-                Err(error) => eprintln!("warning: uploader: {error}"),
+                Err(error) => say!("warning: uploader: {error}"),
             }
             self.running = None;
             self.next = Instant::now() + self.pause;
@@ -82,7 +83,7 @@ impl Uploader {
             match self.start() {
                 Ok(child) => self.running = Some((child, Instant::now())),
                 Err(error) => {
-                    eprintln!("warning: cannot start: uploader: {error}");
+                    say!("warning: cannot start: uploader: {error}");
                     self.next = Instant::now() + LONGEST;
                 }
             }

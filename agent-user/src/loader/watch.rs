@@ -12,16 +12,18 @@ use ebbline_agent_user::{
     cli::RunArgs,
     config::{Configuration, Effect},
     error::one_line,
+    facts::Desk,
     notify::Notifier,
     sandbox::User,
+    say,
     status::serve::Listeners,
 };
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
-    sync::PoisonError,
+    sync::{MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,7 +42,7 @@ const LAST_TRIES: u64 = 5;
 /// A worker that opens its archive may have a long journal to read; one that takes longer hangs.
 const OPENS: Duration = Duration::from_secs(300);
 /// An end takes as long as emptying the rings and closing files does; a worker that takes longer hangs.
-const ENDS: Duration = Duration::from_secs(60);
+const ENDS: Duration = Duration::from_secs(40);
 /// Time between looks at a worker that opens its archive.
 const OPENING: Duration = Duration::from_millis(20);
 /// Who asks for the end again so much later cannot wait for it.
@@ -116,14 +118,7 @@ impl Loader {
     }
 
     /// Starts the worker as often as it dies.
-    pub(super) async fn watch(mut self, mut child: Child) -> Result<ExitCode> {
-        let caught = |kind| signal(kind).context("signals");
-        let mut signals = Signals {
-            interrupt: caught(SignalKind::interrupt())?,
-            terminate: caught(SignalKind::terminate())?,
-            hangup: caught(SignalKind::hangup())?,
-            child: caught(SignalKind::child())?,
-        };
+    pub(super) async fn watch(mut self, mut child: Child, mut signals: Signals) -> Result<ExitCode> {
         let mut pause = SHORTEST;
         loop {
             let why = match self.live(&mut child, &mut signals).await? {
@@ -136,7 +131,7 @@ impl Loader {
                 End::Died(why) => why,
             };
             self.may_go_on(&why)?;
-            eprintln!("warning: worker: it was {why}; another goes on");
+            say!("warning: worker: it was {why}; another goes on");
             if child.age() >= WELL {
                 pause = SHORTEST;
             }
@@ -157,7 +152,11 @@ impl Loader {
 
     /// Its run is accounted for to the end.
     fn has_ended(&self) -> bool {
-        self.kept.desk.lock().unwrap_or_else(PoisonError::into_inner).has_ended()
+        self.desk().has_ended()
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.kept.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether another worker is worth trying after one that died; why it died, in words.
@@ -193,7 +192,7 @@ impl Loader {
                 Ok(Some(child)) => return Ok(child),
                 // It has said why.
                 Ok(None) => {}
-                Err(error) => eprintln!("warning: {}", one_line(&format!("{error:#}"))),
+                Err(error) => say!("warning: {}", one_line(&format!("{error:#}"))),
             }
             self.may_go_on("ended before it began")?;
         }
@@ -203,6 +202,8 @@ impl Loader {
     async fn begin(&mut self, signals: &mut Signals) -> Result<Option<Child>> {
         self.start.age = self.began.elapsed();
         self.start.scorer = self.scorer.as_ref().and_then(ScorerPlan::last);
+        let note = self.desk().note().map(<[u8]>::to_vec);
+        self.start.note = note;
         let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
         let open = loop {
             if let Some(open) = child.is_open(Duration::ZERO) {
@@ -252,13 +253,14 @@ impl Loader {
 
     /// Passes signals on until the worker has ended.
     async fn live(&mut self, child: &mut Child, signals: &mut Signals) -> Result<End> {
-        let archive = identity(&self.start.args.archive);
+        let folders: Vec<_> = self.folders().map(|folder| (folder.clone(), identity(folder))).collect();
         loop {
-            // The worker may write to the folder that was there, not to one that took its place.
-            if let Some(now) = identity(&self.start.args.archive)
-                && archive.is_some_and(|archive| archive != now)
-            {
-                return child.kill("ended, as its archive is another folder now");
+            // It may write to the folders that were there, not to those that took their places.
+            let replaced = |(folder, was): &&(PathBuf, Option<_>)| {
+                was.is_some() && identity(folder).is_some_and(|is| Some(is) != *was)
+            };
+            if let Some((folder, _)) = folders.iter().find(replaced) {
+                return child.kill(&format!("ended, as {} is another folder now", folder.display()));
             }
             if let Some(end) = child.ended()? {
                 return Ok(end);
@@ -288,12 +290,17 @@ impl Loader {
         }
     }
 
+    /// Folders that are written.
+    fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.start.args.archive).chain(&self.start.args.out)
+    }
+
     /// Reads the configuration again. Whether a worker must begin by it.
     fn reload(&mut self) -> Result<bool> {
         let next = match self.configuration.again() {
             Ok(next) => next,
             Err(error) => {
-                eprintln!("warning: not reloaded: {}", one_line(&error.to_string()));
+                say!("warning: not reloaded: {}", one_line(&error.to_string()));
                 return Ok(false);
             }
         };
@@ -303,13 +310,13 @@ impl Loader {
         let scorer = match scorer_plan(&args, self.user.as_ref(), last) {
             Ok(scorer) => scorer,
             Err(error) => {
-                eprintln!("warning: not reloaded: {}", one_line(&format!("{error:#}")));
+                say!("warning: not reloaded: {}", one_line(&format!("{error:#}")));
                 return Ok(false);
             }
         };
-        changes.lines().iter().for_each(|line| eprintln!("reloaded: {}", one_line(line)));
+        changes.lines().iter().for_each(|line| say!("reloaded: {}", one_line(line)));
         if changes.lines().is_empty() {
-            eprintln!("reloaded: nothing has changed");
+            say!("reloaded: nothing has changed");
         }
         if changes.touches(Effect::Upload) {
             self.uploader = None;
@@ -333,7 +340,7 @@ impl Loader {
         if let Ok(Some(child)) = begun {
             return Ok(child);
         }
-        eprintln!("warning: not reloaded: the values before stay in force");
+        say!("warning: not reloaded: the values before stay in force");
         if let Some((configuration, args, scorer)) = self.previous.take() {
             (self.configuration, self.start.args, self.scorer) = (configuration, args, scorer);
         }
@@ -355,7 +362,7 @@ fn identity(folder: &Path) -> Option<(u64, u64)> {
     fs::metadata(folder).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
@@ -363,6 +370,17 @@ struct Signals {
 }
 
 impl Signals {
+    /// From now on.
+    pub(super) fn catch() -> Result<Self> {
+        let caught = |kind| signal(kind).context("signals");
+        Ok(Self {
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hangup: caught(SignalKind::hangup())?,
+            child: caught(SignalKind::child())?,
+        })
+    }
+
     /// What is wished by a signal within this time.
     async fn next(&mut self, within: Duration) -> Option<Order> {
         tokio::select! {

@@ -69,6 +69,7 @@ impl Link {
             return Err(format!("cannot start: scorer: {path} is another baseline now; start the agent anew"));
         }
         (self.settings.again, self.since, self.process) = (true, Instant::now(), ready.process);
+        self.settings.left_by = Some(ready.process);
         Ok(ready)
     }
 

@@ -41,8 +41,6 @@ pub struct Scoring {
     wrote: Instant,
     /// There are rows that the findings on disk do not know of.
     stale: bool,
-    /// A scorer that is gone, and may have begun sidecars of the files that are written now.
-    left_by: Option<u32>,
     trouble: Option<String>,
 }
 
@@ -62,7 +60,7 @@ impl Scoring {
         let folder = |error: store::StoreError| AgentError::Archive { path: out.clone(), why: error.to_string() };
         let (host, rarer_than) = (&settings.host, settings.rarer_than);
         if !settings.again && !baseline.knows_host(Some(host)) {
-            eprintln!("{}", archive::stranger(host));
+            crate::say!("{}", archive::stranger(host));
         }
         let choice = settings.backend.into();
         let scorer = LiveScorer::new(baseline.into(), choice, adapter, rarer_than, out.clone(), host, now);
@@ -81,8 +79,8 @@ impl Scoring {
             ..Run::default()
         };
         let now = Instant::now();
-        let left_by = settings.left_by.filter(|process| *process != std::process::id());
-        Ok(Self { scorer, books, out, tables, run, started: now, wrote: now, stale: false, left_by, trouble: None })
+        store::remove_leftovers(&out, settings.left_by);
+        Ok(Self { scorer, books, out, tables, run, started: now, wrote: now, stale: false, trouble: None })
     }
 
     /// Backend, device and reason of the choice, in words.
@@ -105,9 +103,6 @@ impl Scoring {
 
     /// Scores rows of a table; returns how many.
     pub fn score(&mut self, table: &str, rows: &RecordBatch, placed: &[Placed]) -> u64 {
-        if let Some(process) = self.left_by {
-            placed.iter().for_each(|run| self.clean(&run.relative, process));
-        }
         let scored = self.scorer.score(table, rows, placed);
         let rows = self.check(scored).unwrap_or(0);
         self.run.rows += rows;
@@ -140,13 +135,7 @@ impl Scoring {
     /// A file will have no sidecar, nor what a scorer that is gone had begun of it.
     fn give_up(&mut self, relative: &str, begun_by: Option<u32>) {
         self.scorer.file_lost(relative);
-        if let Some(process) = begun_by {
-            self.clean(relative, process);
-        }
-    }
-
-    /// Removes what a scorer that is gone had begun.
-    fn clean(&mut self, relative: &str, process: u32) {
+        let Some(process) = begun_by else { return };
         let removed = store::remove_unfinished_sidecar(&self.out, &self.run.baseline, relative, process);
         self.check(removed);
     }
@@ -174,7 +163,7 @@ impl Scoring {
             Err(error) => {
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {
-                    eprintln!("warning: {text}");
+                    crate::say!("warning: {text}");
                     self.trouble = Some(text);
                 }
                 None

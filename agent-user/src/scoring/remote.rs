@@ -29,7 +29,7 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// Orders that may wait, whatever their size.
 const QUEUE_ORDERS: usize = 4_096;
 /// A clean stop waits this long for the scorer to be done.
-const FINISH: Duration = Duration::from_secs(60);
+const FINISH: Duration = Duration::from_secs(20);
 
 /// Why a file has no sidecar.
 pub(super) const FELL_BEHIND: &str = "the scorer fell behind";
@@ -81,7 +81,7 @@ impl State {
     pub(super) fn say(&mut self, text: &str) {
         let text = one_line(text);
         if self.trouble.as_ref() != Some(&text) {
-            eprintln!("warning: {text}");
+            crate::say!("warning: {text}");
             self.trouble = Some(text);
         }
     }

@@ -54,7 +54,7 @@ impl Listeners {
     pub fn open(socket: Option<&Path>, metrics: Option<SocketAddr>) -> Result<Self, AgentError> {
         let metrics = metrics.map(page_listener).transpose()?;
         let socket = socket.and_then(|path| {
-            StatusSocket::open(path).map_err(|error| eprintln!("warning: {}", one_line(&error.to_string()))).ok()
+            StatusSocket::open(path).map_err(|error| crate::say!("warning: {}", one_line(&error.to_string()))).ok()
         });
         Ok(Self { socket, metrics })
     }
@@ -87,7 +87,7 @@ impl Listeners {
 fn page_listener(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AgentError> {
     let fail = |error: io::Error| AgentError::Metrics { address, why: error.to_string() };
     if !address.ip().is_loopback() {
-        eprintln!("warning: metrics: {address}: others can read the counts there; nothing is asked of them");
+        crate::say!("warning: metrics: {address}: others can read the counts there; nothing is asked of them");
     }
     let listener = TcpListener::bind(address).map_err(fail)?;
     listener.set_nonblocking(true).map_err(fail)?;
@@ -117,7 +117,7 @@ impl Server {
         std::thread::Builder::new().name("status".into()).spawn(move || {
             let _end: Sender<()> = end;
             if let Err(error) = runtime.block_on(serve(listeners, latest)) {
-                eprintln!("warning: no status is served: {error}");
+                crate::say!("warning: no status is served: {error}");
             }
         })?;
         Ok(Some(Self { latest: Some(send), done }))

@@ -445,9 +445,10 @@ fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str]) -> (Child, Lines) {
     command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let output = Lines::of(child.stdout.take().unwrap());
-    if output.next("agent").as_deref() != Some(r#"{"ready":true}"#) {
+    let said = output.lines.recv_timeout(*PATIENCE);
+    if said.as_deref() != Ok(r#"{"ready":true}"#) {
         let _ = child.kill();
-        panic!("the agent did not start: {:?}", child.wait());
+        panic!("the agent did not start: {said:?}, {:?}", child.wait());
     }
     (child, output)
 }

@@ -27,6 +27,7 @@ pub(super) struct Target {
     prefix: ObjectPath,
     parts: bool,
     id: String,
+    secrets: Vec<String>,
 }
 
 impl Target {
@@ -34,12 +35,18 @@ impl Target {
     pub(super) fn open(to: &str, settings: &[(String, String)]) -> Result<Self, StoreError> {
         // Nobody else may have chosen; if somebody has, that is well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let fail = |why: String| StoreError::Upload { to: shown(to), why: one_line(&why) };
+        let secrets = secrets(to, settings);
+        let fail = |why: String| StoreError::Upload { to: shown(to), why: one_line(&hidden(&why, &secrets)) };
         let url = Url::parse(to).map_err(|error| fail(error.to_string()))?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
         let parts = scheme != ObjectStoreScheme::Http;
         let store = build(&scheme, &url, settings).map_err(fail)?;
-        Ok(Self { store, prefix, parts, id: id(to, settings) })
+        Ok(Self { store, prefix, parts, id: id(to, settings), secrets })
+    }
+
+    /// A text, perhaps of somebody else, without the secrets of this place.
+    pub(super) fn hide(&self, text: &str) -> String {
+        hidden(text, &self.secrets)
     }
 
     pub(super) fn store(&self) -> &dyn ObjectStore {
@@ -79,10 +86,46 @@ fn id(to: &str, settings: &[(String, String)]) -> String {
 /// A URL without what may be secret in it.
 #[must_use]
 pub fn shown(to: &str) -> String {
-    let Ok(mut url) = Url::parse(to) else { return one_line(to) };
+    let Ok(mut url) = Url::parse(to) else {
+        // Somebody and a password may stand before the host all the same.
+        return one_line(to.rsplit_once('@').map_or(to, |(_, host)| host));
+    };
     let _ = url.set_password(None); // of a URL that can have none
     url.set_query(None);
+    url.set_fragment(None);
     url.to_string()
+}
+
+/// Words in the names of options whose values are secret.
+const SECRET: [&str; 5] = ["key", "secret", "token", "password", "credential"];
+
+/// What must not be said of a place: passwords as they stand and as they are meant, whatever follows `?` and `#`, and options
+/// by their names.
+fn secrets(to: &str, settings: &[(String, String)]) -> Vec<String> {
+    let url = Url::parse(to).ok();
+    let of_url = url.iter().flat_map(|url| [url.password(), url.query(), url.fragment()]).flatten().map(str::to_owned);
+    let values = url.iter().flat_map(|url| url.query_pairs().map(|(_, value)| value.into_owned()));
+    let is_secret = |key: &str| SECRET.iter().any(|word| key.to_ascii_lowercase().contains(word));
+    let options = settings.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value.clone());
+    let mut secrets: Vec<String> = of_url.chain(values).chain(options).collect();
+    let meant: Vec<String> = secrets.iter().filter_map(|text| decoded(text)).collect();
+    secrets.extend(meant);
+    secrets.retain(|text| !text.is_empty());
+    // The longest first: one may hold another.
+    secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    secrets
+}
+
+/// Without the escapes of a URL, if it has any.
+fn decoded(text: &str) -> Option<String> {
+    let pairs = format!("v={}", text.replace('+', "%2B").replace('&', "%26"));
+    let url = Url::parse(&format!("x://x/?{pairs}")).ok()?;
+    let value = url.query_pairs().next()?.1.into_owned();
+    (value != text).then_some(value)
+}
+
+fn hidden(text: &str, secrets: &[String]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
 /// Short: what takes longer is tried again by us, with longer pauses.
@@ -137,6 +180,19 @@ fn build(scheme: &ObjectStoreScheme, url: &Url, settings: &[(String, String)]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_secret_is_said_again() {
+        let settings = [("secret_access_key".to_owned(), "hunter2".to_owned()), ("region".to_owned(), "eu".to_owned())];
+        let secrets = secrets("https://me:p%40ss@host/x?sig=a%2Bb#frag", &settings);
+        let said = hidden("PUT https://me:p%40ss@host: p@ss, sig a+b, a%2Bb, hunter2, #frag, region eu", &secrets);
+        for secret in ["p%40ss", "p@ss", "a+b", "a%2Bb", "hunter2", "frag"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        assert!(said.contains("https://me:***@host") && said.ends_with("region eu"), "{said}");
+        assert_eq!(shown("https://me:x@h/y?z#w"), "https://me@h/y");
+        assert_eq!(shown("//me:x@h/y"), "h/y");
+    }
 
     fn open(to: &str, settings: &[(&str, &str)]) -> Result<Target, String> {
         let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();

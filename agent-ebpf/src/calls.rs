@@ -1,8 +1,6 @@
 //! System calls that change who a process is or what the kernel runs, seen when they return.
 //!
-//! Two programs give the same. [`calls_returned`] is attached to each call that is followed: the kernel tells the others
-//! apart by a bit, before any program runs. Where it cannot be attached, [`calls_exit`] runs at the end of every call of
-//! the machine and must tell them apart itself, which costs each of them about twice as much.
+//! The hook runs at the end of every call of the machine: what is not followed must be told apart at once.
 
 use crate::{
     maps::{Ring, count_many, emit, offset, setting},
@@ -11,12 +9,7 @@ use crate::{
     socket,
     task::{self, Kernel},
 };
-use aya_ebpf::{
-    EbpfContext,
-    helpers::bpf_probe_read_user,
-    macros::{btf_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, TracePointContext},
-};
+use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext};
 use bytemuck::Zeroable;
 use core::ptr::read_volatile;
 use events::{ABSENT, CALL_PATH_CUT, Call, CallHead, EventType, UNIX_SLOT};
@@ -56,26 +49,7 @@ struct Returned {
     task: Kernel,
 }
 
-/// What the kernel hands over at the end of a call. It lets no program read the registers' place from there, but a helper.
-#[repr(C)]
-#[derive(Clone, Copy, Zeroable)]
-struct Handed {
-    regs: usize,
-    number: u64,
-    result: i64,
-}
-
-/// A call that is followed returns. Those of 32-bit programs are told apart by the kernel.
-#[tracepoint]
-pub fn calls_returned(ctx: TracePointContext) -> u32 {
-    if task::task_in_scope(task::current()) {
-        let handed: Handed = Kernel(ctx.as_ptr().cast_const().cast()).read(0);
-        returned(Kernel(handed.regs as *const u8), handed.number as u32, handed.result);
-    }
-    0
-}
-
-/// Any call returns.
+/// A call returns.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
 pub fn calls_exit(ctx: BtfTracePointContext) -> i32 {

@@ -9,11 +9,6 @@ pub fn numbers() -> [u32; Call::ALL.len()] {
     Call::ALL.map(number)
 }
 
-/// The calls that the architecture has.
-pub fn present() -> impl Iterator<Item = Call> {
-    Call::ALL.into_iter().filter(|call| number(*call) != u32::MAX)
-}
-
 /// The same numbers as a set of bits.
 #[must_use]
 pub fn followed() -> [u64; 8] {

@@ -134,14 +134,7 @@ fn hooks(btf: &Path, layout: &Layout, cgroup: &Cgroup) -> Vec<Check> {
     let maps = loaded.as_ref().map(|_| "ring buffers and maps".to_owned()).map_err(why);
     let mut checks = vec![Check::new("maps", maps, "needs Linux 5.10 or later, and rights")];
     if let Ok(mut loaded) = loaded {
-        for hook in HOOKS.iter().chain(ITERATORS) {
-            let check = one(&mut loaded, hook, layout, cgroup);
-            let other = hook.substitute.map(|other| (other, one(&mut loaded, other, layout, cgroup)));
-            match other {
-                Some((other, found)) => checks.extend([with_substitute(check, other, found.ok), found]),
-                None => checks.push(check),
-            }
-        }
+        checks.extend(HOOKS.iter().chain(ITERATORS).map(|hook| one(&mut loaded, hook, layout, cgroup)));
     }
     checks
 }
@@ -158,15 +151,6 @@ fn one(loaded: &mut Loaded, hook: &load::Hook, layout: &Layout, cgroup: &Cgroup)
     };
     let result = result.map(|()| format!("loads and attaches, gives {}", hook.gives));
     Check { required: hook.required, ..Check::new(&format!("{} ({})", hook.place, hook.program), result, remedy) }
-}
-
-/// A check that is passed, too, if another program does the same.
-fn with_substitute(check: Check, other: &load::Hook, there: bool) -> Check {
-    if check.ok || !there {
-        return check;
-    }
-    let found = format!("{}: {} does the same, and costs every system call more", check.found, other.program);
-    Check { ok: true, found, remedy: Some("mount -t tracefs none /sys/kernel/tracing".into()), ..check }
 }
 
 impl Report {

@@ -12,9 +12,7 @@ use crate::{
 use aya::{
     Ebpf, EbpfLoader, Endianness,
     maps::{ArrayOfMaps, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{
-        CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, TracePoint, trace_point::TracePointError,
-    },
+    programs::{CgroupAttachMode, CgroupSkbAttachType, Program},
 };
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use events::{Count, EventType, Flow, FlowState, Maker, Settings, Throttled, UNIX_SLOT};
@@ -172,7 +170,6 @@ impl Loaded {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         match program {
             Program::BtfTracePoint(program) => program.load(at, &self.btf),
-            Program::TracePoint(program) => program.load(),
             Program::Iter(program) => program.load(at, &self.btf),
             Program::SockOps(program) => program.load(),
             Program::CgroupSock(program) => program.load(),
@@ -194,7 +191,6 @@ impl Loaded {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         match program {
             Program::BtfTracePoint(program) => program.attach().map(drop),
-            Program::TracePoint(program) => returns(program),
             // Runs when its link is read.
             Program::Iter(program) => program.attach().map(drop),
             Program::SockOps(program) => program.attach(folder()?, mode).map(drop),
@@ -213,18 +209,6 @@ impl Loaded {
         .map_err(|error| last_line(&error))
     }
 
-    /// Loads and attaches one program, or else what gives the same.
-    ///
-    /// # Errors
-    /// Why the first was refused, in words.
-    pub fn put(&mut self, hook: &Hook, cgroup: &Cgroup) -> Result<(), String> {
-        let put = self.load(hook).and_then(|()| self.attach(hook, cgroup));
-        match hook.substitute {
-            Some(other) if put.is_err() => self.put(other, cgroup),
-            _ => put,
-        }
-    }
-
     /// Makes an iterator ready to be read.
     fn open(&mut self, hook: &Hook) -> Result<File, String> {
         self.load(hook)?;
@@ -240,7 +224,7 @@ impl Loaded {
         let mut hooks = 0;
         for hook in HOOKS.iter().filter(|hook| !left_off.contains(&hook.program)) {
             hooks += 1;
-            if let Err(why) = self.put(hook, cgroup) {
+            if let Err(why) = self.load(hook).and_then(|()| self.attach(hook, cgroup)) {
                 if hook.required {
                     return Err(AgentError::Attach { hook: hook.program, why });
                 }
@@ -265,29 +249,6 @@ impl Loaded {
         let (counters, attached) = (Counters(counters), Attached(Some(self.ebpf)));
         Ok(Capture { rings, counters, tables, hooks, iterators, refused, attached })
     }
-}
-
-/// Attaches to the return of each call that is followed and that the kernel has, or to none.
-fn returns(program: &mut TracePoint) -> Result<(), ProgramError> {
-    let mut missing = Ok(());
-    let mut attached = 0;
-    for call in calls::present() {
-        match program.attach("syscalls", &format!("sys_exit_{}", call.name())) {
-            Ok(_) => attached += 1,
-            // A kernel without modules has no call that loads one.
-            Err(error) if is_absent(&error) => missing = Err(error),
-            Err(error) => {
-                let _ = program.unload();
-                return Err(error);
-            }
-        }
-    }
-    if attached > 0 { Ok(()) } else { missing }
-}
-
-fn is_absent(error: &ProgramError) -> bool {
-    let ProgramError::TracePointError(TracePointError::FileError { io_error, .. }) = error else { return false };
-    io_error.kind() == std::io::ErrorKind::NotFound
 }
 
 /// An iterator that is loaded, ready to be read once.

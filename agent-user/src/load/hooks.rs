@@ -13,8 +13,6 @@ pub struct Hook {
     pub gives: &'static str,
     /// Capture makes no sense without it.
     pub required: bool,
-    /// What gives the same where this one cannot be put, at a higher cost.
-    pub substitute: Option<&'static Hook>,
 }
 
 /// The iterator over sockets that are older than the agent.
@@ -34,11 +32,8 @@ impl Hook {
 }
 
 const fn hook(program: &'static str, place: &'static str, gives: &'static str, required: bool) -> Hook {
-    Hook { program, place, gives, required, substitute: None }
+    Hook { program, place, gives, required }
 }
-
-/// What only system calls show.
-const CALLED: &str = "credential, ptrace, module, bpf, failed connects";
 
 /// Every program.
 pub const HOOKS: &[Hook] = &[
@@ -59,14 +54,11 @@ pub const HOOKS: &[Hook] = &[
     hook("socket_bind6", "cgroup post_bind6", "bind (IPv6)", false),
     hook("socket_egress", "cgroup_skb egress", "flow, dns (sent)", false),
     hook("socket_ingress", "cgroup_skb ingress", "flow, dns (received)", false),
-    Hook { substitute: Some(&ANY_CALL), ..hook(CALLS, "tracepoint syscalls", CALLED, false) },
+    hook(CALLS, "tp_btf sys_exit", "credential, ptrace, module, bpf, failed connects", false),
 ];
 
-/// The program behind those system calls that are followed.
-pub const CALLS: &str = "calls_returned";
-
-/// That behind every system call: the kernel's type information is enough to attach it, where the other needs tracefs.
-const ANY_CALL: Hook = hook("calls_exit", "tp_btf sys_exit", CALLED, false);
+/// The program behind every system call.
+pub const CALLS: &str = "calls_exit";
 
 /// Programs that the kernel runs once over what is there when the agent starts, in this order.
 pub const ITERATORS: &[Hook] =

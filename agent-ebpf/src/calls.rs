@@ -10,6 +10,7 @@ use crate::{
     task::{self, Kernel},
 };
 use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext};
+use bytemuck::Zeroable;
 use core::ptr::read_volatile;
 use events::{ABSENT, CALL_PATH_CUT, Call, CallHead, EventType, UNIX_SLOT};
 
@@ -54,7 +55,7 @@ struct Returned {
 pub fn calls_exit(ctx: BtfTracePointContext) -> i32 {
     let regs = ctx.arg::<*const u8>(0);
     let number = Registers(regs).number();
-    if number < 512 && followed(number) && task::task_in_scope(task::current()) {
+    if number < 512 && followed(number) && task::task_in_scope(task::current()) && !compat(task::current()) {
         returned(Kernel(regs), number, ctx.arg(1));
     }
     0
@@ -68,9 +69,6 @@ fn followed(number: u32) -> bool {
 #[inline(always)]
 fn returned(regs: Kernel, number: u32, result: i64) {
     let task = task::current();
-    if compat(task) {
-        return;
-    }
     let is = |call: Call| number == setting!(calls[call as usize]);
     let of = |call| Returned { regs, call, result, task };
     if is(Call::Connect) {
@@ -78,7 +76,8 @@ fn returned(regs: Kernel, number: u32, result: i64) {
             socket::connect_failed(of(Call::Connect).argument(0) as u32, -result as i32);
         }
     } else if is(Call::Accept) || is(Call::Accept4) {
-        if result >= 0 {
+        // With room for the other side's address the call has asked for it, which is where it was seen.
+        if result >= 0 && of(Call::Accept).argument(1) == 0 {
             socket::accepted(result as u32);
         }
     } else if is(Call::Socket) || is(Call::Socketpair) {
@@ -116,7 +115,7 @@ const CREDENTIAL_CALLS: usize = Call::Capset as usize + 1;
 fn credential(regs: Kernel, number: u32, result: i64, task: Kernel) {
     for at in 0..CREDENTIAL_CALLS {
         if number == setting!(calls[at]) {
-            let head = CallHead { call: at as u16, ..bytemuck::Zeroable::zeroed() };
+            let head = CallHead { call: at as u16, ..CallHead::zeroed() };
             let any = Returned { regs, call: Call::Capset, result, task };
             any.report(EventType::Credential, head, |_| 0);
             return;
@@ -133,18 +132,22 @@ impl Returned {
 
     #[inline(always)]
     fn head(&self) -> CallHead {
-        CallHead { call: self.call as u16, ..bytemuck::Zeroable::zeroed() }
+        CallHead { call: self.call as u16, ..CallHead::zeroed() }
     }
 
     /// Sends a record. The text is what is appended, and what it says becomes part of the detail.
     #[inline(always)]
     fn report(&self, kind: EventType, mut head: CallHead, text: impl FnOnce(&mut Scratch) -> u32) {
-        let Some(mut scratch) = Scratch::with_head::<CallHead>(&CALL_SCRATCH) else { return };
+        let (Some(mut scratch), Some(task)) =
+            (Scratch::with_head::<CallHead>(&CALL_SCRATCH), task::head(kind, self.task))
+        else {
+            return;
+        };
         let start = scratch.len();
         head.detail |= text(&mut scratch);
         head.text_len = (scratch.len() - start) as u16;
         head.result = self.result as i32;
-        head.task = task::head(kind, self.task);
+        head.task = task;
         let (maker, time) = (task::maker(&head.task), head.task.time);
         emit(Ring::Lifecycle, kind, maker, time, scratch.finish(head));
     }

@@ -29,7 +29,7 @@ pub fn socket_open(ctx: *mut TaskFile) -> i32 {
         return 0;
     }
     let task = Kernel(task);
-    if task::cgroup_in_scope(task::cgroup(task)) {
+    if task::task_in_scope(task) {
         // SAFETY: the file is not null.
         let (sock, cookie) = unsafe { numbered(file) };
         if cookie != 0 {

@@ -12,6 +12,7 @@ use aya_ebpf::{
     bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::cgroup_skb, programs::SkBuffContext,
 };
 use bytemuck::AnyBitPattern;
+use core::mem::offset_of;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -76,6 +77,9 @@ pub fn socket_ingress(ctx: SkBuffContext) -> i32 {
 
 #[inline(always)]
 fn packet(skb: *mut __sk_buff, sent: bool) {
+    if is_segment(skb) && !is_dns(skb) {
+        return;
+    }
     let Some(packet) = Packet::read(skb, sent) else { return };
     match packet.protocol {
         UDP => udp::datagram(packet),
@@ -90,6 +94,19 @@ pub fn load<T: AnyBitPattern>(skb: *mut __sk_buff, offset: u32) -> Option<T> {
     // SAFETY: the helper writes as many bytes as the value has, or fails.
     let failed = unsafe { bpf_skb_load_bytes(skb.cast(), offset, (&raw mut value).cast(), size_of::<T>() as u32) };
     (failed == 0).then_some(value)
+}
+
+/// Whether a packet is a segment of TCP, as most are: told without a helper. One whose header does not lie in sight, or with
+/// others before that of TCP, is told later.
+#[inline(always)]
+fn is_segment(skb: *mut __sk_buff) -> bool {
+    let at = match u16::from_be(field!(skb, protocol) as u16) {
+        IPV4 => offset_of!(Ipv4, protocol),
+        _ => offset_of!(Ipv6, next),
+    };
+    let (data, end) = (field!(skb, data) as usize, field!(skb, data_end) as usize);
+    // SAFETY: what lies between the two is the packet.
+    data + size_of::<Ipv4>() <= end && unsafe { ((data + at) as *const u8).read_volatile() } == TCP
 }
 
 /// Whether a socket's own ports, as far as it has any, make its segments worth reading.

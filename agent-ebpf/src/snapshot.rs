@@ -31,21 +31,22 @@ pub fn snapshot_tasks(ctx: *mut TaskIterator) -> i32 {
 }
 
 #[inline(always)]
-fn running(task: Kernel) {
+fn running(task: Kernel) -> Option<()> {
     // Before it is known to live: an end that comes meanwhile is later.
     let time = task::now();
-    let cgroup = task::cgroup(task);
+    let cgroup = task::cgroup(task)?;
     let lives = task.follow(offset!(task_signal)).read::<i32>(offset!(signal_live)) > 0;
     if !lives || !task::cgroup_in_scope(cgroup) {
-        return;
+        return None;
     }
-    let Some(mut scratch) = Scratch::with_head::<ImageHead>(&ITER_SCRATCH) else { return };
+    let mut scratch = Scratch::with_head::<ImageHead>(&ITER_SCRATCH)?;
     let mm = task.follow(offset!(task_mm));
     // Without memory of its own it is the kernel's.
     let file = if mm.0.is_null() { mm } else { mm.follow(offset!(mm_exe_file)) };
-    let mut image = process::image(&mut scratch, task, file);
-    image.task = task::head_in(EventType::Running, task, task::cgroup_id(cgroup));
+    let mut image = process::image(&mut scratch, task, file)?;
+    image.task = task::head_in(EventType::Running, task, task::cgroup_id(cgroup)?)?;
     image.task.time = time;
     let maker = task::maker(&image.task);
     emit(Ring::Lifecycle, EventType::Running, maker, time, scratch.finish(image));
+    None
 }

@@ -91,12 +91,12 @@ pub fn cookie<T>(ctx: *mut T) -> u64 {
 /// The running process as owner of a socket. Only where a process calls in.
 #[inline(always)]
 pub fn claim(direction: u8) -> Owner {
-    let task = task::current();
+    let (tgid, uid) = task::ids();
     Owner {
-        start: task::start(task.follow(offset!(task_group_leader))),
+        start: task::start(task::current().follow(offset!(task_group_leader))),
         claimed: task::now(),
-        tgid: task.read(offset!(task_tgid)),
-        uid: task::uid(task),
+        tgid,
+        uid,
         direction: direction as u32,
         connecting: 0,
         peer_ip: [0; 16],
@@ -112,6 +112,14 @@ pub fn owner(cookie: u64) -> Owner {
         Some(owner) => unsafe { owner.read() },
         None => bytemuck::Zeroable::zeroed(),
     }
+}
+
+/// What is known of a socket, to be changed where it stands, if it is this process that uses it: a new entry costs the map
+/// much more.
+#[inline(always)]
+pub fn entry(cookie: u64, process: &Owner) -> Option<*mut Owner> {
+    let known = OWNERS.get_ptr_mut(&cookie)?;
+    (field!(known, tgid) == process.tgid && field!(known, start) == process.start).then_some(known)
 }
 
 #[inline(always)]
@@ -238,7 +246,11 @@ fn connect(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
         let mut owner = claim(DIRECTION_OUTBOUND);
         (owner.peer_ip, owner.peer_port) = (ends.remote_ip, ends.remote_port as u64);
         owner.connecting = (protocol == TCP) as u32;
-        let _ = OWNERS.insert(&cookie, &owner, BPF_ANY);
+        match entry(cookie, &owner) {
+            // SAFETY: the map keeps the memory. Who looks meanwhile finds the same process.
+            Some(known) => unsafe { known.write(owner) },
+            None => drop(OWNERS.insert(&cookie, &owner, BPF_ANY)),
+        }
         report(EventType::Connect, &head(EventType::Connect, protocol, cookie, &owner, ends));
     }
     ALLOW

@@ -7,8 +7,8 @@ use crate::{
     maps::{FLOWS, OWNERS, RELEASED, add, count},
     packet::Packet,
     socket::{
-        ALLOW, BPF_ANY, BPF_NOEXIST, EEXIST, Ends, Ip, UDP, claim, cookie, ends_to, field, head, ip6, mapped, owner,
-        report,
+        ALLOW, BPF_ANY, BPF_NOEXIST, EEXIST, Ends, Ip, UDP, claim, cookie, ends_to, entry, field, head, ip6, mapped,
+        owner, report,
     },
     task,
 };
@@ -53,16 +53,14 @@ fn send(addr: *mut bpf_sock_addr, remote_ip: Ip) -> i32 {
 /// Remembers who uses a socket and where that process sends to.
 #[inline(always)]
 fn own(cookie: u64, sender: &Owner) {
-    match OWNERS.get_ptr_mut(&cookie) {
+    match entry(cookie, sender) {
         // SAFETY: the map keeps the memory. Two threads that send at once may mix their peers: then a packet whose
         // addresses are translated begins a flow of its own.
-        Some(known) if unsafe { (*known).tgid == sender.tgid && (*known).start == sender.start } => unsafe {
+        Some(known) => unsafe {
             (*known).peer_ip = sender.peer_ip;
             (*known).peer_port = sender.peer_port;
         },
-        _ => {
-            let _ = OWNERS.insert(&cookie, sender, BPF_ANY);
-        }
+        None => drop(OWNERS.insert(&cookie, sender, BPF_ANY)),
     }
 }
 

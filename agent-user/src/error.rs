@@ -58,7 +58,7 @@ pub enum AgentError {
         why: String,
     },
     /// A ring size that the kernel would not take.
-    #[error("bad ring size: {0} bytes: not a power of two of at least a page (4096)")]
+    #[error("bad ring size: {0} bytes: not a power of two of at least a page ({page})", page = rustix::param::page_size())]
     RingSize(u32),
     /// Reading the kernel's counters or waiting for it failed.
     #[error("cannot read: {what}: {why}")]

@@ -298,6 +298,22 @@ fn a_full_disk_that_passes_costs_nothing_also_if_the_worker_dies_meanwhile() {
 }
 
 #[test]
+fn an_archive_that_is_removed_is_missed_and_what_it_held_is_counted() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&[]);
+    live.inside(&["/bin/true"]);
+    live.expect_open("exec", 1);
+    fs::remove_dir_all(live.folder.path().join("archive")).unwrap();
+    live.inside(&["/bin/true"]);
+    live.until(|status| !status["blocked"].is_null());
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!((stored.count("exec", "produced"), stored.dropped("exec"), stored.code), (2, 2, Some(1)));
+}
+
+#[test]
 fn an_agent_that_is_stopped_for_long_goes_on_where_it_was() {
     if !possible() {
         return;

@@ -15,8 +15,9 @@ use serde_json::Value;
 use std::{
     collections::HashSet,
     fs,
+    io::{BufRead, BufReader},
     os::unix::fs::{MetadataExt, PermissionsExt},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -173,6 +174,27 @@ fn a_worker_whose_archive_was_moved_away_and_made_anew_is_followed_by_one_that_m
     let stored = live.stop();
     assert_eq!(stored.status["self"]["restarts"], 1, "{}", stored.status);
     assert!(stored.process.iter().any(|row| row.get("activity") == "exec"));
+    // What the folder took along is counted.
+    stored.assert_exact();
+    assert_eq!((stored.count("exec", "produced"), stored.dropped("exec")), (2, 1), "{}", stored.status);
+}
+
+#[test]
+fn an_agent_that_nobody_hears_goes_on() {
+    if !possible() {
+        return;
+    }
+    let (cgroup, folder) = (Cgroup::new(), open_folder());
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(AGENT);
+    command.args(["run", "--config", "none", "--pin", "none", "--status-socket", "none", "--json", "--for", "3"]);
+    command.arg("--archive").arg(folder.path().join("archive")).arg("--cgroup").arg(&cgroup.0);
+    let mut child = command.stdout(Stdio::piped()).stderr(full).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), r#"{"ready":true}"#);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::HUP).unwrap();
+    assert!(lines.all(|line| line.is_ok()));
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -104,7 +104,8 @@ const SECRET: [&str; 5] = ["key", "secret", "token", "password", "credential"];
 fn secrets(to: &str, settings: &[(String, String)]) -> Vec<String> {
     let url = Url::parse(to).ok();
     let of_url = url.iter().flat_map(|url| [url.password(), url.query(), url.fragment()]).flatten().map(str::to_owned);
-    let values = url.iter().flat_map(|url| url.query_pairs().map(|(_, value)| value.into_owned()));
+    let query = url.iter().flat_map(|url| url.query().unwrap_or_default().split('&'));
+    let values = query.filter_map(|pair| pair.split_once('=')).map(|(_, value)| value.to_owned());
     let is_secret = |key: &str| SECRET.iter().any(|word| key.to_ascii_lowercase().contains(word));
     let options = settings.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value.clone());
     let mut secrets: Vec<String> = of_url.chain(values).chain(options).collect();

@@ -16,6 +16,7 @@ use harness::{Live, ROLE, Row, Stored, possible};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
+    process::Command,
 };
 
 /// Not a test: what copies of this program run.
@@ -248,8 +249,12 @@ fn a_folder_too_deep_for_the_kernel_side_comes_from_proc() {
     let deep = (0..30).fold(top.path().canonicalize().unwrap(), |path, at| path.join(format!("f{at}")));
     fs::create_dir_all(&deep).unwrap();
     let live = Live::start(&[]);
-    let script = format!("cd {} && exec /bin/sleep 2", deep.display());
-    live.inside(&["/bin/sh", "-c", &script]);
+    let join = r#"echo $$ > "$0/cgroup.procs" && cd "$1" && exec /bin/sleep 600"#;
+    let mut sleeps = Command::new("/bin/sh").args(["-c", join]).arg(&live.cgroup.0).arg(&deep).spawn().unwrap();
+    // It stays until its row is made: whoever asks for its folder finds it.
+    live.expect_open("exec", 1);
+    sleeps.kill().unwrap();
+    sleeps.wait().unwrap();
     let stored = live.stop();
     stored.assert_exact();
     let exec = stored.one(|row| row.is(&[("activity", "exec"), ("comm", "sleep")]));

@@ -65,8 +65,18 @@ fn what_begins_while_the_agent_starts_begins_once() {
         return;
     }
     let (mut live, _) = Live::start_after("spawner");
-    // The snapshot is made while they go on.
-    live.expect("fork", 1000);
+    // The snapshot is made while they go on. It is over when it finds no more; many begin afterwards.
+    let of = |status: &serde_json::Value, kind: &str| status["events"][kind]["produced"].as_u64().unwrap();
+    let mut found = 0;
+    let status = loop {
+        let status = live.next_status();
+        let now = of(&status, "running");
+        if now > 0 && now == found {
+            break status;
+        }
+        found = now;
+    };
+    live.expect("fork", of(&status, "fork") + 1000);
     live.cue();
     let stored = live.stop();
     stored.assert_exact();

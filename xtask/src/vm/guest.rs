@@ -1,6 +1,6 @@
 //! What a guest is given: a root file system in memory with the agent, the test programs, and what they call.
 
-use super::tests::Plan;
+use super::tests::{Plan, SCRIPT, TEST_SECONDS};
 use crate::shell::{command, program, run, target_dir};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -13,6 +13,7 @@ use std::process::Command;
 /// What the tests call.
 const TOOLS: &[&str] = &[
     "sh", "true", "echo", "cat", "sleep", "ls", "setsid", "unshare", "mount", "umount", "chmod", "timeout", "rm", "id",
+    "flock",
 ];
 /// What the script that starts the tests calls.
 const APPLETS: &[&str] = &["sh", "mount", "ip", "poweroff", "cat", "cut", "uname", "mkdir", "sleep", "stty", "timeout"];
@@ -32,7 +33,7 @@ exec > /dev/ttyS1 2>&1 < /dev/null
 echo "== booted $(uname -r)"
 export PATH=/usr/bin:/usr/sbin CI=true RUST_BACKTRACE=0 EBBLINE_PATIENCE=600
 . /tests.sh
-echo "== end"
+echo "== end $(/busybox/cut -d. -f1 /proc/uptime)"
 /busybox/sleep 1
 /busybox/poweroff -f
 "#;
@@ -45,9 +46,10 @@ pub(super) struct Program {
 
 /// Builds the agent and its live tests; returns the test programs.
 pub(super) fn build() -> Result<Vec<Program>> {
-    run(&["cargo", "build", "--quiet", "--locked", "-p", "ebbline-agent-user", "--bins"])?;
-    let mut line = vec!["cargo", "test", "--no-run", "--locked", "-p", "ebbline-agent-user", "--test", "live*"];
-    line.push("--message-format=json");
+    // The shape that the other checks build, too.
+    run(&["cargo", "build", "--quiet", "--locked", "--workspace", "--bins"])?;
+    let line = ["cargo", "test", "--no-run", "--locked", "--workspace", "--test", "live*", "--test", "sandbox"];
+    let line = [&line[..], &["--message-format=json"]].concat();
     let output = command(&line).stderr(std::process::Stdio::inherit()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the live tests do not build");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -84,9 +86,11 @@ pub(super) fn pack(programs: &[Program], plan: &Plan) -> Result<PathBuf> {
     for program in programs.iter().filter(|program| plan.uses(&program.name)) {
         root.program(&program.path, &format!("tests/{}", program.name))?;
     }
-    fs::write(root.at("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
-    fs::write(root.at("etc/group"), "root:x:0:\n")?;
-    fs::write(root.at("tests.sh"), plan.script(&agent.to_string_lossy()))?;
+    fs::write(root.at("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")?;
+    fs::write(root.at("etc/group"), "root:x:0:\nnogroup:x:65534:\n")?;
+    let doctor = format!("echo '== doctor'\n{} doctor --json\necho\n", agent.display());
+    fs::write(root.at("tests.sh"), format!("{doctor}TEST_SECONDS={TEST_SECONDS}\n{SCRIPT}"))?;
+    fs::write(root.at("tests.list"), plan.list())?;
     fs::write(root.at("init"), INIT)?;
     fs::set_permissions(root.at("init"), fs::Permissions::from_mode(0o755))?;
     let image = folder.join("root.cpio");

@@ -23,8 +23,8 @@ const KERNELS: &[Kernel] = &[
     Kernel { version: "7", suite: "trixie-backports", old: false },
 ];
 
-/// Where Debian's packages come from if the machine has no such source of its own.
-const MIRROR: &str = "http://deb.debian.org/debian";
+/// Where Debian's packages come from if the machine has no such source of its own, or no suite so old.
+const MIRRORS: &[&str] = &["http://deb.debian.org/debian", "http://archive.debian.org/debian"];
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A kernel to boot.
@@ -114,12 +114,23 @@ struct Suite {
 }
 
 impl Suite {
+    /// From the first mirror that has it.
     fn update(suite: &str) -> Result<Self> {
+        let own = own_mirror();
+        let mut mirrors = own.iter().map(String::as_str).chain(MIRRORS.iter().copied());
+        let first = mirrors.next().context("no mirror")?;
+        Self::update_from(first, suite).or_else(|error| {
+            let others = mirrors.find_map(|mirror| Self::update_from(mirror, suite).ok());
+            others.ok_or(error)
+        })
+    }
+
+    fn update_from(mirror: &str, suite: &str) -> Result<Self> {
         let folder = target_dir().join("vm/suites").join(suite);
         for needed in ["lists/partial", "cache/archives/partial"] {
             std::fs::create_dir_all(folder.join(needed))?;
         }
-        let this = Self { folder, mirror: mirror() };
+        let this = Self { folder, mirror: mirror.to_owned() };
         let signed = if Path::new(KEYS).exists() { format!("[signed-by={KEYS}] ") } else { String::new() };
         std::fs::write(this.folder.join("sources.list"), format!("deb {signed}{} {suite} main\n", this.mirror))?;
         std::fs::write(this.folder.join("status"), "")?;
@@ -139,16 +150,18 @@ impl Suite {
         option("Dir::Cache", &self.folder.join("cache"));
         option("Acquire::Languages", Path::new("none"));
         option("Acquire::Retries", Path::new("3"));
+        // What an old suite says of itself is not renewed for ever.
+        option("Acquire::Check-Valid-Until", Path::new("false"));
         command
     }
 }
 
 /// The mirror that this machine takes Debian from.
-fn mirror() -> String {
+fn own_mirror() -> Option<String> {
     let line = ["apt-get", "indextargets", "--format", "$(LABEL) $(SITE)", "Created-By: Packages"];
     let said = command(&line).output().map(|output| output.stdout).unwrap_or_default();
     let said = String::from_utf8_lossy(&said).into_owned();
-    said.lines().find_map(|line| line.strip_prefix("Debian ")).unwrap_or(MIRROR).to_owned()
+    said.lines().find_map(|line| line.strip_prefix("Debian ")).map(str::to_owned)
 }
 
 /// Runs a command quietly; returns what it said.

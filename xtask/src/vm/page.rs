@@ -11,7 +11,7 @@ use std::path::PathBuf;
 const INTRODUCTION: &str = "# Kernels
 
 Written by `cargo xtask vm-test --write`, which boots stock Debian kernels under software emulation (QEMU, TCG) with nothing but the agent, its live tests and what they call in
-memory, and runs each test as root. Needed everywhere: exec, fork, exit, TCP, UDP and exact books. The rest may be missing, hook by hook: `ebbline-agent doctor` says so on
+memory, and runs each test as root. A result is that of the last run on the newest package. Needed everywhere: exec, fork, exit, TCP, UDP and exact books. The rest may be missing, hook by hook: `ebbline-agent doctor` says so on
 the machine itself.
 
 Before Linux 5.11 the kernel counts what programs and maps hold against the locked memory of their user: the agent raises its own limit, which takes CAP_SYS_RESOURCE where it is
@@ -23,7 +23,8 @@ type Outcomes = BTreeMap<String, Outcome>;
 /// Of a kernel, in one line.
 pub(super) fn summary(version: &str, outcome: &Outcome) -> String {
     let (hooks, tests) = (in_place(outcome), passed(outcome));
-    format!("{version:<5} {:<28} hooks {hooks:<7} tests {tests:<7} boots {}", outcome.release, outcome.boots)
+    let Outcome { release, boots, seconds, .. } = outcome;
+    format!("{version:<5} {release:<28} hooks {hooks:<7} tests {tests:<7} boots {boots}   {seconds} s")
 }
 
 fn in_place(outcome: &Outcome) -> String {
@@ -50,15 +51,25 @@ fn path() -> PathBuf {
     root().join("docs/kernels.md")
 }
 
-/// Enters results in the page; those of other kernels stay.
-pub(super) fn write(outcomes: &Outcomes) -> Result<()> {
+/// Enters a kernel's results in the page; those of other kernels stay.
+pub(super) fn write(version: &str, outcome: &Outcome, whole: bool) -> Result<()> {
     let mut all = std::fs::read_to_string(path()).ok().and_then(|page| read(&page)).unwrap_or_default();
-    all.extend(outcomes.iter().map(|(version, outcome)| (version.clone(), outcome.clone())));
+    enter(&mut all, version, outcome, whole);
     let partial = path().with_extension("tmp");
     std::fs::write(&partial, page(&all)?).with_context(|| format!("cannot write {}", partial.display()))?;
     std::fs::rename(&partial, path())?;
     eprintln!("wrote {}", path().display());
     Ok(())
+}
+
+/// Tests that did not run keep their result on the same kernel, unless all that there are ran.
+fn enter(all: &mut Outcomes, version: &str, outcome: &Outcome, whole: bool) {
+    let mut entered = outcome.clone();
+    let before = all.remove(version).filter(|before| !whole && before.package == outcome.package);
+    for (test, result) in before.into_iter().flat_map(|before| before.tests) {
+        entered.tests.entry(test).or_insert(result);
+    }
+    all.insert(version.to_owned(), entered);
 }
 
 /// The results in a page.
@@ -70,10 +81,12 @@ fn read(page: &str) -> Option<Outcomes> {
 fn page(outcomes: &Outcomes) -> Result<String> {
     let kernels = sorted(outcomes);
     let mut page = INTRODUCTION.to_owned();
-    page.push_str("\n| kernel | package | hooks in place | tests passed | boots |\n|---|---|---|---|---|\n");
+    page.push_str("\n| kernel | package | hooks in place | tests passed | last run |\n|---|---|---|---|---|\n");
     for (_, outcome) in &kernels {
         let (hooks, tests) = (in_place(outcome), passed(outcome));
-        writeln!(page, "| {} | {} | {hooks} | {tests} | {} |", outcome.release, outcome.package, outcome.boots)?;
+        let Outcome { release, package, boots, seconds, ran, .. } = outcome;
+        let last = format!("{ran} tests, {seconds} s, boots: {boots}");
+        writeln!(page, "| {release} | {package} | {hooks} | {tests} | {last} |")?;
     }
     page.push_str("\n## What is missing\n\n");
     page.push_str(&missing(&kernels)?);
@@ -143,12 +156,36 @@ mod tests {
         let hooks = BTreeMap::from([("a (b)".to_owned(), None), ("c (d)".to_owned(), Some("no | way".to_owned()))]);
         let tests =
             BTreeMap::from([("live::x".to_owned(), "ok".to_owned()), ("live::y".to_owned(), "FAILED".to_owned())]);
-        let one = Outcome { release: "5.10.0".into(), package: "p 1".into(), boots: 2, hooks, tests };
+        let one =
+            Outcome { release: "5.10.0".into(), package: "p 1".into(), boots: 2, seconds: 90, ran: 2, hooks, tests };
         let outcomes = BTreeMap::from([("6.1".to_owned(), one.clone()), ("5.10".to_owned(), one)]);
         let page = page(&outcomes).unwrap();
         let again = read(&page).unwrap();
         assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&outcomes).unwrap());
-        assert!(page.contains("| test | 5.10 | 6.1 |") && page.contains("| 5.10.0 | p 1 | 1/2 | 1/2 | 2 |"), "{page}");
+        assert!(
+            page.contains("| test | 5.10 | 6.1 |")
+                && page.contains("| 5.10.0 | p 1 | 1/2 | 1/2 | 2 tests, 90 s, boots: 2 |"),
+            "{page}"
+        );
         assert!(page.contains("- 5.10: c (d): no | way") && page.contains("| live::y | **no** | **no** |"), "{page}");
+    }
+
+    #[test]
+    fn a_run_of_some_tests_keeps_the_others_on_the_same_kernel_only() {
+        let of = |package: &str, tests: &[(&str, &str)]| {
+            let text = |(test, result): &(&str, &str)| ((*test).to_owned(), (*result).to_owned());
+            let (package, tests) = (package.to_owned(), tests.iter().map(text).collect());
+            Outcome { release: "r".into(), package, boots: 1, seconds: 1, ran: 1, hooks: BTreeMap::new(), tests }
+        };
+        let (all, some) = (of("p 1", &[("x", "ok"), ("y", "FAILED")]), of("p 1", &[("y", "ok")]));
+        let after = |outcome: &Outcome, whole| {
+            let mut outcomes = BTreeMap::from([("6.1".to_owned(), all.clone()), ("7".to_owned(), all.clone())]);
+            enter(&mut outcomes, "6.1", outcome, whole);
+            assert_eq!(outcomes["7"].tests, all.tests);
+            outcomes["6.1"].tests.iter().map(|(test, result)| format!("{test} {result}")).collect::<Vec<_>>()
+        };
+        assert_eq!(after(&some, false), ["x ok", "y ok"]);
+        assert_eq!(after(&some, true), ["y ok"]);
+        assert_eq!(after(&of("p 2", &[("y", "ok")]), false), ["y ok"]);
     }
 }

@@ -2,11 +2,10 @@
 
 use super::{Outcome, guest::Program};
 use anyhow::{Context, Result, ensure};
-use std::fmt::Write;
 use std::process::Command;
 
 /// Seconds that one test may take, emulated.
-const TEST_SECONDS: u32 = 900;
+pub(super) const TEST_SECONDS: u32 = 900;
 
 /// The most telling: the events that every kernel must give, exact books, and the doctor.
 const QUICK: &[(&str, &[&str])] = &[
@@ -40,6 +39,7 @@ const QUICK: &[(&str, &[&str])] = &[
 
 /// A test that cannot pass on a kernel, and why.
 struct Limit {
+    /// Empty for all: it is too slow under emulation.
     kernel: &'static str,
     test: &'static str,
     why: &'static str,
@@ -54,8 +54,35 @@ const LIMITS: &[Limit] = &[Limit {
 /// The tests, by program.
 pub(super) struct Plan(Vec<(String, Vec<String>)>);
 
-/// The tests to run: the most telling, or all that the programs have.
-pub(super) fn plan(programs: &[Program], quick: bool) -> Result<Plan> {
+/// Runs the tests that are listed in /tests.list, as many at a time as there are processors, each in a process of its own.
+/// Of each comes a line `== test NAME CODE SECONDS`; if it failed, what it said comes behind.
+pub(super) const SCRIPT: &str = r#"cd /tmp
+now() { /busybox/cut -d. -f1 /proc/uptime; }
+lane() {
+    while flock 8; read -r program test <&7; do
+        flock -u 8
+        began=$(now); said=/tmp/said.$program.$test
+        /busybox/timeout -s KILL "$TEST_SECONDS" "/tests/$program" --exact "$test" --test-threads=1 --nocapture \
+            > "$said" 2>&1 < /dev/null 7<&- 8>&-
+        code=$?
+        flock 8
+        echo "== test $program::$test $code $(($(now) - began))"
+        [ $code = 0 ] || { cat "$said"; echo; }
+        flock -u 8
+        rm "$said"
+    done
+    flock -u 8
+}
+exec 7< /tests.list
+lane 8> /tmp/turn & lane 8> /tmp/turn & wait
+"#;
+
+/// The tests to run: the most telling, or all that the programs have; of them those whose name contains one of `texts`.
+pub(super) fn plan(programs: &[Program], quick: bool, texts: &[String]) -> Result<Plan> {
+    all_or_quick(programs, quick)?.matching(texts)
+}
+
+fn all_or_quick(programs: &[Program], quick: bool) -> Result<Plan> {
     let all: Vec<(String, Vec<String>)> =
         programs.iter().map(|program| Ok((program.name.clone(), names(program)?))).collect::<Result<_>>()?;
     if !quick {
@@ -94,25 +121,29 @@ impl Plan {
         self.0.iter().flat_map(|(program, tests)| tests.iter().map(move |test| format!("{program}::{test}")))
     }
 
-    /// Runs the doctor, then each test in a process of its own. What it says follows its `== test` line if it fails.
-    pub(super) fn script(&self, agent: &str) -> String {
-        let mut script = format!("cd /tmp\necho '== doctor'\n{agent} doctor --json\necho\n");
-        for (program, tests) in &self.0 {
-            for test in tests {
-                let run = format!("/tests/{program} --exact {test} --test-threads=1 --nocapture");
-                let _ = writeln!(script, "/busybox/timeout -s KILL {TEST_SECONDS} {run} > /tmp/said 2>&1; code=$?");
-                let _ =
-                    writeln!(script, "echo \"== test {program}::{test} $code $(/busybox/cut -d' ' -f1 /proc/uptime)\"");
-                let _ = writeln!(script, "[ $code = 0 ] || cat /tmp/said");
+    /// The tests for [`SCRIPT`], one a line.
+    pub(super) fn list(&self) -> String {
+        let lines =
+            self.0.iter().flat_map(|(program, tests)| tests.iter().map(move |test| format!("{program} {test}\n")));
+        lines.collect()
+    }
+
+    /// The tests whose name contains one of these texts; all, if there are none.
+    fn matching(mut self, texts: &[String]) -> Result<Self> {
+        if !texts.is_empty() {
+            for (program, tests) in &mut self.0 {
+                tests.retain(|test| texts.iter().any(|text| format!("{program}::{test}").contains(text)));
             }
+            ensure!(self.tests().next().is_some(), "vm-test: no test is named like {}", texts.join(", "));
         }
-        script
+        Ok(self)
     }
 }
 
 /// Why a test cannot pass on a kernel, if it cannot.
 pub(super) fn limit(kernel: &str, test: &str) -> Option<&'static str> {
-    LIMITS.iter().find(|limit| limit.kernel == kernel && limit.test == test).map(|limit| limit.why)
+    let on = |limit: &&Limit| limit.kernel.is_empty() || limit.kernel == kernel;
+    LIMITS.iter().filter(on).find(|limit| limit.test == test).map(|limit| limit.why)
 }
 
 /// Tests that fail although nothing is known to be in the way.

@@ -175,6 +175,8 @@ pub struct Snapshot {
     pub processes: u64,
     /// Programs in place.
     pub hooks: u64,
+    /// Programs that the kernel refused.
+    pub refused: Vec<String>,
     /// Workers that died.
     pub restarts: u64,
     /// Size of the kernel's ring buffers.
@@ -406,7 +408,11 @@ pub(crate) mod tests {
         writer.placed(EventType::Exec, 12);
         writer.wrote(EventType::Exec, 6);
         writer.lost(EventType::Exec, 4);
-        let mut snapshot = Snapshot { ring_bytes: 4096, ..Snapshot::default().with_writer(&writer) };
+        let mut snapshot = Snapshot {
+            ring_bytes: 4096,
+            refused: vec!["socket_open".into()],
+            ..Snapshot::default().with_writer(&writer)
+        };
         snapshot.kernel[0] = KernelCount { produced: 30, ring_full: 5, ..KernelCount::default() };
         snapshot.agent.received[0] = 20;
         (snapshot.agent.malformed[0], snapshot.agent.duplicate[0]) = (1, 2);

@@ -38,6 +38,9 @@ impl Snapshot {
         ] {
             rows.push("self", resource, "value", None, count);
         }
+        for hook in &self.refused {
+            rows.push("self", &format!("hook:{hook}"), "value", None, 0);
+        }
         rows.take()
     }
 }
@@ -153,5 +156,7 @@ mod tests {
         assert_eq!(stored, [exec.writer.open, exec.writer.written, sum(&exec.writer.dropped)]);
         assert_eq!(of("self", "ring_bytes", "value"), 4096);
         assert_eq!(of("self", "pss_bytes", "value"), 0);
+        let hooks: Vec<_> = said.iter().filter(|((_, event, _), _)| event.starts_with("hook:")).collect();
+        assert_eq!(hooks, [(&("self".into(), "hook:socket_open".into(), "value".into()), &0)]);
     }
 }

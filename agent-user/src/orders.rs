@@ -46,6 +46,8 @@ pub(crate) enum Order {
     Begin {
         /// How many hooks there are.
         hooks: u64,
+        /// Hooks that the kernel refused.
+        refused: Vec<String>,
         /// Sizes of the rings, in bytes.
         rings: Vec<u32>,
     },

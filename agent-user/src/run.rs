@@ -88,6 +88,8 @@ pub struct Sources {
     pub hashes: Hashes,
     /// How many hooks are in place.
     pub hooks: u64,
+    /// Hooks that the kernel refused.
+    pub refused: Vec<String>,
 }
 
 /// What the loader asks for.
@@ -116,6 +118,7 @@ struct Run {
     facts: Facts,
     sweep: Sweep,
     hooks: u64,
+    refused: Vec<String>,
     reader: Option<Reader>,
     /// What was there at the start is in the journal.
     settled: bool,
@@ -168,6 +171,7 @@ pub fn run(
         enricher,
         settings,
         hooks: sources.hooks,
+        refused: sources.refused,
         reader: None,
         settled,
         read: None,
@@ -343,6 +347,7 @@ impl Run {
             evicted: self.enricher.lineage().evicted(),
             processes: self.enricher.lineage().len() as u64,
             hooks: self.hooks,
+            refused: self.refused.clone(),
             ring_bytes: self.settings.ring_bytes,
             order: self.drain.order(),
             usage: Usage::now().and(self.facts.usage()),

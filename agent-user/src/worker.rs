@@ -123,7 +123,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;
     control.send(&Word::Open, &[], PATIENCE).context("no loader")?;
-    let (hooks, rings) = begin(&control)?;
+    let (hooks, refused, rings) = begin(&control)?;
     let facts = Facts::away(lent.facts);
     let first = account(&before, &start.run, &facts, &host)?;
     let consumers = rings.iter().map(KernelRing::consumer).collect();
@@ -147,7 +147,7 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
         run: start.run.clone(),
         first,
     };
-    let sources = Sources { rings, facts: facts.clone(), hashes, hooks };
+    let sources = Sources { rings, facts: facts.clone(), hashes, hooks, refused };
     let summary = run::run(settings, sources, writer, books, lent.listeners, wishes(control)?)?;
     if let Some(trouble) = summary.trouble {
         bail!("{trouble}");
@@ -175,19 +175,19 @@ impl scoring::Starter for Scorers {
     }
 }
 
-/// Waits until the programs are in place; the rings.
-fn begin(control: &Channel) -> Result<(u64, Vec<KernelRing>)> {
-    let (hooks, sizes, descriptors) = loop {
+/// Waits until the programs are in place: how many are, those that are not, the rings.
+fn begin(control: &Channel) -> Result<(u64, Vec<String>, Vec<KernelRing>)> {
+    let (hooks, refused, sizes, descriptors) = loop {
         match control.receive(BETWEEN) {
-            Ok((Order::Begin { hooks, rings }, descriptors)) if rings.len() == descriptors.len() => {
-                break (hooks, rings, descriptors);
+            Ok((Order::Begin { hooks, refused, rings }, descriptors)) if rings.len() == descriptors.len() => {
+                break (hooks, refused, rings, descriptors);
             }
             Ok(_) | Err(ChannelError::Late) => {}
             Err(error) => bail!("no loader: {error}"),
         }
     };
     let open = |(descriptor, size)| KernelRing::new(descriptor, size).context("cannot read: rings");
-    Ok((hooks, descriptors.into_iter().zip(sizes).map(open).collect::<Result<_>>()?))
+    Ok((hooks, refused, descriptors.into_iter().zip(sizes).map(open).collect::<Result<_>>()?))
 }
 
 /// A thread takes what the loader wishes.

@@ -127,7 +127,8 @@ impl Child {
             serve("images", move || facts::serve_digests(images))?;
         }
         let (lent, rings) = kept.rings.all.iter().map(|(ring, size)| (ring.as_fd(), *size)).unzip::<_, _, Vec<_>, _>();
-        self.control.send(&Order::Begin { hooks: kept.hooks, rings }, &lent, PATIENCE).context("cannot start: worker")
+        let begin = Order::Begin { hooks: kept.hooks, refused: kept.refused.clone(), rings };
+        self.control.send(&begin, &lent, PATIENCE).context("cannot start: worker")
     }
 
     /// Tells it something. If it cannot hear, it ends.

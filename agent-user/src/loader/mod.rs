@@ -45,6 +45,7 @@ const KEPT: CapabilitySet = CapabilitySet::BPF
 /// What outlives a worker.
 struct Kept {
     hooks: u64,
+    refused: Vec<String>,
     rings: Rings,
     desk: Arc<Mutex<Desk>>,
 }
@@ -176,10 +177,11 @@ fn attach(args: &RunArgs, layout: &Layout, cgroup: &Cgroup, (run, host): (&str, 
     for (hook, why) in &capture.refused {
         say!("warning: {hook}: {}; its events will be missing", one_line(why));
     }
-    let Capture { rings, counters, tables, hooks, iterators, attached, .. } = capture;
+    let Capture { rings, counters, tables, hooks, refused, iterators, attached } = capture;
     let tables = Tables::new(counters, tables, attached, iterators, pins);
     let desk = Desk::new(kernel::cgroup2_mount().ok()).with_kernel(tables);
-    Ok(Kept { hooks, rings, desk: Arc::new(Mutex::new(desk)) })
+    let refused = refused.into_iter().map(|(hook, _)| hook.to_owned()).collect();
+    Ok(Kept { hooks, refused, rings, desk: Arc::new(Mutex::new(desk)) })
 }
 
 fn not_pinned(why: &str) {

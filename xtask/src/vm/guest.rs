@@ -31,7 +31,8 @@ ulimit -l unlimited
 stty -F /dev/ttyS1 raw -echo
 exec > /dev/ttyS1 2>&1 < /dev/null
 echo "== booted $(uname -r)"
-export PATH=/usr/bin:/usr/sbin CI=true RUST_BACKTRACE=0 EBBLINE_PATIENCE=600
+export PATH=/usr/bin:/usr/sbin CI=true RUST_BACKTRACE=0
+export EBBLINE_PATIENCE=600 EBBLINE_KILLS=5 EBBLINE_SOAK_S=60
 . /tests.sh
 echo "== end $(/busybox/cut -d. -f1 /proc/uptime)"
 /busybox/sleep 1

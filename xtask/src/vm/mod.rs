@@ -24,7 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Run the live tests on stock Debian kernels, under software emulation.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub(crate) struct VmTestArgs {
     /// Only this kernel: 5.10, 6.1, 6.12, 6.18 or 7; may be given several times.
     #[arg(long = "kernel", value_name = "VERSION")]
@@ -91,9 +91,14 @@ pub(crate) fn run(args: &VmTestArgs) -> Result<()> {
     Ok(())
 }
 
-fn require_tools() -> Result<()> {
+/// Whether the emulator is there, and what else is needed.
+pub(crate) fn ready() -> bool {
     let tools = [&["qemu-system-x86_64", "--version"][..], &["/bin/busybox", "true"], &["cpio", "--version"]];
-    if tools.iter().all(|line| works(line)) && works(&["apt-get", "--version"]) {
+    cfg!(target_arch = "x86_64") && tools.iter().all(|line| works(line)) && works(&["apt-get", "--version"])
+}
+
+fn require_tools() -> Result<()> {
+    if ready() {
         return Ok(());
     }
     let names: Vec<&str> = PACKAGES.iter().map(|(name, _)| *name).collect();

@@ -23,14 +23,16 @@ pub(super) fn run(kernel: &Kernel, boot: &Boot, image: &Path, plan: &Plan) -> Re
         eprintln!("── {}: {} (boot {boots})", kernel.version, boot.package.trim());
         let said = Guest::start(kernel, boot, image)?.hear()?;
         if !said.contains("== booted ") || crashed(&said) {
-            eprintln!("{} crashed or did not start", kernel.version);
+            let kept = folder().join(format!("{}.crash{boots}", kernel.version));
+            std::fs::rename(console(kernel), &kept)?;
+            eprintln!("{} crashed or did not start; what its console said is in {}", kernel.version, kept.display());
             continue;
         }
         let mut outcome = read(kernel.version, &said, plan)?;
         (outcome.boots, outcome.package) = (boots, boot.package.trim().to_owned());
         return Ok(outcome);
     }
-    bail!("vm-test: {} crashed in each of {BOOTS} boots; its console is in {}", kernel.version, folder().display())
+    bail!("vm-test: {} crashed in each of {BOOTS} boots; see {}", kernel.version, folder().display())
 }
 
 /// Whether the machine went off in the middle: a kernel that panics reboots, which the emulator takes for the end.
@@ -40,6 +42,10 @@ fn crashed(said: &str) -> bool {
 
 fn folder() -> PathBuf {
     target_dir().join("vm")
+}
+
+fn console(kernel: &Kernel) -> PathBuf {
+    folder().join(format!("{}.console", kernel.version))
 }
 
 /// What the kernel is told: stop at a panic, and do without what costs much under emulation and changes nothing here.
@@ -56,10 +62,7 @@ struct Guest {
 
 impl Guest {
     fn start(kernel: &Kernel, boot: &Boot, image: &Path) -> Result<Self> {
-        let (console, results) = (
-            folder().join(format!("{}.console", kernel.version)),
-            folder().join(format!("{}.results", kernel.version)),
-        );
+        let (console, results) = (console(kernel), folder().join(format!("{}.results", kernel.version)));
         for file in [&console, &results] {
             std::fs::write(file, "")?;
         }

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 const INTRODUCTION: &str = "# Kernels
 
 Written by `cargo xtask vm-test --write`, which boots stock Debian kernels under software emulation (QEMU, TCG) with nothing but the agent, its live tests and what they call in
-memory, and runs each test as root. A result is that of the last run on the newest package. Needed everywhere: exec, fork, exit, TCP, UDP and exact books. The rest may be missing, hook by hook: `ebbline-agent doctor` says so on
-the machine itself.
+memory, and runs each test as root. A result is that of the test's last run on that package; a test without one has not run there. Needed everywhere: exec, fork, exit, TCP, UDP
+and exact books. The rest may be missing, hook by hook: `ebbline-agent doctor` says so on the machine itself.
 
 Before Linux 5.11 the kernel counts what programs and maps hold against the locked memory of their user: the agent raises its own limit, which takes CAP_SYS_RESOURCE where it is
 not root, and other programs of the same user that load BPF need a higher limit too.
@@ -122,7 +122,7 @@ fn missing(kernels: &[(&String, &Outcome)]) -> Result<String> {
             writeln!(lines, "- {version}: `{test}`: {result}")?;
         }
     }
-    Ok(if lines.is_empty() { "Nothing.\n".to_owned() } else { lines })
+    Ok(if lines.is_empty() { "Nothing of what ran.\n".to_owned() } else { lines })
 }
 
 /// A row for each thing, a column for each kernel.

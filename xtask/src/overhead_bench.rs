@@ -46,7 +46,7 @@ pub(crate) fn run(args: &OverheadBenchArgs) -> Result<()> {
     if args.install {
         unpack(&peers)?;
     }
-    let mut line = vec!["cargo", "bench", "--quiet", "--locked", "-p", "ebbline-agent-user", "--profile", "dev"];
+    let mut line = vec!["cargo", "bench", "--quiet", "--locked", "--workspace", "--profile", "dev"];
     line.extend(["--bench", "overhead", "--", "--capture"]);
     line.extend(["--rounds", &args.rounds, "--build-rounds", &args.build_rounds]);
     line.extend(args.quick.then_some("--quick"));

@@ -51,7 +51,8 @@ pub(crate) fn run(args: &PackageTestArgs) -> Result<()> {
     );
     package::build(&programs, &out, &format!("{VERSION}{NEWER}"), Packing::Fast)?;
     // Mounts of a namespace go with its last process, however that ends.
-    let this = std::env::current_exe()?;
+    // Not by its name: a build of the whole workspace may just have put another file there.
+    let this = format!("/proc/{}/exe", std::process::id());
     let unshare = ["--mount", "--propagation", "private", "--"];
     let status = Command::new("unshare").args(unshare).arg(this).args(["package-test", "--inside"]).status()?;
     ensure!(status.success(), "the package's life ended with {status}");

@@ -19,7 +19,7 @@ pub(crate) struct SensorBenchArgs {
 }
 
 pub(crate) fn run(args: &SensorBenchArgs) -> Result<()> {
-    let mut line = vec!["cargo", "bench", "--quiet", "--locked", "-p", "ebbline-agent-user", "--profile", "dev"];
+    let mut line = vec!["cargo", "bench", "--quiet", "--locked", "--workspace", "--profile", "dev"];
     line.extend(["--bench", "sensor", "--", "--capture", "--seconds", &args.seconds, "--pairs", &args.pairs]);
     line.extend(args.json.then_some("--json"));
     run_loudly(&line)

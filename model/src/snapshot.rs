@@ -1,5 +1,6 @@
 //! The compiled, immutable form of a baseline for one table, which every backend scores with (docs/model.md §3).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub mask: u32,
     /// How surprisals become bits.
     pub calibration: Calibration,
+    /// The scope of each host's peer group, by [`join`]ed value hash of the host; hosts without a group are absent.
+    pub groups: BTreeMap<u64, Pair>,
 }
 
 /// A view in the form that backends run.
@@ -148,6 +151,7 @@ impl Snapshot {
             lens,
             slots,
             calibration,
+            groups: BTreeMap::new(),
         };
         for v in 0..snapshot.views.len() {
             let last = snapshot.views[v].contexts.len() - 1;
@@ -155,6 +159,12 @@ impl Snapshot {
             snapshot.views[v].vocabulary = snapshot.find(scoped(empty, FLEET))[1];
         }
         Some(snapshot)
+    }
+
+    /// The scope of a host's peer group; `None` if it has none, so that its level costs nothing.
+    #[inline]
+    pub fn group(&self, host: Pair) -> Option<Pair> {
+        self.groups.get(&join(host)).copied()
     }
 
     /// The third and fourth word of the slot with this scoped key: (N, T) of a context, (n, 0) of a cell, zeros if absent.

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use crate::{aarch64, ebpf, fuzz, package_test, setup, shell};
+use crate::{aarch64, ebpf, fuzz, package_test, setup, shell, vm};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::time::Instant;
@@ -29,6 +29,10 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
         shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
     })?;
     step("tests", || tests(python.as_deref()))?;
+    step("old kernels", || {
+        let args = vm::VmTestArgs { quick: true, install: !args.no_install, ..vm::VmTestArgs::default() };
+        missed(vm::run(&args), vm::ready)
+    })?;
     step("fuzz", short_fuzz)?;
     step("demo", || demo(&[]))?;
     step("demo, replayed", || demo(&["--replay"]))?;

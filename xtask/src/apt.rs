@@ -4,6 +4,20 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Names Debian's archive where the machine has none of its own, or one that lacks a suite.
+const MIRROR: &str = "EBBLINE_DEBIAN_MIRROR";
+
+/// Where packages of Debian come from: what [`MIRROR`] says, or else what this machine's own apt uses.
+pub(crate) fn mirror() -> Result<String> {
+    if let Ok(named) = std::env::var(MIRROR) {
+        return Ok(named);
+    }
+    let uris = output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]))?;
+    let debian = uris.lines().find(|uri| uri.trim_end_matches('/').ends_with("/debian"));
+    let none = || format!("apt has no source of Debian's packages; name one: {MIRROR}=http://HOST/debian");
+    debian.map(str::to_owned).with_context(none)
+}
+
 /// One such view.
 pub(crate) struct View {
     folder: PathBuf,

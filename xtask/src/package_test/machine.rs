@@ -1,5 +1,6 @@
 //! A Debian in a folder, in a mount namespace of its own: nothing of it is left when the test ends.
 
+use crate::apt;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,8 @@ pub(super) fn prepare(out: &Path) -> Result<()> {
     }
     std::fs::create_dir_all(out)?;
     let folder = Folder::make(out.join(format!("new-{}", std::process::id())))?;
-    let mirror = mirror().unwrap_or_else(|| "http://deb.debian.org/debian".to_owned());
     let mut debootstrap = Command::new("debootstrap");
-    debootstrap.args(["--variant=minbase", RELEASE]).arg(&folder.0).arg(mirror);
+    debootstrap.args(["--variant=minbase", RELEASE]).arg(&folder.0).arg(apt::mirror()?);
     quiet(debootstrap.env("DEBIAN_FRONTEND", "noninteractive"))?;
     let unfinished = image.with_extension("unfinished");
     quiet(Command::new("tar").arg("-C").arg(&folder.0).arg("-cf").arg(&unfinished).arg("."))?;
@@ -27,13 +27,6 @@ pub(super) fn prepare(out: &Path) -> Result<()> {
 
 fn image(out: &Path) -> PathBuf {
     out.join(format!("{RELEASE}.tar"))
-}
-
-/// Where this machine gets its packages from.
-fn mirror() -> Option<String> {
-    let output = Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)"]).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().find(|line| line.trim_end_matches('/').ends_with("/debian")).map(str::to_owned)
 }
 
 /// Removed when dropped.

@@ -1,7 +1,7 @@
 //! One kernel: booted, heard over a serial line, and booted again if it crashed.
 
 use super::kernels::{Boot, Kernel};
-use super::tests::{Plan, limit};
+use super::tests::{Plan, failed, limit};
 use super::{Outcome, page};
 use crate::shell::target_dir;
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Some kernels crash in a third of emulated boots, whatever runs on them.
 const BOOTS: u32 = 5;
+/// What fails is run once more in another boot: under emulation a busy machine can make a test late.
+const TRIES: u32 = 2;
 /// A guest that has not come to the tests by then does not.
 const START: Duration = Duration::from_secs(240);
 /// A guest that says nothing for so long hangs: more than one test may take.
@@ -19,6 +21,7 @@ const SILENCE: Duration = Duration::from_secs(1000);
 
 /// Runs the tests on a kernel.
 pub(super) fn run(kernel: &Kernel, boot: &Boot, image: &Path, plan: &Plan) -> Result<Outcome> {
+    let (mut tries, mut best) = (0, None::<Outcome>);
     for boots in 1..=BOOTS {
         eprintln!("── {}: {} (boot {boots})", kernel.version, boot.package.trim());
         let said = Guest::start(kernel, boot, image)?.hear()?;
@@ -30,9 +33,30 @@ pub(super) fn run(kernel: &Kernel, boot: &Boot, image: &Path, plan: &Plan) -> Re
         }
         let mut outcome = read(kernel.version, &said, plan)?;
         (outcome.boots, outcome.package) = (boots, boot.package.trim().to_owned());
+        if let Some(before) = best {
+            passed_before(kernel.version, &mut outcome, &before);
+        }
+        tries += 1;
+        if tries == TRIES || failed(kernel.version, &outcome).is_empty() {
+            return Ok(outcome);
+        }
+        best = Some(outcome);
+    }
+    if let Some(outcome) = best {
         return Ok(outcome);
     }
     bail!("vm-test: {} crashed in each of {BOOTS} boots; see {}", kernel.version, folder().display())
+}
+
+/// What passed in one of two boots passes, and it is said that it once did not.
+fn passed_before(version: &str, outcome: &mut Outcome, before: &Outcome) {
+    for (test, result) in &mut outcome.tests {
+        match (before.tests.get(test).map(String::as_str), result.as_str()) {
+            (Some("ok"), "FAILED") => "ok".clone_into(result),
+            (Some("FAILED"), "ok") => eprintln!("{version}: {test} failed once and passed in another boot"),
+            _ => {}
+        }
+    }
 }
 
 /// Whether the machine went off in the middle: a kernel that panics reboots, which the emulator takes for the end.

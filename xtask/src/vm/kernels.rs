@@ -1,7 +1,8 @@
 //! Stock kernels: found in Debian's suites through a source list of our own, fetched once, kept under `target/`.
 
-use crate::shell::{command, target_dir};
-use anyhow::{Context, Result, bail, ensure};
+use crate::apt::{self, View, output};
+use crate::shell::target_dir;
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,8 +24,6 @@ const KERNELS: &[Kernel] = &[
     Kernel { version: "7", suite: "trixie-backports", old: false },
 ];
 
-/// Where Debian's packages come from if the machine has no such source of its own, or no suite so old.
-const MIRRORS: &[&str] = &["http://deb.debian.org/debian", "http://archive.debian.org/debian"];
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A kernel to boot.
@@ -61,18 +60,12 @@ pub(super) fn fetch(kernel: &Kernel) -> Result<Boot> {
 
 /// Downloads and unpacks the newest kernel of its line; returns package and version.
 fn download(kernel: &Kernel, folder: &Path) -> Result<String> {
-    let suite = Suite::update(kernel.suite)?;
-    let names = output(suite.apt("apt-cache").args(["pkgnames", "linux-"]))?;
-    let package = newest(&names, kernel.version)
-        .with_context(|| format!("no package for it in {} at {}", kernel.suite, suite.mirror))?;
+    let suite = view(kernel.suite)?;
+    let names = output(suite.command("apt-cache").args(["pkgnames", "linux-"]))?;
+    let package =
+        newest(&names, kernel.version).with_context(|| format!("no package for it in Debian's {}", kernel.suite))?;
     eprintln!("fetching {package} from {}", kernel.suite);
-    for old in debs(folder)? {
-        std::fs::remove_file(old)?;
-    }
-    output(
-        suite.apt("apt-get").args(["-qq", "-o", "APT::Sandbox::User=root", "download", &package]).current_dir(folder),
-    )?;
-    let deb = debs(folder)?.pop().context("apt-get download left no package")?;
+    let deb = suite.download(&package, folder)?;
     let version = output(Command::new("dpkg-deb").arg("--field").arg(&deb).arg("Version"))?;
     let unpack =
         r#"dpkg-deb --fsys-tarfile "$0" | tar -x -O --wildcards '*/vmlinuz*' > vmlinuz.part && test -s vmlinuz.part"#;
@@ -80,12 +73,6 @@ fn download(kernel: &Kernel, folder: &Path) -> Result<String> {
     std::fs::rename(folder.join("vmlinuz.part"), folder.join("vmlinuz"))?;
     std::fs::remove_file(&deb)?;
     Ok(format!("{package} {}", version.trim()))
-}
-
-fn debs(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
-    let paths = entries.into_iter().map(|entry| entry.path());
-    Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect())
 }
 
 /// The newest stock kernel of a line among package names. Of kernels in several packages, the one with the image.
@@ -107,73 +94,16 @@ fn newest(names: &str, line: &str) -> Option<String> {
     found.pop().map(|(_, _, name)| name.to_owned())
 }
 
-/// Apt's view of one suite, in folders of our own: the machine's own lists stay as they are.
-struct Suite {
-    folder: PathBuf,
-    mirror: String,
-}
-
-impl Suite {
-    /// From the first mirror that has it.
-    fn update(suite: &str) -> Result<Self> {
-        let own = own_mirror();
-        let mut mirrors = own.iter().map(String::as_str).chain(MIRRORS.iter().copied());
-        let first = mirrors.next().context("no mirror")?;
-        Self::update_from(first, suite).or_else(|error| {
-            let others = mirrors.find_map(|mirror| Self::update_from(mirror, suite).ok());
-            others.ok_or(error)
-        })
-    }
-
-    fn update_from(mirror: &str, suite: &str) -> Result<Self> {
-        let folder = target_dir().join("vm/suites").join(suite);
-        for needed in ["lists/partial", "cache/archives/partial"] {
-            std::fs::create_dir_all(folder.join(needed))?;
-        }
-        let this = Self { folder, mirror: mirror.to_owned() };
-        let signed = if Path::new(KEYS).exists() { format!("[signed-by={KEYS}] ") } else { String::new() };
-        std::fs::write(this.folder.join("sources.list"), format!("deb {signed}{} {suite} main\n", this.mirror))?;
-        std::fs::write(this.folder.join("status"), "")?;
-        output(this.apt("apt-get").args(["-qq", "update"]))?;
-        Ok(this)
-    }
-
-    fn apt(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let mut option = |name: &str, value: &Path| {
-            command.arg("-o").arg(format!("{name}={}", value.display()));
-        };
-        option("Dir::Etc::sourcelist", &self.folder.join("sources.list"));
-        option("Dir::Etc::sourceparts", Path::new("-"));
-        option("Dir::State::lists", &self.folder.join("lists"));
-        option("Dir::State::status", &self.folder.join("status"));
-        option("Dir::Cache", &self.folder.join("cache"));
-        option("Acquire::Languages", Path::new("none"));
-        option("Acquire::Retries", Path::new("3"));
-        // What an old suite says of itself is not renewed for ever.
-        option("Acquire::Check-Valid-Until", Path::new("false"));
-        command
-    }
-}
-
-/// The mirror that this machine takes Debian from.
-fn own_mirror() -> Option<String> {
-    let line = ["apt-get", "indextargets", "--format", "$(LABEL) $(SITE)", "Created-By: Packages"];
-    let said = command(&line).output().map(|output| output.stdout).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    said.lines().find_map(|line| line.strip_prefix("Debian ")).map(str::to_owned)
-}
-
-/// Runs a command quietly; returns what it said.
-fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot start {:?}", command.get_program()))?;
-    if !output.status.success() {
-        let program = command.get_program().to_string_lossy().into_owned();
-        bail!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let text = String::from_utf8(output.stdout);
-    ensure!(text.is_ok(), "{:?} said no text", command.get_program());
-    Ok(text.unwrap_or_default())
+/// Apt's view of one suite of Debian.
+fn view(suite: &str) -> Result<View> {
+    let folder = target_dir().join("vm/suites").join(suite);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let list = folder.join("sources.list");
+    let signed = if Path::new(KEYS).exists() { format!("[signed-by={KEYS}] ") } else { String::new() };
+    std::fs::write(&list, format!("deb {signed}{} {suite} main\n", apt::mirror()?))?;
+    let list = format!("Dir::Etc::sourcelist={}", list.display());
+    // What an old suite says of itself is not renewed for ever.
+    View::update(folder, &[&list, "Dir::Etc::sourceparts=-", "Acquire::Check-Valid-Until=false"])
 }
 
 #[cfg(test)]

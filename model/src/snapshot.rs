@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compile::Compiled;
 use crate::keys::{FLEET, HashKey, Pair, context_start, join, scoped};
 use crate::lens::Lens;
 
@@ -158,6 +159,14 @@ impl Snapshot {
             let empty = context_start(snapshot.seed, v as u32, last as u32);
             snapshot.views[v].vocabulary = snapshot.find(scoped(empty, FLEET))[1];
         }
+        Some(snapshot)
+    }
+
+    /// Puts what was compiled and its calibration under a lens. Returns `None` if their sizes do not fit each other.
+    pub fn of(lens: Lens, key: &HashKey, compiled: Compiled, calibration: Calibration) -> Option<Self> {
+        let mut snapshot = Self::new(lens, key, compiled.slots, calibration)?;
+        let scopes = compiled.groups.iter().map(|(host, group)| (join(key.value(Some(host))), key.group(&group.name)));
+        snapshot.groups = scopes.collect();
         Some(snapshot)
     }
 

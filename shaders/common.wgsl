@@ -12,6 +12,10 @@ struct Params {
     seed: vec2<u32>,
     host: u32,      // column of the scope
     class_column: u32,
+    groups: u32,    // first entry of the groups' scopes in `hashes`, one per value of the scope's column; NO_GROUPS if no host has one
+    unused_1: u32,
+    unused_2: u32,
+    unused_3: u32,
 }
 
 // Resident: uploaded once.
@@ -20,13 +24,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read> calibration: array<u32>;      // u16 pairs: 1024 entries per view, then 16384 for rows
 // Per batch.
 @group(1) @binding(0) var<uniform> params: Params;
-@group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns
+@group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns, then the groups' scopes
 @group(1) @binding(2) var<storage, read> columns: array<u32>;          // four words a column, then the narrow codes
 @group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, surprisal (see `*_at`)
 @group(1) @binding(4) var<storage, read_write> counters: array<atomic<u32>>; // (low, high) of keys, lookups, backoffs, sums
 
 const BLOCK = 256u;
 const LOG_WORDS = 2048u;
+const NO_GROUPS = 0xffffffffu;
 
 // A view program is: class mask, vocabulary, number of child columns, the child columns, number of contexts,
 // and per context, fine to coarse, the number of its columns and the columns.

@@ -49,8 +49,11 @@ fn find(key: vec2<u32>) -> vec2<u32> {
     return vec2<u32>(0u, 0u);
 }
 
-// One level. Returns (1, s) when the cell was seen there, else (0, what the level costs).
+// One level. Returns (1, s) when the cell was seen there, else (0, what the level costs). A scope of (0, 0) is none.
 fn level(context: vec2<u32>, cell: vec2<u32>, scope: vec2<u32>) -> vec2<u32> {
+    if (scope.x == 0u && scope.y == 0u) {
+        return vec2<u32>(0u, 0u);
+    }
     let totals = find(scoped(context, scope));
     if (totals.x == 0u) {
         return vec2<u32>(0u, 0u);
@@ -63,6 +66,14 @@ fn level(context: vec2<u32>, cell: vec2<u32>, scope: vec2<u32>) -> vec2<u32> {
     return vec2<u32>(0u, all - lg(totals.y));
 }
 
+// The scope of the group of the row's host.
+fn group_scope(row: u32) -> vec2<u32> {
+    if (params.groups == NO_GROUPS) {
+        return vec2<u32>(0u, 0u);
+    }
+    return hashes[params.groups + code(params.host, row)];
+}
+
 fn surprisal(view: u32, row: u32) -> u32 {
     let at = view_program(view);
     let children = program[at + 2u];
@@ -70,6 +81,7 @@ fn surprisal(view: u32, row: u32) -> u32 {
     let contexts = program[child_at + children];
     var context_at = child_at + children + 1u;
     let host = value(params.host, row);
+    let peers = group_scope(row);
     let seed = params.seed;
     var s = 0u;
     for (var c = 0u; c < contexts; c++) {
@@ -80,6 +92,11 @@ fn surprisal(view: u32, row: u32) -> u32 {
         let own = level(context, cell, host);
         s += own.y;
         if (own.x == 1u) {
+            return s;
+        }
+        let group = level(context, cell, peers);
+        s += group.y;
+        if (group.x == 1u) {
             return s;
         }
         let fleet = level(context, cell, FLEET);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::backend::{Backend, BackendError, REASONS, Reason, Scores, StageCounters};
 use crate::encode::{Codes, EncodedBatch};
-use crate::keys::{FLEET, Pair, absorb, context_start, scoped};
+use crate::keys::{FLEET, NO_GROUP, Pair, absorb, context_start, scoped};
 use crate::log2::lg;
 use crate::snapshot::{Snapshot, ViewProgram};
 
@@ -91,17 +91,10 @@ fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
 impl Block<'_> {
     fn score(mut self, snapshot: &Snapshot, batch: &EncodedBatch, scratch: &mut Scratch) -> StageCounters {
         let mut counters = StageCounters { sums: self.rows.len() as u64, ..StageCounters::default() };
+        let mut part = Part::new(snapshot, snapshot.seed, batch, self.rows.clone(), scratch);
         for (view, program) in snapshot.views.iter().enumerate() {
             let out = &mut *self.surprisal[view];
-            let task = Task {
-                counts: snapshot,
-                seed: snapshot.seed,
-                view: view as u32,
-                program,
-                batch,
-                rows: self.rows.clone(),
-            };
-            counters += task.run(scratch, out);
+            counters += part.score(view as u32, program, out);
             for ((row, s), class) in out.iter().enumerate().zip(&batch.class[self.rows.clone()]) {
                 if program.class_mask >> class & 1 == 1 {
                     let bits = snapshot.calibration.view_bits(view, *s);
@@ -131,6 +124,8 @@ fn rank(reasons: &mut [Reason; REASONS], view: usize, bits: u16) {
 pub(crate) trait Counts: Sync {
     /// (N, T) of a context, (n, 0) of a cell, by scoped key; zeros if absent.
     fn find(&self, key: Pair) -> [u32; 2];
+    /// The scope of a host's peer group, by the host's value hash; [`NO_GROUP`] if it has none.
+    fn group(&self, host: Pair) -> Pair;
     /// V of a view.
     fn vocabulary(&self, view: usize) -> u32;
 }
@@ -141,106 +136,154 @@ impl Counts for Snapshot {
         Snapshot::find(self, key)
     }
 
+    fn group(&self, host: Pair) -> Pair {
+        Snapshot::group(self, host).unwrap_or(NO_GROUP)
+    }
+
     fn vocabulary(&self, view: usize) -> u32 {
         self.views[view].vocabulary
     }
 }
 
-/// One view of a range of rows.
-pub(crate) struct Task<'a, C> {
-    pub(crate) counts: &'a C,
-    pub(crate) seed: Pair,
-    pub(crate) view: u32,
-    pub(crate) program: &'a ViewProgram,
-    pub(crate) batch: &'a EncodedBatch,
-    pub(crate) rows: Range<usize>,
-}
-
-/// Working memory of a thread: the rows still undecided, and for each its sum and keys.
+/// Working memory of a thread: the scopes of a part's rows, and the rows of a view still undecided.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    hosts: Vec<Pair>,
+    groups: Vec<Pair>,
     open: Vec<Open>,
     totals: Vec<[u32; 2]>,
 }
 
 #[derive(Clone, Copy)]
 struct Open {
-    /// Row, counted from the start of the range.
+    /// Row, counted from the start of the part.
     row: u32,
     /// The surprisal so far, Q16.
     sum: u32,
-    host: Pair,
     context: Pair,
     cell: Pair,
 }
 
-impl<C: Counts> Task<'_, C> {
-    /// Writes the view's surprisals to `out`, 0 where it does not apply.
-    pub(crate) fn run(&self, scratch: &mut Scratch, out: &mut [u16]) -> StageCounters {
-        self.start(scratch, out);
-        let mut counters = StageCounters { backoffs: scratch.open.len() as u64, ..StageCounters::default() };
-        for (number, fields) in self.program.contexts.iter().enumerate() {
-            if scratch.open.is_empty() {
+/// A range of rows, whose views are scored one after the other.
+pub(crate) struct Part<'a, C> {
+    counts: &'a C,
+    seed: Pair,
+    batch: &'a EncodedBatch,
+    rows: Range<usize>,
+    scratch: &'a mut Scratch,
+    /// Whether any row's host has a group: else there is no such level.
+    grouped: bool,
+}
+
+/// One view of a part.
+struct View<'a> {
+    number: u32,
+    program: &'a ViewProgram,
+}
+
+impl<'a, C: Counts> Part<'a, C> {
+    pub(crate) fn new(
+        counts: &'a C,
+        seed: Pair,
+        batch: &'a EncodedBatch,
+        rows: Range<usize>,
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        scratch.hosts.clear();
+        scratch.groups.clear();
+        let mut last = None;
+        for code in &batch.host.codes[rows.clone()] {
+            let host = batch.host.hashes[*code as usize];
+            // Rows come by host, as a rule.
+            let group = match last {
+                Some((same, group)) if same == *code => group,
+                _ => counts.group(host),
+            };
+            last = Some((*code, group));
+            scratch.hosts.push(host);
+            scratch.groups.push(group);
+        }
+        let grouped = scratch.groups.iter().any(|g| *g != NO_GROUP);
+        Self { counts, seed, batch, rows, scratch, grouped }
+    }
+
+    /// Writes a view's surprisals to `out`, 0 where it does not apply.
+    pub(crate) fn score(&mut self, number: u32, program: &ViewProgram, out: &mut [u16]) -> StageCounters {
+        let view = View { number, program };
+        self.start(&view, out);
+        let mut counters = StageCounters { backoffs: self.scratch.open.len() as u64, ..StageCounters::default() };
+        for (number, fields) in program.contexts.iter().enumerate() {
+            if self.scratch.open.is_empty() {
                 break;
             }
-            self.keys(number as u32, fields, &mut scratch.open);
-            self.level(scratch, false, out, &mut counters);
-            self.level(scratch, true, out, &mut counters);
+            self.keys(&view, number as u32, fields);
+            self.level(|scratch, row| scratch.hosts[row], out, &mut counters);
+            if self.grouped {
+                self.level(|scratch, row| scratch.groups[row], out, &mut counters);
+            }
+            self.level(|_, _| FLEET, out, &mut counters);
         }
-        let end = lg(self.counts.vocabulary(self.view as usize).saturating_add(1));
-        for open in &scratch.open {
+        let end = lg(self.counts.vocabulary(view.number as usize).saturating_add(1));
+        for open in &self.scratch.open {
             out[open.row as usize] = rounded(open.sum.wrapping_add(end));
         }
         counters
     }
 
-    fn start(&self, scratch: &mut Scratch, out: &mut [u16]) {
+    fn start(&mut self, view: &View<'_>, out: &mut [u16]) {
         out.fill(0);
-        scratch.open.clear();
-        let classes = &self.batch.class[self.rows.clone()];
-        let hosts = &self.batch.host.codes[self.rows.clone()];
-        for (row, (class, host)) in classes.iter().zip(hosts).enumerate() {
-            if self.program.class_mask >> class & 1 == 1 {
-                let host = self.batch.host.hashes[*host as usize];
-                scratch.open.push(Open { row: row as u32, sum: 0, host, context: [0; 2], cell: [0; 2] });
+        let open = &mut self.scratch.open;
+        open.clear();
+        for (row, class) in self.batch.class[self.rows.clone()].iter().enumerate() {
+            if view.program.class_mask >> class & 1 == 1 {
+                open.push(Open { row: row as u32, sum: 0, context: [0; 2], cell: [0; 2] });
             }
         }
     }
 
     /// Builds each open row's context and cell of context number `number`, still without scope.
-    fn keys(&self, number: u32, fields: &[u32], open: &mut [Open]) {
-        let start = context_start(self.seed, self.view, number);
+    fn keys(&mut self, view: &View<'_>, number: u32, fields: &[u32]) {
+        let start = context_start(self.seed, view.number, number);
+        let (batch, rows) = (self.batch, self.rows.clone());
+        let field = |field: &u32| {
+            let Codes { codes, hashes, .. } = &batch.fields[*field as usize];
+            (&codes[rows.clone()], &**hashes)
+        };
+        let open = &mut self.scratch.open;
         open.iter_mut().for_each(|o| o.context = start);
-        for field in fields {
-            let (codes, hashes) = self.field(*field);
+        for (codes, hashes) in fields.iter().map(field) {
             open.iter_mut().for_each(|o| o.context = absorb(o.context, hashes[codes[o.row as usize] as usize]));
         }
         open.iter_mut().for_each(|o| o.cell = o.context);
-        for field in &self.program.child {
-            let (codes, hashes) = self.field(*field);
+        for (codes, hashes) in view.program.child.iter().map(field) {
             open.iter_mut().for_each(|o| o.cell = absorb(o.cell, hashes[codes[o.row as usize] as usize]));
         }
     }
 
-    fn field(&self, field: u32) -> (&[u32], &[Pair]) {
-        let Codes { codes, hashes, .. } = &self.batch.fields[field as usize];
-        (&codes[self.rows.clone()], hashes)
-    }
-
-    /// One scope of the current context: rows whose cell is known are decided, the others stay open.
-    fn level(&self, scratch: &mut Scratch, fleet: bool, out: &mut [u16], counters: &mut StageCounters) {
-        let scope = |open: &Open| if fleet { FLEET } else { open.host };
+    /// One scope of the current context: rows whose cell is known are decided, the others stay open, and so do those
+    /// that have no such scope.
+    fn level(&mut self, scope: impl Fn(&Scratch, usize) -> Pair, out: &mut [u16], counters: &mut StageCounters) {
+        let counts = self.counts;
+        let scratch = &mut *self.scratch;
         // Two passes, so that the processor can have many look-ups in flight.
-        scratch.totals.clear();
-        scratch.totals.extend(scratch.open.iter().map(|o| self.counts.find(scoped(o.context, scope(o)))));
-        let present = scratch.totals.iter().filter(|t| t[0] > 0).count() as u64;
-        counters.keys += scratch.open.len() as u64 + present;
-        counters.lookups += scratch.open.len() as u64 + present;
+        let mut totals = std::mem::take(&mut scratch.totals);
+        totals.clear();
+        let mut visited = 0;
+        totals.extend(scratch.open.iter().map(|open| match scope(scratch, open.row as usize) {
+            NO_GROUP => [0; 2],
+            scope => {
+                visited += 1;
+                counts.find(scoped(open.context, scope))
+            }
+        }));
+        let present = totals.iter().filter(|t| t[0] > 0).count() as u64;
+        counters.keys += visited + present;
+        counters.lookups += visited + present;
         let mut kept = 0;
         for i in 0..scratch.open.len() {
-            let (mut open, [total, kinds]) = (scratch.open[i], scratch.totals[i]);
+            let (mut open, [total, kinds]) = (scratch.open[i], totals[i]);
             if total > 0 {
-                let [seen, _] = self.counts.find(scoped(open.cell, scope(&open)));
+                let [seen, _] = counts.find(scoped(open.cell, scope(scratch, open.row as usize)));
                 let bits = lg(total.saturating_add(kinds)).wrapping_sub(lg(if seen > 0 { seen } else { kinds }));
                 open.sum = open.sum.wrapping_add(bits);
                 if seen > 0 {
@@ -252,6 +295,7 @@ impl<C: Counts> Task<'_, C> {
             kept += 1;
         }
         scratch.open.truncate(kept);
+        scratch.totals = totals;
     }
 }
 

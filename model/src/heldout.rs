@@ -22,6 +22,10 @@ impl Counts for HeldOut<'_> {
         HeldOut::find(self, key)
     }
 
+    fn group(&self, host: Pair) -> Pair {
+        Counts::group(self.snapshot, host)
+    }
+
     fn vocabulary(&self, view: usize) -> u32 {
         self.vocabulary[view]
     }

@@ -16,6 +16,9 @@ pub const FLEET: Pair = [0x461E_E700, 0x46A5_C0DE];
 /// What the scope of a peer group starts from.
 pub const GROUP: Pair = [0x9EE2_6009, 0x0601_D5A7];
 
+/// In the place of a group's scope: the host has no group, and the level is skipped.
+pub const NO_GROUP: Pair = [0, 0];
+
 /// The secret of a baseline: bytes 0–15 key the value hash, 16–23 the table keys; the rest is unused.
 ///
 /// Under an unknown key nobody can choose values that collide with those of another program.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::baseline::UnitCalibration;
 use crate::calibrate::Histogram;
-use crate::cpu::{Counts, Scratch, Task};
+use crate::cpu::{Counts, Part, Scratch};
 use crate::encode::{EncodedBatch, Encoder, NO_UNIT};
 use crate::heldout::HeldOut;
 use crate::keys::HashKey;
@@ -155,8 +155,9 @@ fn within_day(whole: &Snapshot, sample: Sample) -> Scored {
     let score = |scratch: &mut Scratch, range: Range<usize>| {
         let rest = HeldOut::rows(whole, batch, range.start as u32..range.end as u32);
         let mut out = vec![0; whole.views.len() * range.len()];
-        for (view, out) in out.chunks_mut(range.len()).enumerate() {
-            view_task(&rest, whole, view, batch, range.clone()).run(scratch, out);
+        let mut rows = Part::new(&rest, whole.seed, batch, range.clone(), scratch);
+        for ((view, program), out) in (0..).zip(&whole.views).zip(out.chunks_mut(range.len())) {
+            rows.score(view, program, out);
         }
         (range, out)
     };
@@ -168,16 +169,6 @@ fn within_day(whole: &Snapshot, sample: Sample) -> Scored {
         }
     }
     scored
-}
-
-fn view_task<'a, C: Counts>(
-    counts: &'a C,
-    snapshot: &'a Snapshot,
-    view: usize,
-    batch: &'a EncodedBatch,
-    rows: Range<usize>,
-) -> Task<'a, C> {
-    Task { counts, seed: snapshot.seed, view: view as u32, program: &snapshot.views[view], batch, rows }
 }
 
 /// Calibration rows and their surprisals, view-major.
@@ -198,7 +189,8 @@ impl Scored {
             let mut scratch = Scratch::default();
             for start in range.clone().step_by(BLOCK) {
                 let block = start..range.end.min(start + BLOCK);
-                view_task(counts, snapshot, view, batch, block.clone()).run(&mut scratch, &mut out[block]);
+                let mut part = Part::new(counts, snapshot.seed, batch, block.clone(), &mut scratch);
+                part.score(view as u32, &snapshot.views[view], &mut out[block]);
             }
         });
     }

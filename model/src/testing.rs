@@ -1,13 +1,14 @@
 //! Generators of snapshots and batches for tests: ordinary, extreme and adversarial. Deterministic in their seed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::encode::{Codes, EncodedBatch, NO_UNIT, UnitColumn};
-use crate::keys::{HashKey, absorb, context_start, pair, scoped};
+use crate::keys::{HashKey, NO_GROUP, absorb, context_start, join, pair, scoped};
 use crate::lens::{Lens, NO_CLASS};
 use crate::segment::SegmentBuilder;
-use crate::snapshot::{Basis, Calibration, ROW_BINS, Snapshot, VIEW_BINS};
+use crate::snapshot::{Basis, Calibration, ROW_BINS, Snapshot, VIEW_BINS, lay_out};
 use crate::{compile, segment};
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -151,7 +152,7 @@ pub fn batch(plan: &Plan, rows: usize, unknown: u32, rng: &mut Rng) -> EncodedBa
 
 /// Segments of a batch: one per host and day.
 pub fn segments(lens: &Lens, key: &HashKey, batch: &EncodedBatch) -> Vec<segment::Segment> {
-    let mut groups: std::collections::BTreeMap<(Option<&str>, i32), Vec<u32>> = Default::default();
+    let mut groups: BTreeMap<(Option<&str>, i32), Vec<u32>> = Default::default();
     for row in 0..batch.rows {
         let group = (batch.host.value(row), segment::day_of(batch.time[row]));
         groups.entry(group).or_default().push(row as u32);
@@ -176,6 +177,51 @@ pub fn calibration(views: usize, rng: &mut Rng) -> Calibration {
     };
     let views = (0..views).map(|_| table(VIEW_BINS, 100)).collect();
     Calibration { views, rows: table(ROW_BINS, 8), basis: Basis::None, rows_used: 0 }
+}
+
+/// The group of a host value of [`batch`]: every fourth host has none.
+pub fn group_of(host: Option<&str>) -> Option<&'static str> {
+    let number: Option<usize> = host?.strip_prefix("value ")?.parse().ok();
+    number.and_then(|n| [None, Some("web"), Some("db"), Some("cache")][n % 4])
+}
+
+/// Adds the counts of the groups of [`group_of`] to a snapshot: from each segment's cells, one by one.
+pub fn add_groups(snapshot: &mut Snapshot, segments: &[segment::Segment]) {
+    let mut hosts: BTreeMap<(&str, u64), BTreeMap<u64, BTreeSet<&str>>> = BTreeMap::new();
+    for segment in segments {
+        let Some((host, group)) = segment.host.as_deref().zip(group_of(segment.host.as_deref())) else { continue };
+        for (context, cell, _) in segment.iter() {
+            hosts.entry((group, context)).or_default().entry(cell).or_default().insert(host);
+        }
+    }
+    // Also hosts that nothing is known of have groups.
+    for host in (0..1000).map(|n| format!("value {n}")) {
+        if let Some(group) = group_of(Some(&host)) {
+            snapshot.groups.insert(join(key().value(Some(&host))), key().group(group));
+        }
+    }
+    let mut entries: Vec<[u32; 4]> = snapshot.slots.clone();
+    for ((group, context), cells) in hosts {
+        let slot = |key_of: u64, count: usize, kinds: usize| {
+            let [low, high] = scoped(pair(key_of), key().group(group));
+            [low, high, count as u32, kinds as u32]
+        };
+        entries.push(slot(context, cells.values().map(BTreeSet::len).sum(), cells.len()));
+        entries.extend(cells.iter().map(|(cell, hosts)| slot(*cell, hosts.len(), 0)));
+    }
+    snapshot.slots = lay_out(entries);
+    snapshot.mask = (snapshot.slots.len() - 1) as u32;
+}
+
+/// A case by plan, whose hosts have groups.
+pub fn grouped_case(name: &str, plan: Plan, seed: u64) -> Case {
+    let mut case = case(name, plan, seed);
+    let mut rng = Rng(seed);
+    // As `case` drew them.
+    let lens = lens(&plan, &mut rng);
+    let learned = self::batch(&plan, plan.learned, 0, &mut rng);
+    add_groups(Arc::make_mut(&mut case.snapshot), &segments(&lens, &key(), &learned));
+    case
 }
 
 /// A case by plan.
@@ -211,6 +257,9 @@ pub fn cases(seed: u64) -> Vec<Case> {
     add("one view, one field", Plan { views: 1, fields: 1, ..plan });
     add("many views", Plan { views: 100, fields: 40, ..plan });
     add("many values", Plan { values: 50_000, learned: 50_000, rows: 5000, ..plan });
+    let groups = [("groups", 20, 7), ("groups, many hosts, little known", 500, 200)];
+    cases.extend(groups.map(|(name, hosts, values)| grouped_case(name, Plan { hosts, values, ..plan }, seed)));
+    cases.push(groups_of_strangers(seed));
     cases.push(no_view_applies(seed));
     cases.push(saturated(seed));
     cases.push(wrapping_chains(seed));
@@ -231,6 +280,17 @@ fn no_view_applies(seed: u64) -> Case {
         for (program, table) in snapshot.views.iter_mut().zip(&mut snapshot.calibration.views) {
             program.class_mask &= 0x7FFF_FFFF;
             table.fill(1000);
+        }
+    })
+}
+
+/// Groups that nothing was counted for, of some hosts; the scope of one is the mark of none.
+fn groups_of_strangers(seed: u64) -> Case {
+    changed("groups of strangers", seed, |snapshot, batch, _| {
+        for (i, host) in (0..).zip(batch.host.hashes.iter()) {
+            if i % 3 != 0 {
+                snapshot.groups.insert(join(*host), if i == 1 { NO_GROUP } else { key().group("strangers") });
+            }
         }
     })
 }
@@ -291,7 +351,7 @@ fn false_friends(seed: u64) -> Case {
                 entries.push([low ^ 1 << 31, high, 7, 2]);
             }
         }
-        snapshot.slots = crate::snapshot::lay_out(entries);
+        snapshot.slots = lay_out(entries);
         snapshot.mask = (snapshot.slots.len() - 1) as u32;
     })
 }

@@ -48,7 +48,7 @@ impl GpuBackend {
             });
         }
         Ok(Self {
-            dictionary: Dictionary::new(resident.plan.columns() - 1),
+            dictionary: Dictionary::new(resident.plan.dictionaries()),
             gpu,
             kernels,
             resident,
@@ -93,7 +93,10 @@ impl GpuBackend {
 
     /// Hashes and room on the card for a batch of `rows` rows.
     fn prepare(&mut self, rows: usize, columns: &[&Codes]) -> Result<(), BackendError> {
-        let hashes: Vec<&Hashes> = columns.iter().map(|column| &column.hashes).collect();
+        let mut hashes: Vec<&Hashes> = columns.iter().map(|column| &column.hashes).collect();
+        // Beside the hash of each host value goes the scope of its group.
+        let groups = columns.last().and_then(|host| self.resident.groups(&host.hashes));
+        hashes.extend(&groups);
         if self.dictionary.update(&self.gpu, &hashes)? {
             self.slots.iter_mut().for_each(Slot::unbind);
         }
@@ -123,7 +126,8 @@ impl GpuBackend {
         let Some(hashes) = self.dictionary.buffer() else {
             return Err(self.gpu.error("the value hashes are not on the card"));
         };
-        let job = Job { gpu: &self.gpu, kernels: &self.kernels, resident: &self.resident, hashes };
+        let groups = self.resident.grouped().then(|| self.dictionary.first(columns.len()));
+        let job = Job { gpu: &self.gpu, kernels: &self.kernels, resident: &self.resident, hashes, groups };
         self.slots[slot].launch(&job, packer.finish(), (slot, rows))
     }
 

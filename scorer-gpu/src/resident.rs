@@ -1,11 +1,15 @@
 //! What stays on the card: the count table, the logarithm, the view programs and the calibration.
 
 use crate::device::Gpu;
+use crate::dictionary::Hashes;
 use crate::error::OpenError;
 use crate::kernels::Kernels;
 use bytemuck::cast_slice;
 use model::Snapshot;
+use model::keys::{NO_GROUP, Pair, join};
 use model::log2::LOG;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use wgpu::{BindGroup, Buffer, BufferUsages};
 
 /// Uploads go in pieces, so that staging never holds a second copy of a large table.
@@ -43,6 +47,11 @@ impl ColumnPlan {
         self.fields.len() + 2
     }
 
+    /// Those of them that have values, and the groups of hosts.
+    pub(crate) fn dictionaries(&self) -> usize {
+        self.fields.len() + 2
+    }
+
     fn column(&self, field: u32) -> u32 {
         // Every field of a program is in the plan, which was made from the programs.
         self.fields.partition_point(|&f| f < field as usize) as u32
@@ -57,6 +66,16 @@ pub(crate) struct Resident {
     pub(crate) lens_fields: usize,
     pub(crate) seed: [u32; 2],
     pub(crate) mask: u32,
+    groups: Groups,
+}
+
+/// The scope of the group of each host value of a batch.
+struct Groups {
+    /// By joined value hash of the host.
+    scopes: BTreeMap<u64, Pair>,
+    /// The host values that were asked for last, kept alive so that their address cannot be another dictionary's, and
+    /// the answer.
+    last: Option<(Hashes, Hashes)>,
 }
 
 impl Resident {
@@ -84,7 +103,30 @@ impl Resident {
             lens_fields: snapshot.lens.fields().len(),
             seed: snapshot.seed,
             mask: snapshot.mask,
+            groups: Groups { scopes: snapshot.groups.clone(), last: None },
         })
+    }
+
+    /// Whether any host has a group.
+    pub(crate) fn grouped(&self) -> bool {
+        !self.groups.scopes.is_empty()
+    }
+
+    /// The scope of the group of each of `hosts`, [`NO_GROUP`] for those without; `None` if no host at all has one.
+    pub(crate) fn groups(&mut self, hosts: &Hashes) -> Option<Hashes> {
+        let Groups { scopes, last } = &mut self.groups;
+        if scopes.is_empty() {
+            return None;
+        }
+        if let Some((same, groups)) = last
+            && Arc::ptr_eq(same, hosts)
+        {
+            return Some(Arc::clone(groups));
+        }
+        let scope = |host: &Pair| scopes.get(&join(*host)).copied().unwrap_or(NO_GROUP);
+        let groups = Arc::new(hosts.iter().map(scope).collect());
+        *last = Some((Arc::clone(hosts), Arc::clone(&groups)));
+        Some(groups)
     }
 }
 

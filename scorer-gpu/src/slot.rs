@@ -21,7 +21,13 @@ struct Params {
     seed: [u32; 2],
     host: u32,
     class_column: u32,
+    /// First entry of the groups' scopes, or [`NO_GROUPS`].
+    groups: u32,
+    unused: [u32; 3],
 }
+
+/// In the place of the groups' first entry: no host has a group.
+const NO_GROUPS: u32 = u32::MAX;
 
 /// Four counters of two words each.
 const COUNTERS: u64 = 32;
@@ -102,6 +108,8 @@ impl Slot {
             seed: resident.seed,
             host: resident.plan.host(),
             class_column: resident.plan.class(),
+            groups: job.groups.unwrap_or(NO_GROUPS),
+            unused: [0; 3],
         };
         gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
         gpu.queue.write_buffer(&self.columns, 0, packed);
@@ -183,6 +191,8 @@ pub(crate) struct Job<'a> {
     pub(crate) kernels: &'a Kernels,
     pub(crate) resident: &'a Resident,
     pub(crate) hashes: &'a Buffer,
+    /// First entry of the groups' scopes among the hashes, if any host has a group.
+    pub(crate) groups: Option<u32>,
 }
 
 fn stage_counters(bytes: &[u8]) -> StageCounters {

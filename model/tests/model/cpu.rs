@@ -17,6 +17,10 @@ type Context = (usize, usize, Vec<Value>);
 struct Naive {
     /// Per host.
     host: HashMap<(Value, Context), BTreeMap<Vec<Value>, u32>>,
+    /// Hosts of a group that have a cell.
+    group: HashMap<(&'static str, Context), BTreeMap<Vec<Value>, BTreeSet<Value>>>,
+    /// Whether groups count.
+    grouped: bool,
     /// Hosts that have a cell.
     fleet: HashMap<Context, BTreeMap<Vec<Value>, BTreeSet<Value>>>,
 }
@@ -30,8 +34,8 @@ fn applies(snapshot: &Snapshot, view: usize, batch: &EncodedBatch, row: usize) -
 }
 
 impl Naive {
-    fn learn(snapshot: &Snapshot, batch: &EncodedBatch) -> Self {
-        let mut naive = Naive::default();
+    fn learn(snapshot: &Snapshot, batch: &EncodedBatch, grouped: bool) -> Self {
+        let mut naive = Naive { grouped, ..Naive::default() };
         for row in 0..batch.rows {
             let host: Value = batch.host.value(row).map(str::to_owned);
             for (v, view) in snapshot.views.iter().enumerate().filter(|(v, _)| applies(snapshot, *v, batch, row)) {
@@ -44,6 +48,10 @@ impl Naive {
                         .or_default()
                         .entry(child.clone())
                         .or_default() += 1;
+                    if let Some(group) = naive.group_of(&host) {
+                        let hosts = naive.group.entry((group, context.clone())).or_default();
+                        hosts.entry(child.clone()).or_default().insert(host.clone());
+                    }
                     naive.fleet.entry(context).or_default().entry(child.clone()).or_default().insert(host.clone());
                 }
             }
@@ -51,16 +59,22 @@ impl Naive {
         naive
     }
 
-    /// (n, N, T) of a cell in its host's and in the fleet's scope.
-    fn levels(&self, host: &Value, context: &Context, child: &[Value]) -> [(u32, u32, u32); 2] {
+    fn group_of(&self, host: &Value) -> Option<&'static str> {
+        testing::group_of(host.as_deref()).filter(|_| self.grouped)
+    }
+
+    /// (n, N, T) of a cell in its host's, its group's and the fleet's scope.
+    fn levels(&self, host: &Value, context: &Context, child: &[Value]) -> Vec<(u32, u32, u32)> {
         let own = self.host.get(&(host.clone(), context.clone()));
         let own = own.map_or((0, 0, 0), |c| (c.get(child).copied().unwrap_or(0), c.values().sum(), c.len() as u32));
-        let all = self.fleet.get(context);
-        let all = all.map_or((0, 0, 0), |c| {
-            let total = c.values().map(BTreeSet::len).sum::<usize>();
-            (c.get(child).map_or(0, BTreeSet::len) as u32, total as u32, c.len() as u32)
-        });
-        [own, all]
+        let hosts = |c: Option<&BTreeMap<Vec<Value>, BTreeSet<Value>>>| {
+            c.map_or((0, 0, 0), |c| {
+                let total = c.values().map(BTreeSet::len).sum::<usize>();
+                (c.get(child).map_or(0, BTreeSet::len) as u32, total as u32, c.len() as u32)
+            })
+        };
+        let group = self.group_of(host).map(|group| hosts(self.group.get(&(group, context.clone()))));
+        [Some(own), group, Some(hosts(self.fleet.get(context)))].into_iter().flatten().collect()
     }
 
     fn surprisal(
@@ -105,13 +119,22 @@ fn score(snapshot: &Arc<Snapshot>, batch: &EncodedBatch) -> (Scores, StageCounte
 }
 
 fn compare(plan: Plan, seed: u64) {
+    compare_with(plan, seed, false);
+}
+
+fn compare_with(plan: Plan, seed: u64, grouped: bool) {
     let mut rng = Rng(seed);
     let lens = testing::lens(&plan, &mut rng);
     let learned = testing::batch(&plan, plan.learned, 0, &mut rng);
-    let slots = ebbline_model::compile::compile(&testing::key(), &testing::segments(&lens, &testing::key(), &learned));
+    let segments = testing::segments(&lens, &testing::key(), &learned);
+    let slots = ebbline_model::compile::compile(&testing::key(), &segments);
     let calibration = testing::calibration(lens.views().len(), &mut rng);
-    let snapshot = Arc::new(Snapshot::new(lens, &testing::key(), slots, calibration).unwrap());
-    let naive = Naive::learn(&snapshot, &learned);
+    let mut snapshot = Snapshot::new(lens, &testing::key(), slots, calibration).unwrap();
+    if grouped {
+        testing::add_groups(&mut snapshot, &segments);
+    }
+    let snapshot = Arc::new(snapshot);
+    let naive = Naive::learn(&snapshot, &learned, grouped);
     let batch = testing::batch(&plan, plan.rows, plan.unknown, &mut rng);
     let (scores, counters) = score(&snapshot, &batch);
     let mut work = StageCounters { sums: batch.rows as u64, ..StageCounters::default() };
@@ -149,6 +172,13 @@ fn equals_the_naive_model() {
     compare(Plan { null: true, ..plan }, 21);
     compare(Plan { learned: 0, ..plan }, 22);
     compare(Plan { classes: 31, views: 40, ..plan }, 23);
+}
+
+#[test]
+fn equals_the_naive_model_with_groups() {
+    for (seed, hosts) in [(30, 4), (31, 20), (32, 100)] {
+        compare_with(Plan { hosts, values: 50, ..Plan::default() }, seed, true);
+    }
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn reason(view: &ViewExplanation) -> FindingReason {
         view: view.name.clone(),
         child: printable(&view.child, LONGEST),
         context: level.map(|level| printable(&level.context, LONGEST)).unwrap_or_default(),
-        scope: level.map_or("none", |level| level.scope.name()).to_owned(),
+        scope: level.map_or_else(|| "none".to_owned(), |level| level.scope.name()),
         n: level.map_or(0, |level| level.seen),
         total: level.map_or(0, |level| level.total),
         distinct: level.map_or(0, |level| level.kinds),

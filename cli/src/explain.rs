@@ -31,7 +31,7 @@ fn in_words(row: &ExplainedRow) -> String {
             let mark = if view.costliest == Some(at) { "▸" } else { "·" };
             let context = if level.context.is_empty() { "(anything)" } else { &level.context };
             let [n, total, kinds] = [level.seen, level.total, level.kinds].map(|n| thousands(u64::from(n)));
-            let scope = level.scope.name().to_owned();
+            let scope = level.scope.name();
             table.add_row([String::new(), format!("{mark} {context}"), scope, n, total, kinds]);
         }
     }

@@ -3,25 +3,28 @@
 use std::fmt;
 
 use crate::encode::EncodedBatch;
-use crate::keys::{FLEET, absorb, context_start, scoped};
+use crate::keys::{FLEET, Pair, absorb, context_start, join, scoped};
 use crate::log2::lg;
 use crate::snapshot::Snapshot;
 
 /// Whose habits a level counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// The row's host; counts are rows.
     Host,
+    /// The peer group of this name; counts are hosts.
+    Group(String),
     /// All hosts; counts are hosts.
     Fleet,
 }
 
 impl Scope {
-    /// `host` or `fleet`.
-    pub fn name(self) -> &'static str {
+    /// `host`, `group NAME` or `fleet`.
+    pub fn name(&self) -> String {
         match self {
-            Scope::Host => "host",
-            Scope::Fleet => "fleet",
+            Scope::Host => "host".to_owned(),
+            Scope::Group(name) => format!("group {name}"),
+            Scope::Fleet => "fleet".to_owned(),
         }
     }
 }
@@ -29,6 +32,8 @@ impl Scope {
 /// One context in one scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelExplanation {
+    /// Number of the context in the view, 0 being the finest.
+    pub number: u32,
     /// The context in words: `parent_exe=/usr/sbin/nginx`; empty for the empty context.
     pub context: String,
     /// Whose habits.
@@ -56,7 +61,7 @@ pub struct ViewExplanation {
     pub surprisal: u16,
     /// Calibrated, in 1/1024 bit.
     pub bits: u16,
-    /// All levels, finest first, each context in host then fleet scope.
+    /// All levels, finest first, each context in the scopes of the host, of its group if it has one, and of the fleet.
     pub levels: Vec<LevelExplanation>,
     /// The level that is shown: of those visited, the one that cost most, the finest of equals.
     pub costliest: Option<usize>,
@@ -81,7 +86,7 @@ impl fmt::Display for ViewExplanation {
         }
         let counts = level.map_or_else(
             || counts_in_words("none", 0, 0, 0),
-            |level| counts_in_words(level.scope.name(), level.seen, level.total, level.kinds),
+            |level| counts_in_words(&level.scope.name(), level.seen, level.total, level.kinds),
         );
         write!(f, ": {counts}")
     }
@@ -91,14 +96,11 @@ impl fmt::Display for ViewExplanation {
 pub fn counts_in_words(scope: &str, seen: u32, total: u32, kinds: u32) -> String {
     let [n, total, distinct] = [seen, total, kinds].map(|n| thousands(u64::from(n)));
     let distinct = format!("{distinct} {}", if kinds == 1 { "kind" } else { "kinds" });
+    let hosts = if seen == 1 { "host" } else { "hosts" };
     match scope {
         "host" => format!("{n} of {total} ({distinct}), this host"),
-        "fleet" => {
-            format!(
-                "on {n} {}, of {total} habits of hosts ({distinct}), fleet",
-                if seen == 1 { "host" } else { "hosts" }
-            )
-        }
+        "fleet" => format!("on {n} {hosts}, of {total} habits of hosts ({distinct}), fleet"),
+        group if group.starts_with("group ") => format!("on {n} {hosts}, of {total} habits of hosts ({distinct}), {group}"),
         _ => "nothing like it seen anywhere".to_owned(),
     }
 }
@@ -142,17 +144,26 @@ pub fn explain_view(snapshot: &Snapshot, batch: &EncodedBatch, row: usize, view:
     for (number, fields) in program.contexts.iter().enumerate() {
         let context = fields.iter().fold(context_start(snapshot.seed, view as u32, number as u32), take);
         let cell = program.child.iter().fold(context, take);
-        for (scope, key) in [(Scope::Host, batch.host.hash(row)), (Scope::Fleet, FLEET)] {
+        for (scope, key) in scopes(snapshot, batch.host.hash(row)) {
             let [total, kinds] = snapshot.find(scoped(context, key));
-            let [seen, _] = if total > 0 { snapshot.find(scoped(cell, key)) } else { [0, 0] };
+            let seen = if total > 0 { snapshot.seen(scoped(cell, key), total) } else { 0 };
             let context = words(snapshot, batch, row, fields);
-            out.levels.push(LevelExplanation { context, scope, seen, total, kinds });
+            out.levels.push(LevelExplanation { number: number as u32, context, scope, seen, total, kinds });
         }
     }
     out.surprisal = surprisal(&out.levels, program.vocabulary);
     out.bits = snapshot.calibration.view_bits(view, out.surprisal);
     out.costliest = costliest(&out.levels);
     out
+}
+
+/// The scopes of a host's levels in one context, finest first.
+fn scopes(snapshot: &Snapshot, host: Pair) -> Vec<(Scope, Pair)> {
+    let group = snapshot.group(host).map(|scope| {
+        let name = snapshot.members.get(&join(host)).map_or_else(String::new, |group| group.name.clone());
+        (Scope::Group(name), scope)
+    });
+    [Some((Scope::Host, host)), group, Some((Scope::Fleet, FLEET))].into_iter().flatten().collect()
 }
 
 /// The levels that scoring visits: down to the first where the child was seen.

@@ -1,6 +1,9 @@
 //! Scoring as if part of the learning data were absent (docs/model.md §4, "Held out").
 
-use crate::compile::merge;
+use std::collections::BTreeMap;
+
+use crate::compile::{Options, sources};
+use crate::count::{contributions, merge};
 use crate::cpu::Counts;
 use crate::encode::EncodedBatch;
 use crate::keys::{FLEET, HashKey, Pair, PairMap, context_start, join, pair, scoped};
@@ -32,7 +35,8 @@ impl Counts for HeldOut<'_> {
 }
 
 impl<'a> HeldOut<'a> {
-    /// The snapshot without the given rows of `batch`, all of which it has counted.
+    /// The snapshot without the given rows of `batch`, all of which it has counted, and in full: their days have not
+    /// decayed.
     pub fn rows(snapshot: &'a Snapshot, batch: &EncodedBatch, rows: std::ops::Range<u32>) -> Self {
         let mut held_out = Self::nothing(snapshot);
         let mut hosts: Vec<u32> = batch.host.codes[rows.start as usize..rows.end as usize].to_vec();
@@ -51,14 +55,24 @@ impl<'a> HeldOut<'a> {
         held_out.finish()
     }
 
-    /// The snapshot without the given segments, all of which it was compiled from.
-    pub fn segments(snapshot: &'a Snapshot, key: &HashKey, segments: &[&Segment]) -> Self {
-        let mut by_host = std::collections::BTreeMap::<Option<&str>, Vec<Cell>>::new();
-        for segment in segments {
-            by_host.entry(segment.host.as_deref()).or_default().extend(segment.iter());
-        }
+    /// The snapshot with `rest` in the place of `segments`, all of which it was compiled from by these options: less the
+    /// rows that `segments` have and `rest` has not. Options that decay must name the day they count from.
+    pub fn segments(
+        snapshot: &'a Snapshot,
+        key: &HashKey,
+        options: &Options,
+        segments: &[&Segment],
+        rest: &[&Segment],
+    ) -> Self {
+        let by_host = |segments: &[&Segment]| -> BTreeMap<Pair, Vec<Cell>> {
+            let sources = sources(key, segments.iter().copied(), options);
+            sources.chunk_by(|a, b| a.host == b.host).map(|of_host| (of_host[0].host, contributions(of_host))).collect()
+        };
+        let (whole, rest) = (by_host(segments), by_host(rest));
+        let none = Vec::new();
+        let left = |host: &Pair| rest.get(host).unwrap_or(&none);
         let mut held_out = Self::nothing(snapshot);
-        held_out.take(by_host.into_iter().map(|(host, cells)| (key.value(host), merge(cells))).collect());
+        held_out.take(whole.into_iter().map(|(host, cells)| (host, difference(cells, left(&host)))).collect());
         held_out.finish()
     }
 
@@ -72,16 +86,30 @@ impl<'a> HeldOut<'a> {
         }
     }
 
+    /// n of a cell in a context of which `total` remains.
+    #[inline]
+    pub fn seen(&self, cell: Pair, total: u32) -> u32 {
+        let less = self.less.get(&join(cell)).map_or(0, |less| less[0]);
+        self.snapshot.seen(cell, u32::MAX).saturating_sub(less).min(total)
+    }
+
     fn nothing(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, less: PairMap::default(), vocabulary: Vec::new() }
     }
 
     /// Takes away each host's merged cells, which are all there is to take of their contexts.
     fn take(&mut self, hosts: Vec<(Pair, Vec<Cell>)>) {
-        let mut fleet: Vec<Cell> = Vec::new();
+        let (mut fleet, mut groups) = (Vec::new(), BTreeMap::<Pair, Vec<Cell>>::new());
         for (host, cells) in hosts {
             let lost = self.take_scope(&cells, host);
-            fleet.extend(lost.into_iter().map(|(context, cell, _)| (context, cell, 1)));
+            let once = lost.into_iter().map(|(context, cell, _)| (context, cell, 1));
+            if let Some(group) = self.snapshot.group(host) {
+                groups.entry(group).or_default().extend(once.clone());
+            }
+            fleet.extend(once);
+        }
+        for (group, cells) in groups {
+            self.take_scope(&merge(cells), group);
         }
         self.take_scope(&merge(fleet), FLEET);
     }
@@ -94,7 +122,7 @@ impl<'a> HeldOut<'a> {
             let mut total = 0u32;
             for &(context, cell, n) in of_context {
                 let key = scoped(pair(cell), scope);
-                if self.snapshot.find(key)[0] <= n {
+                if self.snapshot.seen(key, u32::MAX) <= n {
                     lost.push((context, cell, n));
                 }
                 total = total.saturating_add(n);
@@ -117,16 +145,34 @@ impl<'a> HeldOut<'a> {
     }
 }
 
+/// Sorted cells less others, without those of which nothing is left.
+fn difference(cells: Vec<Cell>, less: &[Cell]) -> Vec<Cell> {
+    let less_of = |cell: &Cell| {
+        let at = less.binary_search_by_key(&(cell.0, cell.1), |c| (c.0, c.1));
+        at.map_or(0, |at| less[at].2)
+    };
+    let left = cells.into_iter().map(|cell| (cell.0, cell.1, cell.2.saturating_sub(less_of(&cell))));
+    left.filter(|cell| cell.2 > 0).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::compile;
+    use crate::compile::{Group, compile_with};
     use crate::testing::{self, Plan, Rng};
     use crate::{Calibration, Lens};
 
-    fn learned(lens: &Lens, segments: &[Segment]) -> Snapshot {
-        let slots = compile(&testing::key(), segments);
-        Snapshot::new(lens.clone(), &testing::key(), slots, Calibration::identity(lens.views().len())).unwrap()
+    const DAY_NS: i64 = 86_400_000_000_000;
+
+    /// Some hosts in groups, no decay.
+    fn grouped() -> Options {
+        let group = |n: u32| (format!("value {n}"), Group { name: ["web", "db"][n as usize % 2].into(), why: "".into() });
+        Options { groups: [1, 2, 3, 5].map(group).into(), ..Options::default() }
+    }
+
+    fn learned(lens: &Lens, options: &Options, segments: &[Segment]) -> Snapshot {
+        let compiled = compile_with(&testing::key(), segments, options);
+        Snapshot::of(lens.clone(), &testing::key(), compiled, Calibration::identity(lens.views().len())).unwrap()
     }
 
     /// The batch with `rows` alone.
@@ -156,15 +202,37 @@ mod tests {
     #[test]
     fn holding_out_equals_never_having_learned() {
         for seed in 0..6 {
-            let plan = Plan { learned: 400, ..Plan::default() };
+            let plan = Plan { learned: 400, hosts: 7, ..Plan::default() };
             let mut rng = Rng(seed);
             let lens = testing::lens(&plan, &mut rng);
             let batch = testing::batch(&plan, plan.learned, 0, &mut rng);
             let cut = rng.below(400) as usize;
-            let key = testing::key();
-            let whole = learned(&lens, &testing::segments(&lens, &key, &batch));
-            let rest = learned(&lens, &testing::segments(&lens, &key, &only(&batch, cut..400)));
+            let (key, options) = (testing::key(), if seed % 2 == 0 { grouped() } else { Options::default() });
+            let whole = learned(&lens, &options, &testing::segments(&lens, &key, &batch));
+            let rest = learned(&lens, &options, &testing::segments(&lens, &key, &only(&batch, cut..400)));
             assert_equal(&HeldOut::rows(&whole, &batch, 0..cut as u32), &whole, &rest);
+        }
+    }
+
+    #[test]
+    fn so_it_does_with_decay_for_segments_and_parts_of_them() {
+        for seed in 0..8 {
+            let plan = Plan { learned: 600, hosts: 6, ..Plan::default() };
+            let mut rng = Rng(seed);
+            let lens = testing::lens(&plan, &mut rng);
+            let mut batch = testing::batch(&plan, plan.learned, 0, &mut rng);
+            batch.time.iter_mut().for_each(|time| *time = i64::from(rng.below(12)) * DAY_NS);
+            let (key, cut) = (testing::key(), 1 + rng.below(599) as usize);
+            let options = Options { half_life_days: Some(1 + rng.below(3)), as_of: Some(11), ..grouped() };
+            let segments = testing::segments(&lens, &key, &batch);
+            let left = testing::segments(&lens, &key, &only(&batch, cut..600));
+            let (whole, rest) = (learned(&lens, &options, &segments), learned(&lens, &options, &left));
+            let (all, left): (Vec<&Segment>, Vec<&Segment>) = (segments.iter().collect(), left.iter().collect());
+            assert_equal(&HeldOut::segments(&whole, &key, &options, &all, &left), &whole, &rest);
+            let (gone, kept) = all.split_at(all.len() / 2);
+            let kept: Vec<Segment> = kept.iter().map(|s| (*s).clone()).collect();
+            let rest = learned(&lens, &options, &kept);
+            assert_equal(&HeldOut::segments(&whole, &key, &options, gone, &[]), &whole, &rest);
         }
     }
 
@@ -174,11 +242,13 @@ mod tests {
         let mut rng = Rng(9);
         let lens = testing::lens(&plan, &mut rng);
         let batch = testing::batch(&plan, 500, 0, &mut rng);
-        let segments = testing::segments(&lens, &testing::key(), &batch);
-        let (whole, nothing) = (learned(&lens, &segments), learned(&lens, &[]));
+        let (key, options) = (testing::key(), grouped());
+        let segments = testing::segments(&lens, &key, &batch);
+        let (whole, nothing) = (learned(&lens, &options, &segments), learned(&lens, &options, &[]));
         let all: Vec<&Segment> = segments.iter().collect();
-        assert_equal(&HeldOut::segments(&whole, &testing::key(), &all), &whole, &nothing);
-        assert_equal(&HeldOut::segments(&whole, &testing::key(), &all[1..]), &whole, &learned(&lens, &segments[..1]));
+        assert_equal(&HeldOut::segments(&whole, &key, &options, &all, &[]), &whole, &nothing);
+        let first = learned(&lens, &options, &segments[..1]);
+        assert_equal(&HeldOut::segments(&whole, &key, &options, &all[1..], &[]), &whole, &first);
         assert_equal(&HeldOut::rows(&whole, &batch, 0..500), &whole, &nothing);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::encode::EncodedBatch;
 use crate::keys::{Pair, PairMap, absorb, context_start, join, pair};
 use crate::pod;
+use crate::lens::UnitSpec;
 use crate::snapshot::{ViewProgram, programs};
+use crate::teach::{Caps, REASONS, Teachers};
 use crate::{HashKey, Lens};
 
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -33,7 +36,7 @@ pub struct Segment {
     pub lens_digest: [u8; 32],
     /// Rows counted.
     pub rows: u64,
-    /// Rows not counted, by reason.
+    /// What was not counted, by reason; of the caps, occurrences of cells.
     pub withheld: BTreeMap<String, u64>,
     /// Contexts without scope, ascending by (high, low).
     #[serde(with = "pod")]
@@ -60,12 +63,42 @@ impl Segment {
 
     /// Every cell, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Cell> + '_ {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let ranges = self.contexts.iter().zip(starts.zip(&self.ends));
-        ranges.flat_map(move |(context, (start, end))| {
-            let range = start as usize..*end as usize;
-            self.cells[range.clone()].iter().zip(&self.counts[range]).map(|(cell, n)| (join(*context), join(*cell), *n))
+        self.range(0..self.cells.len())
+    }
+
+    /// The cells at some positions.
+    pub(crate) fn range(&self, range: Range<usize>) -> impl Iterator<Item = Cell> + '_ {
+        let mut context = self.ends.partition_point(|end| *end as usize <= range.start);
+        range.map(move |at| {
+            while self.ends[context] as usize <= at {
+                context += 1;
+            }
+            (join(self.contexts[context]), join(self.cells[at]), self.counts[at])
         })
+    }
+
+    /// Where a context's cells are.
+    pub(crate) fn of_context(&self, context: u64) -> Range<usize> {
+        let at = self.contexts.partition_point(|c| join(*c) < context);
+        match self.contexts.get(at) {
+            Some(found) if join(*found) == context => {
+                at.checked_sub(1).map_or(0, |before| self.ends[before] as usize)..self.ends[at] as usize
+            }
+            _ => 0..0,
+        }
+    }
+
+    /// Where the first cell is that is not before (context, cell), both as one number.
+    pub(crate) fn position(&self, key: u128) -> usize {
+        let (context, cell) = ((key >> 64) as u64, key as u64);
+        let at = self.contexts.partition_point(|c| join(*c) < context);
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        match self.contexts.get(at) {
+            Some(found) if join(*found) == context => {
+                start + self.cells[start..self.ends[at] as usize].partition_point(|c| join(*c) < cell)
+            }
+            _ => start,
+        }
     }
 
     /// Whether its parts fit together: a file may hold anything.
@@ -74,6 +107,7 @@ impl Segment {
             && self.cells.len() == self.counts.len()
             && self.ends.is_sorted()
             && self.ends.last().map_or(0, |e| *e as usize) == self.cells.len()
+            && self.iter().is_sorted_by(|a, b| (a.0, a.1) < (b.0, b.1))
             && self.id == self.computed_id()
     }
 
@@ -118,8 +152,11 @@ pub struct SegmentBuilder {
     host: Option<String>,
     day: i32,
     lens_digest: [u8; 32],
+    key: HashKey,
     seed: Pair,
     rows: u64,
+    /// The first unit kind, whose units may each teach so much; a lens without one has no caps.
+    teacher: Option<UnitSpec>,
     views: Vec<ViewCounts>,
 }
 
@@ -127,37 +164,63 @@ pub struct SegmentBuilder {
 struct ViewCounts {
     program: ViewProgram,
     cells: PairMap<(u64, u32)>,
+    teachers: Teachers,
 }
 
 impl SegmentBuilder {
     /// An empty segment.
     pub fn new(lens: &Lens, key: &HashKey, host: Option<&str>, day: i32) -> Self {
-        let view = |program| ViewCounts { program, cells: PairMap::default() };
+        Self::with_caps(lens, key, host, day, Caps::default())
+    }
+
+    /// An empty segment to which each unit may add as much as `caps` say.
+    pub fn with_caps(lens: &Lens, key: &HashKey, host: Option<&str>, day: i32, caps: Caps) -> Self {
+        let view = |program| ViewCounts { program, cells: PairMap::default(), teachers: Teachers::new(caps) };
         Self {
             host: host.map(str::to_owned),
             day,
             lens_digest: lens.digest(),
+            key: key.clone(),
             seed: key.seed(&lens.digest()),
             rows: 0,
+            teacher: lens.units().first().cloned(),
             views: programs(lens).into_iter().map(view).collect(),
         }
     }
 
-    /// Counts the given rows of a batch, which must be of this host and day.
+    /// Counts the given rows of a batch, ascending, which must be of this host and day.
     pub fn add(&mut self, batch: &EncodedBatch, rows: &[u32]) {
         self.rows += rows.len() as u64;
-        let seed = self.seed;
+        let (seed, teachers) = (self.seed, self.teachers(batch, rows));
         self.views.par_iter_mut().enumerate().for_each(|(view, counts)| {
-            let ViewCounts { program, cells } = counts;
-            for_each_cell(program, seed, view as u32, batch, rows.iter().copied(), |_, context, cell| {
-                let count = cells.entry(cell).or_insert((context, 0));
-                count.1 = count.1.saturating_add(1);
-            });
+            for number in 0..counts.program.contexts.len() as u32 {
+                counts.add(seed, view as u32, number, batch, rows, &teachers);
+            }
         });
+    }
+
+    /// The teacher of each row, one after the other; empty if there are none. Rows without a unit share one an hour.
+    fn teachers(&self, batch: &EncodedBatch, rows: &[u32]) -> Vec<u64> {
+        let Some((spec, unit)) = self.teacher.as_ref().zip(batch.units.first()) else { return Vec::new() };
+        let mut names: PairMap<Pair> = PairMap::default();
+        let mut teacher = |row: &u32| {
+            let code = unit.codes[*row as usize];
+            let text = unit.keys.get(code as usize).map(String::as_str);
+            let name = *names.entry(u64::from(code)).or_insert_with(|| self.key.value(text));
+            join(absorb(name, pair(spec.window_start(batch.time[*row as usize]) as u64)))
+        };
+        rows.iter().map(&mut teacher).collect()
     }
 
     /// The finished segment.
     pub fn finish(self) -> Segment {
+        let mut withheld = BTreeMap::new();
+        for (at, reason) in REASONS.iter().enumerate() {
+            let occurrences: u64 = self.views.iter().map(|v| v.teachers.withheld[at]).sum();
+            if occurrences > 0 {
+                withheld.insert((*reason).to_owned(), occurrences);
+            }
+        }
         let cells = self.views.into_iter().flat_map(|v| v.cells);
         let mut all: Vec<Cell> = cells.map(|(cell, (context, n))| (context, cell, n)).collect();
         all.par_sort_unstable();
@@ -167,7 +230,7 @@ impl SegmentBuilder {
             day: self.day,
             lens_digest: self.lens_digest,
             rows: self.rows,
-            withheld: BTreeMap::new(),
+            withheld,
             contexts: Vec::new(),
             ends: Vec::new(),
             cells: all.iter().map(|c| pair(c.1)).collect(),
@@ -184,6 +247,26 @@ impl SegmentBuilder {
     }
 }
 
+impl ViewCounts {
+    /// Counts one context of some rows.
+    fn add(&mut self, seed: Pair, view: u32, number: u32, batch: &EncodedBatch, rows: &[u32], teachers: &[u64]) {
+        let Self { program, cells, teachers: taught } = self;
+        let mut at = 0;
+        for_each_cell_of(program, seed, view, number, batch, rows.iter().copied(), |row, context, cell| {
+            use std::collections::hash_map::Entry;
+            while rows[at] < row {
+                at += 1;
+            }
+            let entry = cells.entry(cell);
+            let known = matches!(entry, Entry::Occupied(_));
+            if teachers.get(at).is_none_or(|teacher| taught.admits(*teacher, number, cell, known)) {
+                let count = entry.or_insert((context, 0));
+                count.1 = count.1.saturating_add(1);
+            }
+        });
+    }
+}
+
 /// Calls `f(row, context, cell)` for every context of a view and every row it applies to; keys are without scope.
 pub(crate) fn for_each_cell(
     program: &ViewProgram,
@@ -193,14 +276,26 @@ pub(crate) fn for_each_cell(
     rows: impl Iterator<Item = u32> + Clone,
     mut f: impl FnMut(u32, u64, u64),
 ) {
-    let applies = |row: &u32| program.class_mask >> batch.class[*row as usize] & 1 == 1;
-    for (number, fields) in program.contexts.iter().enumerate() {
-        let start = context_start(seed, view, number as u32);
-        for row in rows.clone().filter(applies) {
-            let take = |state, field: &u32| absorb(state, batch.fields[*field as usize].hash(row as usize));
-            let context = fields.iter().fold(start, take);
-            let cell = program.child.iter().fold(context, take);
-            f(row, join(context), join(cell));
-        }
+    for number in 0..program.contexts.len() as u32 {
+        for_each_cell_of(program, seed, view, number, batch, rows.clone(), &mut f);
+    }
+}
+
+/// As [`for_each_cell`], for one context.
+fn for_each_cell_of(
+    program: &ViewProgram,
+    seed: Pair,
+    view: u32,
+    number: u32,
+    batch: &EncodedBatch,
+    rows: impl Iterator<Item = u32>,
+    mut f: impl FnMut(u32, u64, u64),
+) {
+    let start = context_start(seed, view, number);
+    for row in rows.filter(|row| program.class_mask >> batch.class[*row as usize] & 1 == 1) {
+        let take = |state, field: &u32| absorb(state, batch.fields[*field as usize].hash(row as usize));
+        let context = program.contexts[number as usize].iter().fold(start, take);
+        let cell = program.child.iter().fold(context, take);
+        f(row, join(context), join(cell));
     }
 }

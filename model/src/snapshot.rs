@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Group};
 use crate::keys::{FLEET, HashKey, Pair, context_start, join, scoped};
 use crate::lens::Lens;
 
@@ -34,6 +34,11 @@ pub struct Snapshot {
     pub calibration: Calibration,
     /// The scope of each host's peer group, by [`join`]ed value hash of the host; hosts without a group are absent.
     pub groups: BTreeMap<u64, Pair>,
+    /// The names of those groups, and why each host is in its own; for explaining alone.
+    pub members: BTreeMap<u64, Group>,
+    /// What is left of cells that the table has no room for: empty, or a power of two of counters
+    /// ([`crate::sketch::count`]).
+    pub sketch: Vec<u32>,
 }
 
 /// A view in the form that backends run.
@@ -153,6 +158,8 @@ impl Snapshot {
             slots,
             calibration,
             groups: BTreeMap::new(),
+            members: BTreeMap::new(),
+            sketch: Vec::new(),
         };
         for v in 0..snapshot.views.len() {
             let last = snapshot.views[v].contexts.len() - 1;
@@ -164,9 +171,18 @@ impl Snapshot {
 
     /// Puts what was compiled and its calibration under a lens. Returns `None` if their sizes do not fit each other.
     pub fn of(lens: Lens, key: &HashKey, compiled: Compiled, calibration: Calibration) -> Option<Self> {
-        let mut snapshot = Self::new(lens, key, compiled.slots, calibration)?;
-        let scopes = compiled.groups.iter().map(|(host, group)| (join(key.value(Some(host))), key.group(&group.name)));
-        snapshot.groups = scopes.collect();
+        let Compiled { slots, sketch, groups } = compiled;
+        let sized = sketch.is_empty() || sketch.len().is_power_of_two();
+        if !sized || u32::try_from(sketch.len()).is_err() {
+            return None;
+        }
+        let mut snapshot = Self::new(lens, key, slots, calibration)?;
+        for (host, group) in groups {
+            let host = join(key.value(Some(&host)));
+            snapshot.groups.insert(host, key.group(&group.name));
+            snapshot.members.insert(host, group);
+        }
+        snapshot.sketch = sketch;
         Some(snapshot)
     }
 
@@ -174,6 +190,16 @@ impl Snapshot {
     #[inline]
     pub fn group(&self, host: Pair) -> Option<Pair> {
         self.groups.get(&join(host)).copied()
+    }
+
+    /// n of a cell by its scoped key, in a context of which `total` was seen: from the table, else from the sketch, which
+    /// may say more than there was but never more than `total`.
+    #[inline]
+    pub fn seen(&self, cell: Pair, total: u32) -> u32 {
+        match self.find(cell)[0] {
+            0 => crate::sketch::count(&self.sketch, cell).min(total),
+            n => n,
+        }
     }
 
     /// The third and fourth word of the slot with this scoped key: (N, T) of a context, (n, 0) of a cell, zeros if absent.

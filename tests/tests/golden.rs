@@ -4,7 +4,7 @@
 
 use arrow_array::{RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use model::explain::{Scope, ViewExplanation, explain};
+use model::explain::{ViewExplanation, explain};
 use model::learn::{LearnError, RowSource, learn};
 use model::{Backend, CpuBackend, EncodedBatch, HashKey, Lens, Reason, Scores, Snapshot};
 use serde_json::Value;
@@ -127,12 +127,12 @@ fn levels_agree(place: &str, expected: &[Value], snapshot: &Snapshot, batch: &En
 }
 
 fn level(view: &ViewExplanation) -> Value {
-    let Some((at, level)) = view.costliest.zip(view.costliest()) else {
+    let Some(level) = view.costliest() else {
         return Value::Null;
     };
     serde_json::json!({
-        "context": at / 2, // every context in two scopes
-        "scope": if level.scope == Scope::Host { "host" } else { "fleet" },
+        "context": level.number,
+        "scope": level.scope.name(),
         "n": level.seen, "N": level.total, "T": level.kinds,
     })
 }

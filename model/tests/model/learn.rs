@@ -69,7 +69,7 @@ fn the_odd_unit_comes_first_and_says_why() {
     assert_eq!(views.iter().map(|v| u32::from(v.bits)).sum::<u32>(), scores.bits[2000]);
     let exe = &views[0];
     let level = exe.costliest().unwrap();
-    assert_eq!((level.seen, level.scope), (0, Scope::Host));
+    assert_eq!((level.seen, &level.scope), (0, &Scope::Host));
     let words = exe.to_string();
     assert!(words.starts_with("exe=/tmp/.x/sh") && words.contains(": 0 of "), "{words}");
     assert!(words.ends_with("this host"), "{words}");

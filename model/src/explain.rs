@@ -100,7 +100,9 @@ pub fn counts_in_words(scope: &str, seen: u32, total: u32, kinds: u32) -> String
     match scope {
         "host" => format!("{n} of {total} ({distinct}), this host"),
         "fleet" => format!("on {n} {hosts}, of {total} habits of hosts ({distinct}), fleet"),
-        group if group.starts_with("group ") => format!("on {n} {hosts}, of {total} habits of hosts ({distinct}), {group}"),
+        group if group.starts_with("group ") => {
+            format!("on {n} {hosts}, of {total} habits of hosts ({distinct}), {group}")
+        }
         _ => "nothing like it seen anywhere".to_owned(),
     }
 }

@@ -166,7 +166,8 @@ mod tests {
 
     /// Some hosts in groups, no decay.
     fn grouped() -> Options {
-        let group = |n: u32| (format!("value {n}"), Group { name: ["web", "db"][n as usize % 2].into(), why: "".into() });
+        let group =
+            |n: u32| (format!("value {n}"), Group { name: ["web", "db"][n as usize % 2].into(), why: "".into() });
         Options { groups: [1, 2, 3, 5].map(group).into(), ..Options::default() }
     }
 

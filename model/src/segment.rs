@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::encode::EncodedBatch;
 use crate::keys::{Pair, PairMap, absorb, context_start, join, pair};
-use crate::pod;
 use crate::lens::UnitSpec;
+use crate::pod;
 use crate::snapshot::{ViewProgram, programs};
 use crate::teach::{Caps, REASONS, Teachers};
 use crate::{HashKey, Lens};

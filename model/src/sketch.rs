@@ -33,6 +33,13 @@ pub(crate) fn enter(sketch: &mut [u32], key: Pair, n: u32) {
     }
 }
 
+/// The sketch of some cells with different keys.
+pub fn sketch(cells: &[(Pair, u32)]) -> Vec<u32> {
+    let mut counters = vec![0; counters_for(cells.len() as u64)];
+    cells.iter().for_each(|(key, n)| enter(&mut counters, *key, *n));
+    counters
+}
+
 /// At least the count of a cell that was entered; for others most likely 0. An empty sketch knows nothing.
 #[inline]
 pub fn count(sketch: &[u32], key: Pair) -> u32 {
@@ -54,8 +61,7 @@ mod tests {
         for cells in [1u64, 10, 1000, 50_000] {
             let mut rng = Rng(cells);
             let entered: Vec<(Pair, u32)> = (0..cells).map(|_| (pair(rng.bits()), 1 + rng.skewed(9))).collect();
-            let mut sketch = vec![0; counters_for(cells)];
-            entered.iter().for_each(|(key, n)| enter(&mut sketch, *key, *n));
+            let sketch = sketch(&entered);
             let greatest = entered.iter().map(|e| e.1).max().unwrap();
             for (key, n) in &entered {
                 assert!((*n..=greatest).contains(&count(&sketch, *key)));

@@ -154,6 +154,8 @@ LOG = [round(65536 * math.log2(1 + m / 2048)) for m in range(2048)]
 
 
 def lg(x):
+    if x == 0:
+        return 0
     e = x.bit_length() - 1
     m = (x << 11 >> e) & 2047
     return (e << 16) + LOG[m]
@@ -183,25 +185,44 @@ def values(row, fields):
     return tuple(row[f] for f in fields)
 
 
+def counted(rows):
+    """(view, context, values) and host -> child values -> n."""
+    hosts = defaultdict(Counter)
+    for row in rows:
+        for v, view in enumerate(VIEWS):
+            if applies(view, row):
+                for c, context in enumerate(view[3]):
+                    key = (v, c, values(row, context))
+                    hosts[key, row["host"]][values(row, view[2])] += 1
+    return hosts
+
+
 class Counts:
-    """n, N and T by (view, context number, context values), in host and fleet scope."""
+    """n, N and T by (view, context number, context values), in the scopes of host, group and fleet."""
 
     def __init__(self, rows):
-        hosts = defaultdict(Counter)  # (view, context, values) and host -> child values -> n
-        for row in rows:
-            for v, view in enumerate(VIEWS):
-                if applies(view, row):
-                    for c, context in enumerate(view[3]):
-                        key = (v, c, values(row, context))
-                        hosts[key, row["host"]][values(row, view[2])] += 1
-        self.host = hosts
-        self.fleet = defaultdict(Counter)
-        for (key, _), cells in hosts.items():
+        self.count(counted(rows), {})
+
+    def count(self, hosts, groups):
+        self.host, self.groups = hosts, groups
+        self.group, self.fleet = defaultdict(Counter), defaultdict(Counter)
+        for (key, host), cells in hosts.items():
             for child in cells:
                 self.fleet[key][child] += 1
+                if host in groups:
+                    self.group[key, groups[host]][child] += 1
+
+    def scopes(self, host):
+        """A host without a group has no such level."""
+        return ["host"] + (["group " + self.groups[host]] if host in self.groups else []) + ["fleet"]
 
     def level(self, scope, key, host, child):
-        cells = self.host.get((key, host)) if scope == "host" else self.fleet.get(key)
+        if scope == "host":
+            cells = self.host.get((key, host))
+        elif scope == "fleet":
+            cells = self.fleet.get(key)
+        else:
+            cells = self.group.get((key, self.groups[host]))
         if not cells:
             return (0, 0, 0)
         return (sat(cells[child]), sat(sum(cells.values())), len(cells))
@@ -214,7 +235,7 @@ def surprisal(counts, v, row):
     s, costs = 0, []
     for c, context in enumerate(contexts):
         key = (v, c, values(row, context))
-        for scope in ("host", "fleet"):
+        for scope in counts.scopes(row["host"]):
             n, N, T = counts.level(scope, key, row["host"], child)
             if N == 0:
                 continue
@@ -234,7 +255,7 @@ def costliest(costs):
 
 
 def done(s):
-    return min(65535, (s + 32) >> 6)
+    return min(65535, (s + 32) % 2**32 >> 6)
 
 
 # --- §5: calibration ---------------------------------------------------------------------------------------------------
@@ -320,6 +341,139 @@ def calibrate(rows):
     return tables, rarity_table(bits, ROW_BINS), rarity_table(unit_bits, ROW_BINS)
 
 
+# --- §3: groups, decay, overflow ---------------------------------------------------------------------------------------
+
+
+def weight(age, half_life):
+    """round(256 * 2^(-age/half_life)) by whole numbers alone."""
+    if age >= 8 * half_life:
+        return 0
+    return max(w for w in range(1, 257) if (2 * w - 1) ** half_life <= 2 ** (9 * half_life - age))
+
+
+class Compiled(Counts):
+    """Counts of decayed segments, one for each host and day, with groups."""
+
+    def __init__(self, rows, groups, half_life, as_of):
+        segments = defaultdict(list)
+        for day, row in rows:
+            segments[day, row["host"]].append(row)
+        hosts = defaultdict(Counter)
+        for (day, _), segment in segments.items():
+            w = weight(max(0, as_of - day), half_life) if half_life else 256
+            for key, cells in counted(segment).items():
+                for child, n in cells.items():
+                    if w > 0:
+                        hosts[key][child] += -(-n * w // 256)
+        self.count(hosts, groups)
+
+
+def compiled(name, learn, to_score, groups, half_life, as_of):
+    """Surprisals and levels alone: calibration is another matter."""
+    counts = Compiled(expand(learn), groups, half_life, as_of)
+    scores = []
+    for row in map(row_of, to_score):
+        views = [surprisal(counts, v, row) if applies(view, row) else None for v, view in enumerate(VIEWS)]
+        views = [view and {"surprisal": view[0], "level": view[1]} for view in views]
+        scores.append({"row": [row[c] for c in COLUMNS], "views": views})
+    options = {"groups": groups, "half_life": half_life, "as_of": as_of}
+    return {"name": name, **options, "learn": [list(line) for line in learn], "scores": scores}
+
+
+def absorb(s, v):
+    a = (s[0] ^ v[0]) * 0x9E3779B1 & U32
+    b = (s[1] ^ v[1]) * 0x85EBCA77 & U32
+    a = ((a << 15 | a >> 17) + b) & U32
+    b = (b << 13 | b >> 19) & U32 ^ a
+    return (a * 0xC2B2AE3D & U32, b * 0x27D4EB2F & U32)
+
+
+def finish(s):
+    t = absorb(absorb(s, (0, 0)), (0, 0))
+    return (t[0] ^ t[0] >> 16, t[1] ^ t[1] >> 16)
+
+
+def sketch(cells, asked):
+    """The counters of a sketch of cells that went, each a scoped key and n, and what it says of keys."""
+    size = 64
+    while size < min(4 * len(cells), 2**26):
+        size *= 2
+    counters = [0] * size
+
+    def places(key):
+        return [t % size for t in finish(absorb(key, (0x5CE7C400, 0xC0DEC0DE)))]
+
+    for key, n in cells:
+        for place in places(key):
+            counters[place] = max(counters[place], n)
+    said = [[list(key), min(counters[p] for p in places(key))] for key in asked]
+    return {"cells": [[list(key), n] for key, n in cells], "counters": counters, "said": said}
+
+
+def sketches():
+    """Keys from a generator of Lehmer's, so that both sides need none of another's."""
+    x, keys = 2026, []
+    for _ in range(120):
+        x = x * 48271 % (2**31 - 1)
+        y = x * 48271 % (2**31 - 1)
+        keys.append((x, y))
+        x = y
+    cells = [(key, U32 if i == 7 else 1 + i % 5) for i, key in enumerate(keys[:40])]
+    return [sketch(cells[:1], keys[:20]), sketch(cells, keys), sketch([((0, 0), 3), ((U32, U32), 2)], [(0, 0), (U32, U32), (0, U32)])]
+
+
+# The first host of a group has no history, the second no group; the fourth group is known of nobody.
+GROUPS = {"web1": "web", "web2": "web", "new9": "web", "db1": "data", "cache1": "cache"}
+GROUP_SCORE = SCORE + [("cache1", "exec", "sh", "cron", "root", None), ("new9", "send", "ntpd", None, "ntp", "123")]
+HALF_LIVES = [1, 2, 7, 30, 90, 365, 730]
+
+
+def adversarial():
+    """Levels as no honest data make them: (n, N, T) of host, group and fleet in two contexts, and the surprisal."""
+    extreme = [0, 1, 2, 2047, 2048, 2**16, 2**31, U32 - 1, U32]
+    nothing, all_of_it = (0, 0, 0), (U32, U32, U32)
+    cases = [[nothing] * 6, [all_of_it] * 6, [(0, U32, U32)] * 6, [(0, U32, 1)] * 6, [(0, 1, U32)] * 6, [(0, 1, 1)] * 6]
+    cases += [[(0, U32, 0)] * 6, [(U32, 1, 1)] * 6, [nothing] * 5 + [(0, 1, U32)], [nothing] * 5 + [(1, 1, 1)]]
+    x = 7
+    for _ in range(60):
+        levels = []
+        for _ in range(6):
+            picked = []
+            for _ in range(3):
+                x = x * 48271 % (2**31 - 1)
+                picked.append(extreme[x % len(extreme)])
+            n, N, T = picked
+            levels.append((n if x % 5 == 0 else 0, N, T))
+        cases.append(levels)
+    return [{"levels": [list(level) for level in case], "surprisal": of_levels(case)} for case in cases]
+
+
+def of_levels(levels):
+    s = 0
+    for n, N, T in levels:
+        if N > 0:
+            s += lg(sat(N + T)) - lg(n if n > 0 else T)
+            if n > 0:
+                return done(s % 2**32)
+    vocabulary = levels[-1][2] if levels[-1][1] > 0 else 0
+    return done((s + lg(sat(vocabulary + 1))) % 2**32)
+
+
+def options():
+    """What compiling may be told, and what comes of it."""
+    saturated = [(1, "web1", "exec", "sh", "cron", "root", None, 1), (1, "web2", "exec", "sh", "cron", "root", None, 1)]
+    return [
+        compiled("groups", LEARN, GROUP_SCORE, GROUPS, None, 3),
+        compiled("decay", LEARN, SCORE, {}, 1, 3),
+        compiled("decay, later, with groups", LEARN, GROUP_SCORE, GROUPS, 2, 9),
+        compiled("decay from a day in the middle", LEARN, SCORE, {}, 1, 2),
+        compiled("all forgotten but one day", LEARN, GROUP_SCORE, GROUPS, 1, 10),
+        compiled("all forgotten", LEARN, GROUP_SCORE, GROUPS, 1, 11),
+        compiled("one of each", saturated, GROUP_SCORE, GROUPS, None, 1),
+        compiled("nine days, half of it every three", WEEK, SCORE[:6], {}, 3, 9),
+    ]
+
+
 # --- a whole set -------------------------------------------------------------------------------------------------------
 
 
@@ -371,9 +525,20 @@ def main():
         vectors("a single row", SINGLE_LEARN, SINGLE_SCORE),
     ]
     sets = [compact(s) for s in sets]
-    lens = json.dumps(LENS)
-    columns = json.dumps(COLUMNS)
-    print('{"lens": %s,\n"columns": %s,\n"sets": [\n%s\n]}' % (lens, columns, ",\n".join(sets)))
+    parts = {
+        "lens": json.dumps(LENS),
+        "columns": json.dumps(COLUMNS),
+        "sets": listed(sets),
+        "compiled": listed(json.dumps(o) for o in options()),
+        "weights": listed(json.dumps([h, [weight(age, h) for age in range(0, 8 * h + 1, 1 + h // 8)]]) for h in HALF_LIVES),
+        "adversarial": listed(json.dumps(a) for a in adversarial()),
+        "sketches": listed(json.dumps(s) for s in sketches()),
+    }
+    print("{%s}" % ",\n".join('"%s": %s' % part for part in parts.items()))
+
+
+def listed(lines):
+    return "[\n%s\n]" % ",\n".join(lines)
 
 
 def compact(s):

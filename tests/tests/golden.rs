@@ -4,9 +4,12 @@
 
 use arrow_array::{RecordBatch, StringArray, TimestampNanosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use model::compile::{Compiled, Group, Options, compile_with};
 use model::explain::{ViewExplanation, explain};
+use model::keys::{FLEET, Pair, absorb, context_start, scoped};
 use model::learn::{LearnError, RowSource, learn};
-use model::{Backend, CpuBackend, EncodedBatch, HashKey, Lens, Reason, Scores, Snapshot};
+use model::snapshot::lay_out;
+use model::{Backend, Calibration, CpuBackend, EncodedBatch, HashKey, Lens, Reason, Scores, Snapshot, sketch};
 use serde_json::Value;
 use std::process::Command;
 use std::sync::Arc;
@@ -155,11 +158,7 @@ fn check(lens: &Lens, columns: &[String], set: &Value, adapters: &[scorer_gpu::A
     let batch = Rows::scored(columns, expected).batch();
     let batch = model::Encoder::new(lens, &key).encode(&batch).unwrap();
     levels_agree(name, expected, &snapshot, &batch);
-    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(CpuBackend::new(Arc::clone(&snapshot)))];
-    for adapter in adapters {
-        backends.push(Box::new(scorer_gpu::open_adapter(&adapter.name, &snapshot).unwrap()));
-    }
-    for backend in &mut backends {
+    for backend in &mut backends(&snapshot, adapters) {
         let mut scores = Scores::default();
         backend.score(&batch, &mut scores).unwrap();
         scores_agree(&format!("{name}: {}", backend.device()), expected, &scores);
@@ -177,6 +176,125 @@ fn every_backend_agrees_with_the_reference() {
         check(&lens, &columns, set, &adapters);
     }
     println!("cpu and {} Vulkan adapters agree with the reference", adapters.len());
+}
+
+/// Checks surprisals and levels of what is compiled with options.
+fn check_compiled(lens: &Lens, columns: &[String], set: &Value, adapters: &[scorer_gpu::AdapterInfo]) {
+    let name = set["name"].as_str().unwrap();
+    let key = HashKey(std::array::from_fn(|byte| 200 - byte as u8));
+    let source = Rows::learned(columns, &set["learn"]);
+    let learned = learn(std::slice::from_ref(lens), key.clone(), &source, &|_, _| {}).unwrap();
+    let group = |(host, name): (&String, &Value)| {
+        (host.clone(), Group { name: name.as_str().unwrap().to_owned(), why: String::new() })
+    };
+    let options = Options {
+        as_of: set["as_of"].as_i64().map(|day| 20_000 + day as i32),
+        half_life_days: set["half_life"].as_u64().map(|days| days as u32),
+        groups: set["groups"].as_object().unwrap().iter().map(group).collect(),
+        ..Options::default()
+    };
+    let compiled = compile_with(&key, learned.segments(), &options);
+    let identity = Calibration::identity(lens.views().len());
+    let snapshot = Arc::new(Snapshot::of(lens.clone(), &key, compiled, identity).unwrap());
+    let expected = array(&set["scores"]);
+    let batch = Rows::scored(columns, expected).batch();
+    let batch = model::Encoder::new(lens, &key).encode(&batch).unwrap();
+    levels_agree(name, expected, &snapshot, &batch);
+    for backend in &mut backends(&snapshot, adapters) {
+        let mut scores = Scores::default();
+        backend.score(&batch, &mut scores).unwrap();
+        for (at, score) in scores.surprisal.iter().enumerate() {
+            let (view, row) = (at / expected.len(), at % expected.len());
+            let want = expected[row]["views"][view].get("surprisal").map_or(0, |s| s.as_u64().unwrap());
+            let place = format!("{name}: {}: {}, view {view}", backend.device(), expected[row]["row"]);
+            assert_eq!(u64::from(*score), want, "{place}");
+        }
+    }
+}
+
+fn backends(snapshot: &Arc<Snapshot>, adapters: &[scorer_gpu::AdapterInfo]) -> Vec<Box<dyn Backend>> {
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(CpuBackend::new(Arc::clone(snapshot)))];
+    for adapter in adapters {
+        backends.push(Box::new(scorer_gpu::open_adapter(&adapter.name, snapshot).unwrap()));
+    }
+    backends
+}
+
+#[test]
+fn groups_and_decay_agree_with_the_reference() {
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let lens = Lens::parse(vectors["lens"].as_str().unwrap()).unwrap();
+    let columns: Vec<String> = texts(array(&vectors["columns"])).into_iter().flatten().collect();
+    let adapters = scorer_gpu::adapters();
+    for set in array(&vectors["compiled"]) {
+        check_compiled(&lens, &columns, set, &adapters);
+    }
+    for line in array(&vectors["weights"]) {
+        let (half_life, weights) = (line[0].as_u64().unwrap() as u32, array(&line[1]));
+        for (age, want) in (0..).step_by(1 + half_life as usize / 8).zip(weights) {
+            assert_eq!(model::decay::weight(age, half_life), want.as_u64().unwrap() as u16, "{age} of {half_life}");
+        }
+    }
+}
+
+#[test]
+fn levels_as_no_honest_data_make_them_agree_with_the_reference() {
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let cases = array(&vectors["adversarial"]);
+    // A view for each, so that none sees another's counts.
+    let mut lens = "table = \"golden\"\ntime = \"time\"\n[scopes]\nhost = \"host\"\n[fields]\n".to_owned();
+    lens.push_str("f = { column = \"f\", kind = \"id\" }\ng = { column = \"g\", kind = \"id\" }\n");
+    for case in 0..cases.len() {
+        lens.push_str(&format!("[[views]]\nname = \"{case}\"\nchild = [\"f\"]\ncontext = [[\"g\"]]\n"));
+    }
+    let (lens, key) = (Lens::parse(&lens).unwrap(), HashKey([3; 32]));
+    let (seed, words) = (key.seed(&lens.digest()), ["h", "f", "g"]);
+    let [host, f, g] = words.map(|value| key.value(Some(value)));
+    let scopes: [Pair; 3] = [host, key.group("peers"), FLEET];
+    let mut entries = Vec::new();
+    for (view, case) in (0..).zip(cases) {
+        let contexts = [absorb(context_start(seed, view, 0), g), context_start(seed, view, 1)];
+        for (at, level) in array(&case["levels"]).iter().enumerate() {
+            let [n, total, kinds] = [0, 1, 2].map(|i| level[i].as_u64().unwrap() as u32);
+            let (context, scope) = (contexts[at / 3], scopes[at % 3]);
+            let slot = |key: Pair, a, b| [key[0], key[1], a, b];
+            entries.push(slot(scoped(context, scope), total, kinds));
+            entries.push(slot(scoped(absorb(context, f), scope), n, 0));
+        }
+    }
+    let peers = Group { name: "peers".to_owned(), why: String::new() };
+    let compiled =
+        Compiled { slots: lay_out(entries), groups: [("h".to_owned(), peers)].into(), ..Compiled::default() };
+    let identity = Calibration::identity(cases.len());
+    let snapshot = Arc::new(Snapshot::of(lens.clone(), &key, compiled, identity).unwrap());
+    let row = words.map(|value| Some(value.to_owned())).into();
+    let rows = Rows { columns: ["host", "f", "g"].map(str::to_owned).into(), rows: vec![(1, row)] };
+    let batch = model::Encoder::new(&lens, &key).encode(&rows.batch()).unwrap();
+    for backend in &mut backends(&snapshot, &scorer_gpu::adapters()) {
+        let mut scores = Scores::default();
+        backend.score(&batch, &mut scores).unwrap();
+        for (case, score) in cases.iter().zip(&scores.surprisal) {
+            assert_eq!(case["surprisal"], *score, "{}: {}", backend.device(), case["levels"]);
+        }
+    }
+    for (case, view) in cases.iter().zip(explain(&snapshot, &batch, 0)) {
+        assert_eq!(case["surprisal"], view.surprisal, "{}", case["levels"]);
+    }
+}
+
+#[test]
+fn the_sketch_agrees_with_the_reference() {
+    let vectors: Value = serde_json::from_str(VECTORS).unwrap();
+    let number = |value: &Value| value.as_u64().unwrap() as u32;
+    let key = |value: &Value| -> Pair { [number(&value[0]), number(&value[1])] };
+    for set in array(&vectors["sketches"]) {
+        let cells = array(&set["cells"]).iter().map(|cell| (key(&cell[0]), number(&cell[1])));
+        let counters = sketch::sketch(&cells.collect::<Vec<_>>());
+        assert_eq!(counters, array(&set["counters"]).iter().map(number).collect::<Vec<_>>());
+        for said in array(&set["said"]) {
+            assert_eq!(sketch::count(&counters, key(&said[0])), number(&said[1]));
+        }
+    }
 }
 
 #[test]

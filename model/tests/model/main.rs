@@ -3,4 +3,5 @@
 mod cpu;
 mod encode;
 mod learn;
+mod poison;
 mod rows;

@@ -4,6 +4,7 @@
 //! the closing thread before a frame with the latest note stands in a later one: whenever the process is killed, the
 //! note is there.
 
+mod aside;
 mod closing;
 mod frame;
 mod place;
@@ -92,8 +93,10 @@ pub struct Recovered {
     pub rows: u64,
     /// Bytes at the ends of segments that are no whole frame.
     pub torn_bytes: u64,
-    /// What could not be read, a line each.
+    /// What is damaged, a line each: rows are gone.
     pub damaged: Vec<String>,
+    /// Segments that cannot be read and stay as they are, a line each: the next start tries them again.
+    pub unread: Vec<String>,
 }
 
 /// What the closing thread did.
@@ -163,6 +166,8 @@ pub struct Journal {
     promised: HashSet<Arc<str>>,
     buffer: Vec<u8>,
     bytes: Arc<AtomicU64>,
+    /// Of these, bytes of segments that stay, as nobody here can read them.
+    unread: u64,
     synced_at: Instant,
     closer: Closer,
     /// Held until all else is gone.
@@ -198,6 +203,7 @@ impl Journal {
             note: recovered.note_time.zip(recovered.note.clone()),
             buffer: Vec::new(),
             bytes,
+            unread: found.unread,
             synced_at: Instant::now(),
             closer,
             _lock: lock,
@@ -358,6 +364,12 @@ impl Journal {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are segments that wait to be closed. Those that cannot be read wait for another program.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        self.bytes() > self.unread
     }
 }
 

@@ -1,6 +1,9 @@
 //! Names of archive files: `TABLE/day=YYYY-MM-DD/host=NAME/START-SEQUENCE.parquet`, all in UTC.
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::whole::hex;
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
@@ -78,7 +81,7 @@ impl<'a> TableFile<'a> {
         let (stamp_text, sequence) = name.strip_suffix(".parquet")?.split_once('-')?;
         let numbered = (6..=10).contains(&sequence.len()) && sequence.bytes().all(|b| b.is_ascii_digit());
         let start = start_of(stamp_text)?;
-        let plain = parts.next().is_none() && safe(table) == table && safe(host) == host;
+        let plain = parts.next().is_none() && is_safe(table) && is_safe(host);
         (plain && numbered && day_text(start) == day).then_some(Self { table, host, start })
     }
 }
@@ -91,15 +94,46 @@ fn start_of(text: &str) -> Option<i64> {
     (stamp(time) == text).then_some(time)
 }
 
-/// A host name is outside input: nothing in it may leave its folder or hide it.
+/// Bytes of a name in a path; what stands before and after it must fit, too.
+const NAME_BYTES: usize = 200;
+/// Digits of the digest at the end of a name that was cut.
+const DIGEST_DIGITS: usize = 16;
+
+/// A host name is outside input: nothing in it may leave its folder or hide it. Letters, digits, `_`, `-` and `.` stay, but
+/// for a first `.`; other bytes become `%` and two digits, so that two names never share a folder. One that is too long is
+/// cut, and ends in `%%` and a digest.
 pub(crate) fn safe(name: &str) -> String {
-    let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let text: String = name.chars().take(200).map(|c| if keep(c) { c } else { '_' }).collect();
-    match text.strip_prefix('.') {
-        Some(rest) => format!("_{rest}"),
-        None if text.is_empty() => "_".to_owned(),
-        None => text,
+    let escaped: Vec<String> = name.bytes().enumerate().map(|(at, byte)| escaped(at, byte)).collect();
+    let bytes: usize = escaped.iter().map(String::len).sum();
+    match bytes {
+        // Refused where names are taken in: here it only must be no other's.
+        0 => "%".to_owned(),
+        1..=NAME_BYTES => escaped.concat(),
+        _ => {
+            let mut room = NAME_BYTES - DIGEST_DIGITS - 2;
+            let fits = |one: &&String| {
+                room = room.saturating_sub(one.len());
+                room > 0
+            };
+            let kept: String = escaped.iter().take_while(fits).map(String::as_str).collect();
+            format!("{kept}%%{}", &hex(&Sha256::digest(name))[..DIGEST_DIGITS])
+        }
     }
+}
+
+fn escaped(at: usize, byte: u8) -> String {
+    match byte {
+        b'.' if at > 0 => ".".to_owned(),
+        b'_' | b'-' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    }
+}
+
+/// Whether [`safe`] may have made this name.
+fn is_safe(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'%');
+    (1..=NAME_BYTES).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -111,7 +145,7 @@ mod tests {
         let time = 1_795_269_605_123_456_789; // 2026-11-21 14:00:05 UTC
         assert_eq!(table_folder("process", time, "web1"), "process/day=2026-11-21/host=web1");
         assert_eq!(file_name(time, 1), "20261121T140005Z-000001.parquet");
-        assert_eq!(live_name("a/b", time, 7, 1), "live-a_b-20261121T140005Z-123456789-7-000001");
+        assert_eq!(live_name("a/b", time, 7, 1), "live-a%2Fb-20261121T140005Z-123456789-7-000001");
         assert_eq!(hour_of(-1), -1);
         let relative = format!("{}/{}", table_folder("process", time, "web1"), file_name(time, 1));
         let start = time - time.rem_euclid(1_000_000_000);
@@ -137,8 +171,21 @@ mod tests {
 
     #[test]
     fn a_host_name_stays_in_its_folder() {
-        assert_eq!(safe("../../etc"), "_._.._etc");
-        assert_eq!(safe("a/b"), "a_b");
-        assert_eq!(safe(""), "_");
+        assert_eq!(safe("../../etc"), "%2E.%2F..%2Fetc");
+        assert_eq!(safe("web-1.example_2"), "web-1.example_2");
+        assert_eq!(safe("büro"), "b%C3%BCro");
+        for name in ["", ".", "..", "a/b", "\0", "é", &"%".repeat(500), &"x".repeat(201)] {
+            let safe = safe(name);
+            assert!(is_safe(&safe) && safe.len() <= NAME_BYTES, "{name}: {safe}");
+        }
+    }
+
+    #[test]
+    fn two_names_never_share_a_folder() {
+        let long = "x".repeat(300);
+        let names =
+            ["a/b", "a_b", "a b", "a%2Fb", "_b", ".b", "%2Eb", "", "%", "%%", "_", &long, &long[1..], &long[2..]];
+        let folders: std::collections::HashSet<_> = names.iter().map(|name| safe(name)).collect();
+        assert_eq!(folders.len(), names.len());
     }
 }

@@ -35,7 +35,7 @@ pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar
 pub use space::{Limits, Removed, RowsByKind, tidy};
 #[cfg(feature = "remote")]
 pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader, shown_url};
-pub use whole::{ensure_folder, file_sha256};
+pub use whole::{ensure_folder, file_sha256, try_folder};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};
 
 /// Footer key of the schema version.

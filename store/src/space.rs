@@ -28,6 +28,18 @@ pub struct Limits {
     pub max_bytes: Option<u64>,
 }
 
+/// Of the most that an archive may hold, a segment of the journal takes a part at most: while it becomes files, others are
+/// written.
+const SEGMENTS: u64 = 4;
+
+impl Limits {
+    /// Bytes at which a segment of the journal is closed, if so many are wished.
+    #[must_use]
+    pub fn segment_bytes(&self, wished: u64) -> u64 {
+        self.max_bytes.map_or(wished, |max| wished.min((max / SEGMENTS).max(1)))
+    }
+}
+
 /// Rows by activity; by table for files that do not say.
 pub type RowsByKind = BTreeMap<String, u64>;
 

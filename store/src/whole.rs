@@ -118,6 +118,17 @@ pub fn ensure_folder(root: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Tries a file in a folder: better to fail now than after an hour.
+///
+/// # Errors
+/// [`StoreError::Write`] naming the folder.
+pub fn try_folder(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join(format!("probe-{}.tmp", std::process::id()));
+    let tried = fs::write(&path, [0; 4096]).and_then(|()| File::open(&path)?.sync_all());
+    let removed = fs::remove_file(&path);
+    tried.and(removed).map_err(|error| StoreError::write(folder, &error))
+}
+
 /// Folders below `root` (which is made too, but not its parent), each durable in its parent.
 pub(crate) fn make_folders(root: &Path, relative: &Path) -> Result<PathBuf, StoreError> {
     ensure_folder(root)?;

@@ -475,8 +475,9 @@ fn a_segment_of_another_version_stays_and_stops_nobody() {
         let bytes = other_version(fs::read(&segment).unwrap(), at);
         fs::write(&segment, &bytes).unwrap();
         let (mut journal, recovered, replayed) = open(root.path());
-        assert_eq!((recovered.note, replayed.len(), recovered.damaged.len()), (None, 0, 1));
-        let line = &recovered.damaged[0];
+        assert_eq!((recovered.note, replayed.len(), recovered.unread.len()), (None, 0, 1));
+        assert!(!journal.has_rows());
+        let line = &recovered.unread[0];
         assert!(line.starts_with("journal of another version: ") && line.contains("000001.journal"), "{line}");
         assert_eq!(journal.bytes(), bytes.len() as u64);
         let wanted = commit(&mut journal, &[START], &[], b"");
@@ -499,13 +500,48 @@ fn what_else_lies_in_the_folder_is_left_alone() {
     fs::write(&target, "x").unwrap();
     std::os::unix::fs::symlink(&target, folder.join("000005.journal")).unwrap();
     let (mut journal, recovered, _) = open(root.path());
-    assert_eq!((recovered.frames, recovered.torn_bytes), (0, 17));
+    assert_eq!((recovered.frames, recovered.torn_bytes, recovered.damaged.len()), (0, 0, 1));
     commit(&mut journal, &[START], &[], b"");
     journal.close_all();
     let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["000005.journal", "000009.journal", "lock", "notes.txt"]);
+    assert_eq!(left, ["000004.damaged", "000005.journal", "000009.journal", "lock", "notes.txt"]);
     assert_eq!(fs::read(&target).unwrap(), b"x");
+}
+
+#[test]
+fn a_segment_of_zeros_is_set_aside_and_of_many_the_latest_stay() {
+    let root = tempfile::tempdir().unwrap();
+    drop(open(root.path()));
+    let folder = root.path().join("journal/host=web1");
+    for round in 0..7_u8 {
+        let segment = folder.join("000001.journal");
+        fs::write(&segment, [vec![0; 5_000], vec![round]].concat()).unwrap();
+        let (journal, recovered, _) = open(root.path());
+        assert!(recovered.damaged[0].contains("000001.journal: no frame in its 5001 bytes; it was set aside as "));
+        assert_eq!(recovered.damaged.len(), if round < 4 { 1 } else { 2 }, "{:?}", recovered.damaged);
+        assert_eq!((journal.bytes(), segment.exists()), (0, false));
+    }
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut left: Vec<u8> = names.filter_map(|path| fs::read(path).unwrap().last().copied()).collect();
+    left.sort_unstable();
+    assert_eq!(left, [3, 4, 5, 6]);
+}
+
+#[test]
+fn a_first_frame_that_was_being_written_was_never_there() {
+    for length in [1, 27, 28, 100] {
+        let root = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(root.path());
+        commit(&mut journal, &[START], &[], b"note");
+        drop(journal);
+        let segment = segments(root.path()).remove(0);
+        fs::write(&segment, &fs::read(&segment).unwrap()[..length]).unwrap();
+        let (mut journal, recovered, _) = open(root.path());
+        assert_eq!((recovered.frames, recovered.damaged.len(), recovered.torn_bytes), (0, 0, length as u64));
+        journal.close_all();
+        assert_eq!(segments(root.path()), Vec::<PathBuf>::new());
+    }
 }
 
 /// A small journal, its bytes, and where each frame ends.

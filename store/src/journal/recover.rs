@@ -7,7 +7,7 @@ use arrow_schema::SchemaRef;
 
 use super::frame::Frame;
 use super::segment::{Bytes, FrameError, Scan, Segment, frame, number_of, scan};
-use super::{JournalOptions, Recovered, Replayed};
+use super::{JournalOptions, Recovered, Replayed, aside};
 use crate::error::StoreError;
 use crate::layout::{TableFile, safe};
 use crate::whole::suffixed;
@@ -21,6 +21,8 @@ pub(super) struct Found {
     pub(super) next: u64,
     /// Bytes of all segments.
     pub(super) bytes: u64,
+    /// Of these, bytes of segments that nobody here can read.
+    pub(super) unread: u64,
 }
 
 /// Reads the segments of a folder in order.
@@ -30,20 +32,25 @@ pub(super) fn folder(
     options: &JournalOptions,
     replay: &mut dyn FnMut(Replayed),
 ) -> Result<Found, StoreError> {
-    let mut found = Found { recovered: Recovered::default(), segments: Vec::new(), next: 1, bytes: 0 };
+    let mut found = Found { recovered: Recovered::default(), segments: Vec::new(), next: 1, bytes: 0, unread: 0 };
     for (number, path) in numbered(folder)? {
         found.next = number + 1;
         if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
             continue; // not ours
         }
-        found.bytes += path.symlink_metadata().map_or(0, |meta| meta.len());
+        let bytes = path.symlink_metadata().map_or(0, |meta| meta.len());
+        found.bytes += bytes;
         match segment(folder, number, &path, options, &mut found.recovered, replay) {
-            Ok(segment) => {
+            Ok(None) => found.bytes -= bytes,
+            Ok(Some(segment)) => {
                 let leftover = |relative: &str| suffixed(&root.join(relative), ".tmp");
                 segment.targets.iter().for_each(|target| drop(fs::remove_file(leftover(&target.relative))));
                 found.segments.push(segment);
             }
-            Err(why) => found.recovered.damaged.push(why),
+            Err(why) => {
+                found.unread += bytes;
+                found.recovered.unread.push(why);
+            }
         }
     }
     Ok(found)
@@ -61,7 +68,7 @@ fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     Ok(found)
 }
 
-/// Replays one segment, or says why it stays as it is.
+/// Replays one segment, or says why it stays as it is; none if there was nothing in it, and it was set aside.
 fn segment(
     folder: &Path,
     number: u64,
@@ -69,7 +76,7 @@ fn segment(
     options: &JournalOptions,
     recovered: &mut Recovered,
     replay: &mut dyn FnMut(Replayed),
-) -> Result<Segment, String> {
+) -> Result<Option<Segment>, String> {
     let unreadable = |error: std::io::Error| StoreError::read(path, &error).to_string();
     let file = File::open(path).map_err(unreadable)?;
     let scan = scan(&file).map_err(unreadable)?;
@@ -79,9 +86,13 @@ fn segment(
             path.display()
         ));
     }
+    if scan.is_damaged_whole() {
+        recovered.damaged.extend(aside::set(folder, path, scan.length)?);
+        return Ok(None);
+    }
     let mut segment = Segment { path: path.into(), ..Segment::new(folder, number, scan.id.unwrap_or(0), "") };
     replay_all(&file, &scan, &mut segment, options, recovered, replay).map_err(unreadable)?;
-    Ok(segment)
+    Ok(Some(segment))
 }
 
 fn replay_all(

@@ -125,12 +125,21 @@ pub(super) struct Scan {
     pub(super) length: u64,
     /// The first frame is of another version: format, schema.
     pub(super) other: Option<(u8, u16)>,
+    /// It is the beginning of one frame, as far as it goes.
+    begins: bool,
+}
+
+impl Scan {
+    /// There is no frame, nor the beginning of one that was being written when all ended.
+    pub(super) fn is_damaged_whole(&self) -> bool {
+        self.frames.is_empty() && !self.begins
+    }
 }
 
 /// Looks at every byte once, or twice after damage.
 pub(super) fn scan(source: &impl Bytes) -> io::Result<Scan> {
     let length = source.length()?;
-    let mut scan = Scan { length, ..Scan::default() };
+    let mut scan = Scan { length, begins: begins(source, length)?, ..Scan::default() };
     let (mut at, mut good) = (0, 0);
     while at < length {
         let Some(head) = head(source, at, length)?.filter(|head| scan.id.is_none_or(|id| id == head.segment)) else {
@@ -158,6 +167,18 @@ pub(super) fn scan(source: &impl Bytes) -> io::Result<Scan> {
     }
     scan.torn = length - good;
     Ok(scan)
+}
+
+/// Whether the bytes are the first ones of a frame: what comes behind them may be torn off.
+fn begins(source: &impl Bytes, length: u64) -> io::Result<bool> {
+    if length >= HEAD as u64 {
+        let frame = head(source, 0, length)?;
+        return Ok(frame.is_some_and(|head| (HEAD + head.length) as u64 >= length));
+    }
+    let mut bytes = [0; HEAD];
+    let bytes = &mut bytes[..length as usize];
+    source.read(0, bytes)?;
+    Ok(length > 0 && bytes.iter().zip(MAGIC).all(|(byte, magic)| byte == magic))
 }
 
 fn head(source: &impl Bytes, at: u64, length: u64) -> io::Result<Option<Head>> {

@@ -2,6 +2,7 @@
 
 use crate::{
     drain::Order,
+    error::one_line,
     load::KernelCount,
     rows::Counts,
     status::{AgentStage, Dropped, EventStatus, KernelStage, OwnStatus, Status, WriterStage},
@@ -27,6 +28,9 @@ pub struct AgentBooks {
     pub unknown: u64,
 }
 
+/// Segments that cannot be read, of which the status says why.
+const UNREAD: usize = 8;
+
 /// Counts of the writer, shared with its thread.
 #[derive(Debug, Default)]
 pub struct WriterBooks {
@@ -37,8 +41,12 @@ pub struct WriterBooks {
     pub scored: AtomicU64,
     /// Rows of tables that the baseline knows, stored without a score.
     pub unscored: AtomicU64,
+    /// Of these, rows of files that are complete: they stay without.
+    pub unscored_closed: AtomicU64,
     /// Why nothing can be written now.
     blocked: Mutex<Option<String>>,
+    /// Segments of the journal that cannot be read.
+    unread: Mutex<Vec<String>>,
 }
 
 /// Under one lock: a row that moves on is never seen twice, or nowhere.
@@ -97,6 +105,15 @@ impl WriterBooks {
         *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// Segments of the journal that cannot be read, and why.
+    pub fn unread(&self, why: &[String]) {
+        let mut unread: Vec<String> = why.iter().take(UNREAD).map(|why| one_line(why)).collect();
+        if why.len() > UNREAD {
+            unread.push(format!("and {} more", why.len() - UNREAD));
+        }
+        *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = unread;
+    }
+
     /// Rows that could not be stored.
     pub fn failed(&self, kind: EventType, rows: u64) {
         self.rows().failed[kind.index()] += rows;
@@ -140,6 +157,12 @@ impl WriterBooks {
         let Totals { failed, full, .. } = totals;
         *self.rows() = Rows { open, written, failed, full, removed: Removed::default() };
     }
+
+    /// Goes on from rows without a score of another, in files that were complete.
+    pub fn resume_unscored(&self, rows: u64) {
+        self.unscored.fetch_add(rows, Relaxed);
+        self.unscored_closed.fetch_add(rows, Relaxed);
+    }
 }
 
 /// All books at one moment.
@@ -169,6 +192,8 @@ pub struct Snapshot {
     pub unscored: u64,
     /// Why nothing can be written now.
     pub blocked: Option<String>,
+    /// Segments of the journal that cannot be read.
+    pub unread: Vec<String>,
     /// Processes that the cache gave up early.
     pub evicted: u64,
     /// Processes in the cache.
@@ -216,6 +241,7 @@ impl Snapshot {
         self.scored = books.scored.load(Relaxed);
         self.unscored = books.unscored.load(Relaxed);
         self.blocked = books.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.unread = books.unread.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self
     }
 
@@ -288,10 +314,13 @@ impl Snapshot {
             metrics: run.metrics.map(|address| address.to_string()),
             events: EventType::ALL.into_iter().map(|kind| (kind.name().to_owned(), self.event(kind))).collect(),
             unknown: self.agent.unknown,
+            unscored_at_least: run.follows && (run.baseline.is_some() || self.unscored > 0),
+            no_worker: None,
             lossy: false,
             findings: self.findings,
             unscored: self.unscored,
             blocked: self.blocked.clone(),
+            unread: self.unread.clone(),
             rss_bytes: self.usage.rss_bytes,
             cpu_s: self.usage.cpu_s,
             own: OwnStatus {
@@ -327,6 +356,8 @@ pub struct RunFacts<'a> {
     pub backend: Option<&'a str>,
     /// Baseline id, if any.
     pub baseline: Option<&'a str>,
+    /// Another worker came before this one: what its scorer had not answered when it ended is not known.
+    pub follows: bool,
     /// Name of the host in the files.
     pub host: &'a str,
     /// Address of the metrics page, if there is one.

@@ -127,13 +127,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/ebbline", help_heading = "Archive")]
     pub archive: PathBuf,
     /// Name of this host in the files [default: its own name]
-    #[arg(long, value_name = "NAME", help_heading = "Archive")]
+    #[arg(long, value_name = "NAME", value_parser = values::host, help_heading = "Archive")]
     pub host: Option<String>,
     /// Close files that are this old, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, help_heading = "Archive")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub rotate: u64,
-    /// Close files when what will be in them has about this many bytes, before compression
+    /// Close files when what will be in them has about this many bytes, before compression; at most a quarter of --max-bytes
     #[arg(long, value_name = "BYTES", default_value = "128M", value_parser = values::size, help_heading = "Archive")]
     pub rotate_bytes: u64,
     /// Remove files that are older than this many days [default: keep all]
@@ -236,6 +236,9 @@ pub struct RunArgs {
     /// The worker tries to read this file, and says what came of it
     #[arg(long, value_name = "FILE", hide = true)]
     pub try_outside: Option<PathBuf>,
+    /// The first worker ends by a panic after so many seconds
+    #[arg(long, value_name = "SECONDS", hide = true, value_parser = values::seconds)]
+    pub try_panic: Option<Duration>,
 }
 
 /// The user of `--user`, unless another is named.
@@ -269,6 +272,24 @@ impl RunArgs {
     #[must_use]
     pub fn keep(&self) -> Option<Duration> {
         self.keep_days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60))
+    }
+
+    /// What the archive may hold.
+    #[must_use]
+    pub fn limits(&self) -> store::Limits {
+        store::Limits { keep: self.keep(), max_bytes: self.max_bytes }
+    }
+
+    /// Says so if files are closed sooner than was asked for.
+    #[must_use]
+    pub fn closed_sooner(&self) -> Option<String> {
+        let bytes = self.limits().segment_bytes(self.rotate_bytes);
+        (bytes < self.rotate_bytes).then(|| {
+            format!(
+                "files are closed at {bytes} bytes, a quarter of --max-bytes: --rotate-bytes is {}",
+                self.rotate_bytes
+            )
+        })
     }
 
     /// Path of the status socket, unless there is to be none.

@@ -50,6 +50,8 @@ pub struct Note {
     pub rows: Totals,
     /// What is in rows and still in the kernel's tables.
     pub reported: Reported,
+    /// Rows without a score, in complete files.
+    pub unscored: u64,
 }
 
 /// Entries of the kernel's tables that rows tell of.
@@ -84,8 +86,9 @@ mod plain {
     }
 }
 
-/// The first byte: notes of another version are not read.
-const VERSION: u8 = 1;
+/// The first byte: notes of another version are not read, but for those of the one before, which lack the last member.
+const VERSION: u8 = 2;
+const BEFORE: u8 = 1;
 
 impl Note {
     /// As bytes of the journal.
@@ -97,15 +100,21 @@ impl Note {
     /// From bytes of the journal; `None` if another version wrote what this one cannot read.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(&[VERSION])?;
-        postcard::from_bytes(rest).ok()
+        match bytes {
+            [VERSION, rest @ ..] => postcard::from_bytes(rest).ok(),
+            [BEFORE, rest @ ..] => postcard::from_bytes(&[rest, &[0]].concat()).ok(),
+            _ => None,
+        }
     }
 
     /// The run that a note is of, if it can be read.
     #[must_use]
     pub fn run_of(bytes: &[u8]) -> Option<&str> {
         // The first of its fields.
-        Some(postcard::take_from_bytes(bytes.strip_prefix(&[VERSION])?).ok()?.0)
+        let (VERSION | BEFORE, rest) = bytes.split_first().map(|(version, rest)| (*version, rest))? else {
+            return None;
+        };
+        Some(postcard::take_from_bytes(rest).ok()?.0)
     }
 }
 
@@ -128,5 +137,8 @@ mod tests {
         assert_eq!((Note::from_bytes(&bytes), Note::run_of(&bytes)), (Some(note), Some("r")));
         assert_eq!(Note::from_bytes(&bytes[1..]), None);
         (0..bytes.len()).for_each(|len| assert_eq!(Note::from_bytes(&bytes[..len]), None, "{len}"));
+        // The version before had one member less.
+        let before = [&[BEFORE], &bytes[1..bytes.len() - 1]].concat();
+        assert_eq!((Note::run_of(&before), Note::from_bytes(&before)), (Some("r"), Note::from_bytes(&bytes)));
     }
 }

@@ -1,9 +1,11 @@
 //! What this kernel and these rights allow.
 
 use crate::{
+    cli::DEFAULT_USER,
     error::AgentError,
     kernel::{self, Cgroup, Layout},
     load::{self, HOOKS, ITERATORS, Loaded, Orders, RingSizes},
+    sandbox::{self, User},
 };
 use serde::Serialize;
 use std::path::Path;
@@ -81,6 +83,7 @@ pub fn examine(btf: &Path, cgroup: Option<&Path>) -> Report {
             Err(error) => checks.push(Check::new("empty cgroup", Err(error), "let the agent write to cgroup v2")),
         }
     }
+    checks.push(sandbox());
     let failed = checks.iter().find(|check| check.required && !check.ok);
     let verdict = match failed {
         None => "ebbline-agent run works here".to_owned(),
@@ -98,6 +101,19 @@ fn rights() -> Result<String, String> {
         [] => Ok("may load programs".into()),
         missing => Err(format!("{} missing", missing.join(", "))),
     }
+}
+
+/// What will hold the processes without rights.
+fn sandbox() -> Check {
+    let user = User::named(DEFAULT_USER).ok().filter(|_| rustix::process::geteuid().is_root());
+    let nobody =
+        if user.is_none() { format!(", as there is no user \"{DEFAULT_USER}\" to run as") } else { String::new() };
+    let report = sandbox::outlook(user).map(|report| report.text() + &nobody).map_err(|error| error.to_string());
+    Check::new(
+        "sandbox of the worker",
+        report,
+        "see docs/threat-model.md: what a kernel has not is left out, not refused",
+    )
 }
 
 fn types(layout: &Layout) -> String {
@@ -187,5 +203,13 @@ mod tests {
         assert!(!check.ok && check.remedy.is_some());
         assert!(report.text().contains("does not work here"));
         assert!(report.text().contains("\nnote  accept through io_uring "));
+    }
+
+    #[test]
+    fn what_will_hold_the_worker_is_said_and_holds_nobody_else() {
+        let report = examine(Path::new("/nonexistent"), None);
+        let check = report.checks.iter().find(|check| check.what == "sandbox of the worker").unwrap();
+        assert!(check.ok && check.found.contains("no capabilities") && check.found.contains("seccomp"), "{check:?}");
+        assert!(std::fs::read("/etc/passwd").is_ok() && std::process::Command::new("/bin/true").status().is_ok());
     }
 }

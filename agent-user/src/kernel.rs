@@ -183,7 +183,9 @@ pub fn release() -> String {
 /// The host's own name.
 #[must_use]
 pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // A machine may be without.
+    if name.is_empty() { "localhost".to_owned() } else { name }
 }
 
 #[cfg(test)]

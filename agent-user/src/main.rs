@@ -19,7 +19,11 @@ use std::{
     io::{ErrorKind, IsTerminal, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
+
+/// Where there is no worker, its status is asked for this often.
+const AGAIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread.
@@ -90,7 +94,18 @@ fn ask(args: &StatusArgs) -> Result<ExitCode> {
     // A terminal shows one table that changes; a file gets them one below the other.
     let clear = if args.watch && !args.json && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
     let mut answers = Answers::connect(&args.socket)?;
-    while let Some(answer) = answers.receive()? {
+    let mut absent = false;
+    loop {
+        let Some(answer) = answers.receive()? else {
+            if !absent {
+                break;
+            }
+            // Whoever answers for the worker hangs up.
+            std::thread::sleep(AGAIN);
+            answers = Answers::connect(&args.socket)?;
+            continue;
+        };
+        absent = answer.status.no_worker.is_some();
         let text = if args.json { answer.line } else { table::text(&answer.status) };
         let gap = if args.watch && !args.json && clear.is_empty() { "\n" } else { "" };
         match writeln!(out, "{clear}{text}{gap}").and_then(|()| out.flush()) {
@@ -99,7 +114,7 @@ fn ask(args: &StatusArgs) -> Result<ExitCode> {
             result => result.context("cannot write: standard output")?,
         }
         if !args.watch {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(if absent { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
     }
     say!("the agent has ended");

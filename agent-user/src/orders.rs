@@ -71,4 +71,6 @@ pub(crate) enum Scorer {
 pub(crate) enum Word {
     /// The archive is open.
     Open,
+    /// It cannot be opened, or something else without which nothing begins is missing: why, as it is said to people.
+    Failed(String),
 }

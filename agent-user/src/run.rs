@@ -76,6 +76,8 @@ pub struct Settings {
     pub resume: Option<Note>,
     /// Rows that come before all others.
     pub first: Vec<Batch>,
+    /// For tests: fall over a defect after so long.
+    pub panics: Option<Duration>,
 }
 
 /// What is in the kernel.
@@ -316,6 +318,8 @@ impl Run {
                 self.cut(beats, false)?;
             }
         }
+        let defect = self.settings.panics.is_some_and(|after| self.started.elapsed() >= after);
+        assert!(!defect, "a defect, asked for by a test");
         if self.spoke.elapsed() >= STATUS {
             self.spoke = Instant::now();
             let status = self.status()?;
@@ -369,6 +373,7 @@ impl Run {
             sandbox: self.settings.sandbox.as_ref(),
             backend: self.settings.backend.as_deref(),
             baseline: self.settings.baseline.as_deref(),
+            follows: self.settings.begun,
             host: &self.settings.host,
             metrics: self.metrics,
         }))

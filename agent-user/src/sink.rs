@@ -13,7 +13,7 @@ use events::{CONNECTION, DNS, EventType, HEARTBEAT, PROCESS};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use store::{Closed, Finished, Journal, JournalOptions, Limits, Part, Placed, Replayed, Uploaded};
@@ -174,15 +174,15 @@ impl<F: Follower> Archive<F> {
         mut follower: F,
     ) -> Result<(Self, Before), AgentError> {
         let ArchiveOptions { root, host, boot_id, rotate, rotate_bytes, sync, limits, run, begun, kept } = options;
-        match probe(root) {
-            Err(error) if begun => crate::say!("warning: {}", one_line(&error.to_string())),
-            probed => probed?,
-        }
+        let full = match probe(root) {
+            Err(error) if begun => Some(one_line(&error.to_string())),
+            probed => probed.map(|()| None)?,
+        };
         let options = JournalOptions {
             host: host.into(),
             boot_id: boot_id.into(),
             rotate_age: rotate,
-            rotate_bytes,
+            rotate_bytes: limits.segment_bytes(rotate_bytes),
             sync_every: sync,
             max_row_group_rows: store::WriterOptions::default().max_row_group_rows,
             tables: vec![
@@ -204,10 +204,13 @@ impl<F: Follower> Archive<F> {
             }
             follower.placed(&batch, &placed);
         })
-        .map_err(|error| AgentError::Archive { path: root.into(), why: error.to_string() })?;
-        for damaged in &recovered.damaged {
-            crate::say!("warning: {}", one_line(damaged));
+        .map_err(|error| refused(root, error))?;
+        // Not before it is clear that it begins: one that cannot is followed by others.
+        let unread = recovered.unread.iter().filter(|_| !begun);
+        for line in full.iter().chain(&recovered.damaged).chain(unread) {
+            crate::say!("warning: {}", one_line(line));
         }
+        books.unread(&recovered.unread);
         for other in store::journals_of_others(root, host).iter().filter(|_| !begun) {
             let (path, then) = (other.display(), "run the agent once with --host and that name to have files of them");
             crate::say!("warning: {}; {then}", one_line(&format!("rows of another host in the journal: {path}")));
@@ -219,6 +222,7 @@ impl<F: Follower> Archive<F> {
         }
         if let Some(note) = before.of_run(run) {
             books.resume(note.rows, sum(open.values()));
+            books.resume_unscored(note.unscored);
         }
         let (trouble, blocked, deferred) = Default::default();
         let space = Space { limits, ..Space::default() };
@@ -319,6 +323,7 @@ impl<F: Follower> Sink for Archive<F> {
             cut.batches.clear();
         }
         cut.note.rows = self.books.totals();
+        cut.note.unscored = self.books.unscored_closed.load(Relaxed);
         for kind in cut.batches.iter().flat_map(|batch| &batch.kinds) {
             cut.note.rows.stored[kind.index()] += 1;
             cut.note.rows.open[kind.index()] += 1;
@@ -368,22 +373,21 @@ impl<F: Follower> Sink for Archive<F> {
     fn finish(&mut self) -> Option<String> {
         self.journal.close_all();
         self.complete();
-        let deferred = self.deferred.0.take().filter(|_| self.journal.bytes() > 0);
+        let deferred = self.deferred.0.take().filter(|_| self.journal.has_rows());
         self.follower.finish().or(deferred).or(self.trouble.0.take())
     }
 }
 
 /// Makes the folder, if its parent is there, and tries a file in it: better to fail now than after an hour.
 fn probe(root: &Path) -> Result<(), AgentError> {
-    let fail = |path: PathBuf, why: &dyn std::fmt::Display| AgentError::Archive { path, why: why.to_string() };
-    store::ensure_folder(root).map_err(|error| match error {
-        store::StoreError::Write { path, why } => fail(path, &why),
-        other => fail(root.into(), &other),
-    })?;
-    let path = root.join(format!("probe-{}.tmp", std::process::id()));
-    let tried = std::fs::write(&path, [0; 4096]).and_then(|()| std::fs::File::open(&path)?.sync_all());
-    let removed = std::fs::remove_file(&path);
-    tried.and(removed).map_err(|error| fail(root.into(), &error))
+    store::ensure_folder(root).and_then(|()| store::try_folder(root)).map_err(|error| refused(root, error))
+}
+
+fn refused(root: &Path, error: store::StoreError) -> AgentError {
+    match error {
+        store::StoreError::Write { path, why } => AgentError::Archive { path, why },
+        other => AgentError::Archive { path: root.into(), why: other.to_string() },
+    }
 }
 
 #[cfg(test)]
@@ -512,16 +516,70 @@ mod tests {
         let removed = snapshot.removed.cap[1];
         assert!((100..400).contains(&removed) && snapshot.removed.unsaved[1] == removed, "{removed}");
         assert_eq!(counts(&books), (0, 400, 0));
-        // The journal alone is too much: what comes is dropped until it has become files.
+        // The journal alone is too much: what comes is dropped until it has become files, which it cannot now.
+        let (process, away) = (folder.path().join(PROCESS), folder.path().join("away"));
+        std::fs::rename(&process, &away).unwrap();
+        std::fs::write(&process, "").unwrap();
         archive.store(cut(forks(2000), "a")).unwrap();
         archive.tend(Instant::now());
         archive.store(cut(forks(10), "a")).unwrap();
         let snapshot = Snapshot::default().with_writer(&books);
         assert_eq!((snapshot.open[1], snapshot.spool_full[1]), (2000, 10));
+        std::fs::remove_file(&process).unwrap();
+        std::fs::rename(&away, &process).unwrap();
         archive.close_events();
         archive.tend(Instant::now());
         archive.store(cut(forks(10), "a")).unwrap();
         assert_eq!(Snapshot::default().with_writer(&books).spool_full[1], 10);
+    }
+
+    #[test]
+    fn files_are_closed_before_the_journal_alone_takes_all_the_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Arc::new(WriterBooks::default());
+        let limits = Limits { max_bytes: Some(200_000), ..Limits::default() };
+        assert!(limits.segment_bytes(1 << 20) == 50_000 && limits.segment_bytes(10) == 10);
+        let (mut archive, _) = open_limited(folder.path(), &books, "a", limits).unwrap();
+        while archive.journal.bytes() < 60_000 {
+            archive.store(cut(forks(100), "a")).unwrap();
+        }
+        let asked = Instant::now();
+        while counts(&books).0 > 0 {
+            assert!(asked.elapsed() < Duration::from_secs(100), "it waits for its age");
+            archive.tend(Instant::now());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_said_and_no_fault_of_this_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let books = Arc::new(WriterBooks::default());
+        let (mut archive, _) = open(folder.path(), &books, "a").unwrap();
+        archive.store(cut(forks(1), "a")).unwrap();
+        drop(archive);
+        let segment = folder.path().join("journal/host=h/000001.journal");
+        let mut bytes = std::fs::read(&segment).unwrap();
+        // Of another version, and the check of its head fits.
+        bytes[4] += 1;
+        let mut check = u32::MAX;
+        for byte in &bytes[..24] {
+            check ^= u32::from(*byte);
+            (0..8).for_each(|_| check = (check >> 1) ^ (0xedb8_8320 & (check & 1).wrapping_neg()));
+        }
+        bytes[24..28].copy_from_slice(&(!check).to_le_bytes());
+        std::fs::write(&segment, &bytes).unwrap();
+        let books = Arc::new(WriterBooks::default());
+        let (mut archive, _) = open(folder.path(), &books, "b").unwrap();
+        let unread = Snapshot::default().with_writer(&books).unread;
+        assert!(unread.len() == 1 && unread[0].contains("000001.journal"), "{unread:?}");
+        // What could not become a file for a while has become one at the end.
+        std::fs::write(folder.path().join(PROCESS), "").unwrap();
+        archive.store(cut(forks(100), "b")).unwrap();
+        archive.close_events();
+        std::fs::remove_file(folder.path().join(PROCESS)).unwrap();
+        assert_eq!(archive.finish(), None);
+        assert_eq!(std::fs::read(&segment).unwrap(), bytes);
     }
 
     #[test]

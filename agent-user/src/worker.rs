@@ -11,7 +11,7 @@ use ebbline_agent_user::{
     cli::RunArgs,
     cut::Note,
     drain::KernelRing,
-    error::one_line,
+    error::{AgentError, one_line},
     facts::{Away, Facts},
     gap::{self, Gap},
     hashes::Hashes,
@@ -64,12 +64,19 @@ pub(crate) fn work() -> Result<ExitCode> {
     let lent = lent(&start, descriptors)?;
     // No socket can be made afterwards.
     let notifier = Notifier::from_environment();
-    let report = sandbox::lock_down(&start.plan)?;
-    if let Some(path) = &start.args.try_outside {
-        let tried = File::open(path).map_or_else(|error| error.to_string(), |_| "could be read".into());
-        say!("tried outside: {}: {}", path.display(), one_line(&tried));
-    }
-    capture(&start, lent, control, (report, notifier))
+    let books = Arc::new(WriterBooks::default());
+    let report = sandbox::lock_down(&start.plan).map_err(anyhow::Error::from);
+    let opened = report.and_then(|report| Ok((report, open(&start, lent.scorers, &books)?)));
+    let (report, opened) = match opened {
+        Ok(opened) => opened,
+        // The loader says why, and counts how often.
+        Err(error) => {
+            let told = control.send(&Word::Failed(format!("{error:#}")), &[], PATIENCE);
+            return told.map_or(Err(error), |()| Ok(ExitCode::FAILURE));
+        }
+    };
+    control.send(&Word::Open, &[], PATIENCE).context("no loader")?;
+    capture(&start, (lent.facts, lent.digests, lent.listeners), control, opened, books, (report, notifier))
 }
 
 fn lent(start: &Start, descriptors: Vec<OwnedFd>) -> Result<Lent> {
@@ -82,53 +89,98 @@ fn lent(start: &Start, descriptors: Vec<OwnedFd>) -> Result<Lent> {
     Ok(Lent { facts, digests, scorers, listeners })
 }
 
-fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Report, Notifier)) -> Result<ExitCode> {
-    let Start { args, boot_id, .. } = start;
-    let host: Arc<str> = start.host.as_str().into();
-    let books = Arc::new(WriterBooks::default());
-    let scorers = Scorers { channel: lent.scorers };
-    let settings = scoring::Settings::of(args).map(|settings| scoring::Settings {
-        again: start.begun,
-        left_by: start.scorer,
-        ..settings
-    });
-    let start_scorer = |settings| RemoteScoring::with(settings, Box::new(scorers), books.clone());
-    let scoring = match settings.map(start_scorer).transpose() {
+/// What must be there before anything is captured.
+struct Opened {
+    archive: Archive<Option<RemoteScoring>>,
+    before: Before,
+    /// Backend and baseline.
+    scoring: Option<(String, String)>,
+}
+
+fn open(start: &Start, scorers: Channel, books: &Arc<WriterBooks>) -> Result<Opened> {
+    let Start { args, boot_id, host, .. } = start;
+    if let Some(path) = &args.try_outside {
+        let tried = File::open(path).map_or_else(|error| error.to_string(), |_| "could be read".into());
+        say!("tried outside: {}: {}", path.display(), one_line(&tried));
+    }
+    if let Some(baseline) = args.learn.as_deref().filter(|_| !start.begun) {
+        learnable(baseline)?;
+    }
+    let (scoring, unscored) = match scorer(start, scorers, books) {
         Err(error) if start.lenient => {
             let then = "rows are not scored until the agent is reloaded or restarted";
-            say!("warning: {}; {then}", one_line(&error.to_string()));
-            None
+            (None, Some(format!("{}; {then}", one_line(&error.to_string()))))
         }
-        scoring => scoring?,
+        scoring => (scoring?, None),
     };
-    let (backend, baseline) = match &scoring {
-        Some(scoring) => (Some(scoring.backend().0.to_owned()), Some(scoring.baseline().to_owned())),
-        None => (None, None),
-    };
-    if let Some((_, device, reason)) = scoring.as_ref().map(RemoteScoring::backend).filter(|_| !start.begun) {
-        say!("scoring on {device} ({reason})");
-    }
+    let described = scoring.as_ref().map(|scoring| {
+        let (backend, device, reason) = scoring.backend();
+        (backend.to_owned(), scoring.baseline().to_owned(), format!("scoring on {device} ({reason})"))
+    });
     let kept = start.note.as_deref().and_then(Note::from_bytes);
     let options = ArchiveOptions {
         root: &args.archive,
-        host: &host,
+        host,
         boot_id,
         rotate: args.rotate_age(),
         rotate_bytes: args.rotate_bytes,
         sync: Duration::from_secs(args.sync),
-        limits: store::Limits { keep: args.keep(), max_bytes: args.max_bytes },
+        limits: args.limits(),
         run: &start.run,
         begun: start.begun,
         kept: kept.as_ref(),
     };
     let (archive, before) = Archive::open(options, books.clone(), scoring)?;
-    control.send(&Word::Open, &[], PATIENCE).context("no loader")?;
+    unscored.into_iter().for_each(|why| say!("warning: {why}"));
+    let scoring = described.map(|(backend, baseline, how)| {
+        if !start.begun {
+            say!("{how}");
+        }
+        (backend, baseline)
+    });
+    Ok(Opened { archive, before, scoring })
+}
+
+/// Starts the scorer, if there is a baseline.
+fn scorer(start: &Start, channel: Channel, books: &Arc<WriterBooks>) -> Result<Option<RemoteScoring>, AgentError> {
+    let settings = scoring::Settings::of(&start.args).map(|settings| scoring::Settings {
+        again: start.begun,
+        left_by: start.scorer,
+        ..settings
+    });
+    let started = settings.map(|settings| RemoteScoring::with(settings, Box::new(Scorers { channel }), books.clone()));
+    started.transpose()
+}
+
+/// Whether a baseline can be written at the end: better to know now than after a week.
+fn learnable(baseline: &Path) -> Result<()> {
+    let place = baseline.display();
+    if baseline.is_dir() {
+        bail!("cannot learn: {place}: it is a folder; name a file in it");
+    }
+    let folder = baseline.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    store::try_folder(folder).with_context(|| format!("cannot learn into {place}"))
+}
+
+type Asked = (Channel, Channel, Listeners);
+
+fn capture(
+    start: &Start,
+    (facts, digests, listeners): Asked,
+    control: Channel,
+    Opened { archive, before, scoring }: Opened,
+    books: Arc<WriterBooks>,
+    (report, notifier): (Report, Notifier),
+) -> Result<ExitCode> {
+    let Start { args, boot_id, .. } = start;
+    let host: Arc<str> = start.host.as_str().into();
+    let (backend, baseline) = scoring.unzip();
     let (hooks, refused, rings) = begin(&control)?;
-    let facts = Facts::away(lent.facts);
+    let facts = Facts::away(facts);
     let first = account(&before, &start.run, &facts, &host)?;
     let consumers = rings.iter().map(KernelRing::consumer).collect();
     let writer = Writer::start(archive.kept_by(facts.clone()), consumers).context("writer: cannot start its thread")?;
-    let hashes = Hashes::away(Away::new(lent.digests).context("digests: cannot start their thread")?);
+    let hashes = Hashes::away(Away::new(digests).context("digests: cannot start their thread")?);
     let settings = Settings {
         boot: kernel::boot_prefix(boot_id),
         host,
@@ -146,9 +198,10 @@ fn capture(start: &Start, lent: Lent, control: Channel, (report, notifier): (Rep
         resume: before.of_run(&start.run).cloned(),
         run: start.run.clone(),
         first,
+        panics: args.try_panic.filter(|_| start.restarts == 0),
     };
     let sources = Sources { rings, facts: facts.clone(), hashes, hooks, refused };
-    let summary = run::run(settings, sources, writer, books, lent.listeners, wishes(control)?)?;
+    let summary = run::run(settings, sources, writer, books, listeners, wishes(control)?)?;
     if let Some(trouble) = summary.trouble {
         bail!("{trouble}");
     }

@@ -9,7 +9,7 @@ mod harness;
 #[allow(dead_code, reason = "each test program uses a part")]
 mod roles;
 
-use harness::{AGENT, Cgroup, Live, ROLE, is_alive, possible, status};
+use harness::{AGENT, Cgroup, Live, Mounted, ROLE, SOCKET, is_alive, possible, status};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
@@ -27,6 +27,15 @@ fn role() {
     if let Ok(role) = std::env::var(ROLE) {
         roles::play(&role);
     }
+}
+
+/// What an agent says that does not start, and its exit code.
+fn refused(cgroup: &Cgroup, folder: &tempfile::TempDir, arguments: &[&str]) -> (String, Option<i32>) {
+    let mut command = Command::new(AGENT);
+    command.args(["run", "--config", "none", "--pin", "none", "--status-socket", "none", "--for", "0.2"]);
+    command.arg("--archive").arg(folder.path().join("archive")).arg("--cgroup").arg(&cgroup.0).args(arguments);
+    let output = command.output().unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
 }
 
 /// A folder that any user may look into.
@@ -206,6 +215,115 @@ fn no_worker_outlives_its_loader() {
     let worker = live.worker();
     live.kill();
     assert!(!is_alive(worker));
+}
+
+#[test]
+fn a_worker_that_falls_over_a_defect_is_followed_by_another_and_the_books_are_exact() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start(&["--try-panic", "3", "--rotate", "1"]);
+    let load = live.begin("load");
+    live.hears("warning: worker: it was ended by a defect; another goes on");
+    live.until(|status| status["self"]["restarts"] == 1);
+    std::thread::sleep(Duration::from_millis(500));
+    let made: u64 = load.end()[0].parse().unwrap();
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!((stored.code, &stored.status["self"]["restarts"]), (Some(0), &Value::from(1)));
+    for kind in ["exec", "fork", "exit", "connect", "close"] {
+        assert_eq!(stored.dropped(kind), 0, "{kind}: {}", stored.status);
+        assert!(stored.count(kind, "written") >= made, "{kind}: {made} {}", stored.status);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_at_the_end_is_said_at_the_start() {
+    if !possible() {
+        return;
+    }
+    let (cgroup, folder) = (Cgroup::new(), open_folder());
+    let place = folder.path().to_str().unwrap();
+    let (said, code) = refused(&cgroup, &folder, &["--learn", place]);
+    assert_eq!((said.lines().count(), code), (1, Some(1)), "{said}");
+    assert!(said.starts_with(&format!("error: cannot learn: {place}: it is a folder; ")), "{said}");
+    // Its folder belongs to somebody else.
+    let (said, code) = refused(&cgroup, &folder, &["--user", "nobody", "--learn", &format!("{place}/normal.baseline")]);
+    assert_eq!((said.lines().count(), code), (1, Some(1)), "{said}");
+    assert!(
+        said.starts_with("error: cannot learn into ") && said.contains("choose a folder you may write to"),
+        "{said}"
+    );
+    assert!(!folder.path().join("normal.baseline").exists());
+}
+
+#[test]
+fn an_archive_that_others_can_write_to_is_said_at_the_start() {
+    if !possible() {
+        return;
+    }
+    let (cgroup, folder) = (Cgroup::new(), open_folder());
+    let archive = folder.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    let (said, _) = refused(&cgroup, &folder, &["--user", ""]);
+    assert!(!said.contains("not safe from others"), "{said}");
+    fs::set_permissions(&archive, fs::Permissions::from_mode(0o777)).unwrap();
+    let (said, code) = refused(&cgroup, &folder, &["--user", ""]);
+    assert!(said.contains(&format!("warning: not safe from others: {}: everybody", archive.display())), "{said}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_ends_it_with_what_to_do() {
+    if !possible() {
+        return;
+    }
+    let (cgroup, folder) = (Cgroup::new(), open_folder());
+    let Some(_disk) = Mounted::small_disk(folder.path()) else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot mount a small disk");
+        return eprintln!("SKIPPED: cannot mount a small disk");
+    };
+    let _ = fs::write(folder.path().join("filler"), vec![0; 1 << 20]);
+    let (said, code) = refused(&cgroup, &folder, &[]);
+    assert_eq!((said.lines().count(), code), (1, Some(1)), "{said}");
+    assert!(said.starts_with("error: cannot write archive: ") && said.contains("free some space"), "{said}");
+}
+
+#[test]
+fn a_worker_that_cannot_begin_says_why_once_and_so_does_the_status() {
+    if !possible() {
+        return;
+    }
+    let live = Live::start_in(open_folder(), &["--user", ""]);
+    live.inside(&["/bin/true"]);
+    live.expect_open("exec", 1);
+    let (archive, away) = (live.folder.path().join("archive"), live.folder.path().join("away"));
+    fs::rename(&archive, &away).unwrap();
+    fs::write(&archive, "").unwrap();
+    live.kill_worker();
+    let line = live.hears("the worker cannot begin: ");
+    assert!(line.contains(&archive.display().to_string()), "{line}");
+    // Several are tried.
+    std::thread::sleep(Duration::from_secs(4));
+    let said = live.said("the worker cannot begin");
+    assert_eq!((said.len(), live.said("error: ").len()), (1, 0), "{said:?}");
+    let ask =
+        || Command::new(AGENT).args(["status", "--socket"]).arg(live.folder.path().join(SOCKET)).output().unwrap();
+    let answer = ask();
+    let text = String::from_utf8(answer.stdout).unwrap();
+    assert_eq!(answer.status.code(), Some(1), "{text}");
+    assert!(text.contains("the worker cannot begin: ") && text.contains("; next try in "), "{text}");
+    fs::remove_file(&archive).unwrap();
+    fs::rename(&away, &archive).unwrap();
+    // Who asks for a reload does not wait for the next try.
+    live.signal(Signal::HUP);
+    live.hears("the worker has begun");
+    assert_eq!(live.said("(again, ").len(), 1, "how often it was said");
+    live.inside(&["/bin/true"]);
+    live.expect("exec", 2);
+    let stored = live.stop();
+    stored.assert_exact();
+    assert_eq!((stored.code, stored.count("exec", "written")), (Some(0), 2), "{}", stored.status);
 }
 
 #[test]

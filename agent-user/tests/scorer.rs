@@ -175,6 +175,8 @@ fn check(rig: &Rig, out: &Path, parts: &[Part], reason: &str) {
     let (scored, unscored) = rig.counts();
     assert_eq!(scored + unscored, rows(parts));
     let run = Manifest::load(out).unwrap().runs.pop().unwrap();
+    let listed: u64 = run.inputs_done.iter().map(|file| file.rows).sum();
+    assert_eq!(scored, listed, "a row has a score if its file has a sidecar");
     assert_eq!(run.inputs_done.len() + run.inputs_skipped.len(), parts.len());
     assert_eq!(run.rows, scored);
     assert!(run.inputs_skipped.iter().any(|file| file.reason == reason), "{:?}", run.inputs_skipped);
@@ -290,6 +292,29 @@ fn answer_to(bytes: &[u8]) -> (String, Option<i32>) {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     (said, child.wait().unwrap().code())
+}
+
+#[test]
+fn a_folder_for_scores_that_cannot_be_written_is_said_at_the_start() {
+    // Nobody makes a file there, not even root.
+    let fresh = Settings { again: false, ..settings(Path::new("/proc")) };
+    let error = Scoring::open(&fresh, Arc::default()).err().unwrap().to_string();
+    assert!(error.starts_with("cannot write archive: /proc: ") && error.lines().count() == 1, "{error}");
+    // One that was well at the start may have no room for a while.
+    assert!(Scoring::open(&settings(Path::new("/proc")), Arc::default()).is_ok());
+}
+
+#[test]
+fn a_scorer_is_tried_without_a_trace() {
+    let out = tempfile::tempdir().unwrap();
+    let starter = || Box::new(OwnProcess::of(AGENT.into()));
+    assert_eq!(ebbline_agent_user::scoring::attempt(settings(out.path()), starter()), Ok(()));
+    let bad = out.path().join("bad.baseline");
+    std::fs::write(&bad, "EBBLBASE, and nothing that belongs there").unwrap();
+    let wrong = Settings { baseline: bad.clone().into(), ..settings(out.path()) };
+    let error = ebbline_agent_user::scoring::attempt(wrong, starter()).unwrap_err();
+    assert!(error.contains("bad.baseline") && error.lines().count() == 1, "{error}");
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
 }
 
 #[test]

@@ -44,6 +44,14 @@ pub(super) fn metrics_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// A name of a host: as long as the kernel lets one be, four times over.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=255 => Ok(text.to_owned()),
+        _ => Err("use a name of 1 to 255 bytes, or leave it out for the machine's own".to_owned()),
+    }
+}
+
 pub(super) fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -63,6 +71,12 @@ mod tests {
         for wrong in ["", ":9464", "localhost:9464", "65536", "1.2.3.4"] {
             assert!(metrics_address(wrong).unwrap_err().contains("9464"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_host_has_a_name() {
+        assert_eq!(host("a b").as_deref(), Ok("a b"));
+        assert!(host("").is_err() && host(&"x".repeat(256)).is_err());
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     /// What belongs to one run, not to a machine.
-    const FLAGS_ONLY: &[&str] = &["config", "no_calls", "learn", "limit", "json", "btf", "try_outside"];
+    const FLAGS_ONLY: &[&str] = &["config", "no_calls", "learn", "limit", "json", "btf", "try_outside", "try_panic"];
 
     #[test]
     fn every_flag_is_a_key_or_belongs_to_one_run() {

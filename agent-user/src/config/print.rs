@@ -100,8 +100,9 @@ error, and so is a value of another type.
 
 SIGHUP (`systemctl reload ebbline-agent`) reads the file again. If it is wrong, the agent says so and goes on as before.
 What can change while running does: the *scorer* or the *upload* starts again by itself, *files* are closed and *space* is
-kept by the new rule. A baseline that was written again under the same name is read again, too. The rest needs a *restart*
-and is named in one line each.
+kept by the new rule. A baseline that was written again under the same name is read again, too: it is tried first, beside
+the one in force, and if it cannot be used the whole reload is refused. The rest needs a *restart* and is named in one line
+each.
 
 Sizes are numbers of bytes, or strings with a unit: `\"64M\"`, `\"10G\"` (1024-based).
 ";

@@ -18,7 +18,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
-    process::{self, Command, ExitCode, ExitStatus, Stdio},
+    process::{self, Command, ExitStatus, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -30,6 +30,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A worker may be long in wanting a scorer.
 const BETWEEN: Duration = Duration::from_secs(3600);
+/// A worker that has closed its channel ends within this time.
+const ENDING: Duration = Duration::from_secs(1);
 /// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
 
@@ -46,17 +48,9 @@ pub(super) enum End {
 impl End {
     fn of(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
-            (Some(PANICKED), _) => Self::Died("at its end by a defect".into()),
+            (Some(PANICKED), _) => Self::Died("ended by a defect".into()),
             (Some(code), _) => Self::Code(u8::try_from(code).unwrap_or(1)),
             (None, signal) => Self::Died(format!("killed by signal {}", signal.unwrap_or(0))),
-        }
-    }
-
-    /// The code for whoever started the loader.
-    pub(super) fn code(&self) -> ExitCode {
-        match self {
-            Self::Code(code) => ExitCode::from(*code),
-            Self::Died(_) | Self::Replaced => ExitCode::FAILURE,
         }
     }
 }
@@ -110,12 +104,30 @@ impl Child {
         }
     }
 
-    /// Whether it has opened the archive; false if it ended before. None as long as it does neither.
-    pub(super) fn is_open(&self, patience: Duration) -> Option<bool> {
+    /// Whether it has opened the archive; nothing as long as it neither has nor ended.
+    ///
+    /// # Errors
+    /// Why it cannot begin.
+    pub(super) fn has_opened(&mut self, patience: Duration) -> Result<Option<()>> {
         match self.control.receive::<Word>(patience) {
-            Ok((Word::Open, _)) => Some(true),
-            Err(ChannelError::Late) => None,
-            Err(_) => Some(false),
+            Ok((Word::Open, _)) => Ok(Some(())),
+            Ok((Word::Failed(why), _)) => anyhow::bail!(one_line(&why)),
+            Err(ChannelError::Late) => Ok(None),
+            Err(_) => anyhow::bail!("worker: it {}", self.last_words()),
+        }
+    }
+
+    /// How it ended; one that has nothing to say and lives is ended.
+    fn last_words(&mut self) -> String {
+        let asked = Instant::now();
+        while asked.elapsed() < ENDING && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.process.kill(); // it may have ended
+        match self.process.wait().map(End::of) {
+            Ok(End::Code(code)) => format!("ended with exit code {code}"),
+            Ok(End::Died(how)) => format!("was {how}"),
+            Ok(End::Replaced) | Err(_) => "ended".into(),
         }
     }
 
@@ -150,11 +162,6 @@ impl Child {
     pub(super) fn kill(&mut self, why: &str) -> Result<End> {
         self.process.kill().and_then(|()| self.process.wait()).context("cannot end: worker")?;
         Ok(End::Died(why.into()))
-    }
-
-    /// Waits for its end.
-    pub(super) fn end(&mut self) -> Result<End> {
-        Ok(End::of(self.process.wait().context("cannot wait: worker")?))
     }
 }
 

@@ -12,6 +12,7 @@ use ebbline_agent_user::{
     cli::{BackendArg, DEFAULT_USER, RunArgs},
     config::Configuration,
     error::{AgentError, one_line},
+    exposed::exposed,
     facts::{Desk, Tables},
     kernel::{self, Cgroup, Layout},
     load::{self, Capture, Orders, Rings},
@@ -83,18 +84,14 @@ pub(crate) fn run(configuration: Configuration) -> Result<ExitCode> {
     };
     // It opens the archive first: without that, nothing is loaded.
     let mut child = Child::start(&start, &listeners, scorer.as_ref())?;
-    let open = loop {
-        if let Some(open) = child.is_open(Duration::from_secs(1)) {
-            break open;
-        }
-    };
-    if !open {
-        return Ok(child.end()?.code());
-    }
+    while child.has_opened(Duration::from_secs(1))?.is_none() {}
     let kept = attach(args, &layout, &cgroup, (&start.run, &start.host))?;
     if start.plan.user.is_none() && args.user == DEFAULT_USER && rustix::process::geteuid().is_root() {
         say!("warning: no user \"{DEFAULT_USER}\": the worker stays root, without rights; see --user");
     }
+    let folders = std::iter::once(&args.archive).chain(&args.out);
+    let exposed = folders.filter_map(|folder| exposed(folder, start.plan.user.as_ref()));
+    exposed.chain(args.closed_sooner()).for_each(|line| say!("warning: {line}"));
     sandbox::keep(KEPT)?;
     child.begin(&kept)?;
     (start.begun, start.lenient) = (true, true);

@@ -32,6 +32,8 @@ pub(super) struct Uploader {
     running: Option<(Child, Instant)>,
     next: Instant,
     pause: Duration,
+    /// How the last one ended: said when another is started, as one that ends with everything is no news.
+    ended: Option<String>,
 }
 
 impl Uploader {
@@ -59,7 +61,7 @@ impl Uploader {
             line.extend(["--limit".into(), limit.to_string().into()]);
         }
         let secrets = Secrets::of(to, &args.upload_option);
-        Some(Self { line, plan, secrets, running: None, next: Instant::now(), pause: SHORTEST })
+        Some(Self { line, plan, secrets, running: None, next: Instant::now(), pause: SHORTEST, ended: None })
     }
 
     /// Sees to it that it runs. To be called now and then.
@@ -71,15 +73,18 @@ impl Uploader {
                     if began.elapsed() >= WELL {
                         self.pause = SHORTEST;
                     }
-                    say!("warning: uploader: {status}; again in {} s", self.pause.as_secs());
+                    self.ended = Some(status.to_string());
                 }
-                Err(error) => say!("warning: uploader: {error}"),
+                Err(error) => self.ended = Some(error.to_string()),
             }
             self.running = None;
             self.next = Instant::now() + self.pause;
             self.pause = (2 * self.pause).min(LONGEST);
         }
         if Instant::now() >= self.next {
+            if let Some(how) = self.ended.take() {
+                say!("warning: uploader: {how}; another goes on");
+            }
             match self.start() {
                 Ok(child) => self.running = Some((child, Instant::now())),
                 Err(error) => {

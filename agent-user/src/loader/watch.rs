@@ -1,23 +1,21 @@
 //! What the loader does once everything is in place: passes signals on, and sees to it that there is a worker.
 
+mod absence;
+mod reload;
+
 use super::{
     Kept,
     child::{Child, End, ScorerPlan},
-    scorer_plan,
     uploader::Uploader,
 };
 use crate::orders::{Order, Start};
+use absence::Absence;
 use anyhow::{Context, Result};
 use ebbline_agent_user::{
-    cli::RunArgs,
-    config::{Configuration, Effect},
-    error::one_line,
-    facts::Desk,
-    notify::Notifier,
-    sandbox::User,
-    say,
+    cli::RunArgs, config::Configuration, facts::Desk, kernel, notify::Notifier, repeat::Repeats, sandbox::User, say,
     status::serve::Listeners,
 };
+use reload::Trial;
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -28,9 +26,11 @@ use std::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The pause before a worker is started again: twice the last one, from the shortest to the longest.
+/// The pause before a worker is started again: twice the last one, from the shortest to the longest. Rings fill meanwhile:
+/// after one that had begun it is shorter than after one that could not.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST_UNBEGUN: Duration = Duration::from_secs(60);
 /// A worker that lived for so long was well.
 const WELL: Duration = Duration::from_secs(60);
 /// How often the worker is looked at, should a signal be missed.
@@ -45,6 +45,11 @@ const OPENS: Duration = Duration::from_secs(300);
 const ENDS: Duration = Duration::from_secs(40);
 /// Time between looks at a worker that opens its archive.
 const OPENING: Duration = Duration::from_millis(20);
+/// Time between looks at who asks while there is no worker, and at a scorer that is tried.
+const GLANCE: Duration = Duration::from_millis(100);
+/// A line about a reload, or the death of a worker, is news again after so long.
+const NEWS_RELOAD: Duration = Duration::from_secs(10);
+const NEWS_DEATH: Duration = Duration::from_secs(600);
 /// Who asks for the end again so much later cannot wait for it.
 const IMPATIENT: Duration = Duration::from_secs(1);
 
@@ -63,8 +68,14 @@ pub(super) struct Loader {
     stopping: Option<Stopping>,
     /// The configuration is to be read again.
     reload: bool,
+    /// Values that are being tried.
+    trial: Option<Trial>,
     /// What was in force before the last change.
     previous: Option<(Configuration, RunArgs, Option<ScorerPlan>)>,
+    absence: Absence,
+    /// What was said of reloads, and of workers that died.
+    reloads: Repeats,
+    deaths: Repeats,
 }
 
 /// The end has been asked for.
@@ -102,6 +113,7 @@ impl Loader {
         kept: Kept,
     ) -> Self {
         Self {
+            absence: Absence::at(&listeners),
             configuration,
             user,
             start,
@@ -113,7 +125,10 @@ impl Loader {
             began: Instant::now(),
             stopping: None,
             reload: false,
+            trial: None,
             previous: None,
+            reloads: Repeats::after(NEWS_RELOAD),
+            deaths: Repeats::after(NEWS_DEATH),
         }
     }
 
@@ -131,10 +146,9 @@ impl Loader {
                 End::Died(why) => why,
             };
             self.may_go_on(&why)?;
-            say!("warning: worker: it was {why}; another goes on");
-            if child.age() >= WELL {
-                pause = SHORTEST;
-            }
+            let line = format!("warning: worker: it was {why}; another goes on");
+            self.deaths.take(&line, Instant::now(), kernel::utc_now()).iter().for_each(|line| say!("{line}"));
+            pause = if child.age() >= WELL { SHORTEST } else { pause.min(LONGEST) };
             child = self.another(&mut pause, &mut signals).await?;
         }
     }
@@ -186,44 +200,39 @@ impl Loader {
     /// Another worker, as soon as one begins.
     async fn another(&mut self, pause: &mut Duration, signals: &mut Signals) -> Result<Child> {
         loop {
+            self.absence.begins(*pause);
             self.wait(*pause, signals).await;
-            *pause = (2 * *pause).min(LONGEST);
+            *pause = (2 * *pause).min(LONGEST_UNBEGUN);
             match self.begin(signals).await {
-                Ok(Some(child)) => return Ok(child),
-                // It has said why.
-                Ok(None) => {}
-                Err(error) => say!("warning: {}", one_line(&format!("{error:#}"))),
+                Ok(child) => return Ok(child),
+                Err(error) => self.absence.failed(&format!("{error:#}")),
             }
             self.may_go_on("ended before it began")?;
         }
     }
 
-    /// Starts a worker; none if it cannot begin. What signals ask for meanwhile is done afterwards.
-    async fn begin(&mut self, signals: &mut Signals) -> Result<Option<Child>> {
+    /// Starts a worker, unless it cannot begin. What signals ask for meanwhile is done afterwards.
+    async fn begin(&mut self, signals: &mut Signals) -> Result<Child> {
+        self.absence.tries();
         self.start.age = self.began.elapsed();
         self.start.scorer = self.scorer.as_ref().and_then(ScorerPlan::last);
         let note = self.desk().note().map(<[u8]>::to_vec);
         self.start.note = note;
         let mut child = Child::start(&self.start, &self.listeners, self.scorer.as_ref())?;
-        let open = loop {
-            if let Some(open) = child.is_open(Duration::ZERO) {
-                break open;
-            }
+        while child.has_opened(Duration::ZERO)?.is_none() {
             if child.age() >= OPENS {
                 child.kill("")?;
                 anyhow::bail!("worker: it did not open the archive in {} s and was ended", OPENS.as_secs());
             }
             self.hear(signals, OPENING).await;
-        };
-        if !open {
-            return Ok(None);
         }
         child.begin(&self.kept)?;
+        self.absence.ends();
         if let Some(stopping) = &mut self.stopping {
             stopping.told = Instant::now();
             child.order(&Order::Stop);
         }
-        Ok(Some(child))
+        Ok(child)
     }
 
     /// Lets some time pass while there is no worker that could say that work goes on.
@@ -234,6 +243,7 @@ impl Loader {
             _ => {}
         }
         self.notifier.alive();
+        self.absence.tell(self.start.pid, &self.start.host, self.began.elapsed(), &self.listeners);
         self.tend();
     }
 
@@ -246,7 +256,13 @@ impl Loader {
     }
 
     fn tend(&mut self) {
-        if let Some(uploader) = &mut self.uploader {
+        let now = Instant::now();
+        [&mut self.reloads, &mut self.deaths]
+            .into_iter()
+            .filter_map(|said| said.rest(now))
+            .for_each(|line| say!("{line}"));
+        // Whoever asks for an end asks all of them: an uploader that heard it first needs no other.
+        if let Some(uploader) = self.uploader.as_mut().filter(|_| self.stopping.is_none()) {
             uploader.tend();
         }
     }
@@ -274,12 +290,13 @@ impl Loader {
                 }
             }
             self.tend();
-            if std::mem::take(&mut self.reload) && self.stopping.is_none() && self.reload()? {
+            let asked = self.trial.is_none() && std::mem::take(&mut self.reload) && self.stopping.is_none();
+            if (asked && self.reload()?) || self.tried() {
                 // Nothing is lost with a worker that is killed: the next goes on where it was, by the new values.
                 child.kill("")?;
                 return Ok(End::Replaced);
             }
-            match signals.next(LOOK).await {
+            match signals.next(if self.trial.is_some() { GLANCE } else { LOOK }).await {
                 Some(Order::Stop) => {
                     self.stop();
                     child.order(&Order::Stop);
@@ -295,64 +312,13 @@ impl Loader {
         std::iter::once(&self.start.args.archive).chain(&self.start.args.out)
     }
 
-    /// Reads the configuration again. Whether a worker must begin by it.
-    fn reload(&mut self) -> Result<bool> {
-        let next = match self.configuration.again() {
-            Ok(next) => next,
-            Err(error) => {
-                say!("warning: not reloaded: {}", one_line(&error.to_string()));
-                return Ok(false);
-            }
-        };
-        let changes = self.configuration.changes_to(&next);
-        let args = in_force(&next.args, &self.start.args);
-        let last = self.scorer.as_ref().map(|scorer| scorer.last.clone()).unwrap_or_default();
-        let scorer = match scorer_plan(&args, self.user.as_ref(), last) {
-            Ok(scorer) => scorer,
-            Err(error) => {
-                say!("warning: not reloaded: {}", one_line(&format!("{error:#}")));
-                return Ok(false);
-            }
-        };
-        changes.lines().iter().for_each(|line| say!("reloaded: {}", one_line(line)));
-        if changes.lines().is_empty() {
-            say!("reloaded: nothing has changed");
-        }
-        if changes.touches(Effect::Upload) {
-            self.uploader = None;
-            self.uploader = Uploader::wanted(&next.args, self.user.as_ref());
-        }
-        let worker = [Effect::Scorer, Effect::Rotate, Effect::Space].into_iter().any(|effect| changes.touches(effect));
-        let before = std::mem::replace(&mut self.configuration, next);
-        if worker {
-            let args = std::mem::replace(&mut self.start.args, args);
-            self.previous = Some((before, args, std::mem::replace(&mut self.scorer, scorer)));
-        }
-        Ok(worker)
-    }
-
-    /// Another worker, by the new values; by those before if it cannot begin by them.
-    async fn replace(&mut self, signals: &mut Signals) -> Result<Child> {
-        // What is asked for must be had; what was there and is gone must not end capture.
-        self.start.lenient = false;
-        let begun = self.begin(signals).await;
-        self.start.lenient = true;
-        if let Ok(Some(child)) = begun {
-            return Ok(child);
-        }
-        say!("warning: not reloaded: the values before stay in force");
-        if let Some((configuration, args, scorer)) = self.previous.take() {
-            (self.configuration, self.start.args, self.scorer) = (configuration, args, scorer);
-        }
-        let mut pause = SHORTEST;
-        self.another(&mut pause, signals).await
-    }
-
     /// Lets time pass. An end that is asked for meanwhile is made by the next worker.
     async fn wait(&mut self, pause: Duration, signals: &mut Signals) {
         let until = Instant::now() + pause;
-        while self.stopping.is_none() && Instant::now() < until {
-            self.hear(signals, until.saturating_duration_since(Instant::now())).await;
+        let asked = self.reload;
+        // Who asks for a reload now wants it tried now.
+        while self.stopping.is_none() && (asked || !self.reload) && Instant::now() < until {
+            self.hear(signals, until.saturating_duration_since(Instant::now()).min(GLANCE)).await;
         }
     }
 }

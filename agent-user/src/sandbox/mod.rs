@@ -134,6 +134,20 @@ pub fn lock_down(plan: &Plan) -> Result<Report, SandboxError> {
     Ok(report)
 }
 
+/// What will hold a worker on this machine: tried by a thread that ends with it.
+///
+/// # Errors
+/// As [`lock_down`]: no worker would run.
+pub fn outlook(user: Option<User>) -> Result<Report, SandboxError> {
+    let plan = Plan { role: Role::Worker, user, parent: None, read: Vec::new(), write: Vec::new() };
+    let before = rustix::process::dumpable_behavior();
+    let tried = std::thread::Builder::new().name("sandbox".into()).spawn(move || lock_down(&plan));
+    let tried = tried.map_err(|error| refused("a thread", &error))?.join();
+    // The only thing that a thread does to all others.
+    let _ = before.and_then(rustix::process::set_dumpable_behavior);
+    tried.unwrap_or_else(|_| Err(refused("a thread", &"it panicked; this is a defect")))
+}
+
 impl Report {
     /// In words, for people.
     #[must_use]

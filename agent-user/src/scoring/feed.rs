@@ -125,6 +125,19 @@ impl Link {
     }
 }
 
+/// Whether a scorer can be had by these settings: starts one, lets it open its baseline and its device, and ends it.
+///
+/// # Errors
+/// Why not, in words.
+pub fn attempt(settings: Settings, starter: Box<dyn Starter>) -> std::result::Result<(), String> {
+    // What others have begun is not touched, and nothing is said twice.
+    let settings = Settings { again: true, left_by: None, ..settings };
+    let mut link = Link::new(settings, starter, Arc::default());
+    let opened = link.open().map(drop);
+    link.close(ENDS);
+    opened
+}
+
 /// Why there is no scorer: in its own words, or it did not get to say any.
 enum Refused {
     Said(String),
@@ -209,13 +222,11 @@ impl Feed {
             }
         };
         let scored = if let Some(Answer::Scored(rows)) = answer { rows } else { 0 };
-        self.books.scored.fetch_add(scored, Relaxed);
-        self.books.unscored.fetch_add((rows.num_rows() as u64).saturating_sub(scored), Relaxed);
         let mut state = self.shared.lock();
-        state.record.rows += scored;
         if answer.is_none() {
             state.give_up(placed.iter().map(|run| &run.relative), ENDED);
         }
+        state.enter(placed, scored);
     }
 
     fn finished(&mut self, file: &Finished) {
@@ -233,6 +244,9 @@ impl Feed {
         }
         self.begun.remove(&file.relative);
         let mut state = self.shared.lock();
+        if matches!(answer, Some(Answer::FileDone { .. })) {
+            state.tally.done(&file.relative);
+        }
         match answer {
             Some(Answer::FileDone { scored: false }) => {}
             Some(Answer::FileDone { scored: true }) => {
@@ -323,7 +337,11 @@ impl Feed {
         let mut rows = 0;
         for order in std::mem::take(&mut state.queue) {
             match order {
-                Order::Placed { rows: left, .. } => rows += left.num_rows() as u64,
+                Order::Placed { rows: left, placed, .. } => {
+                    rows += left.num_rows() as u64;
+                    state.give_up(placed.iter().map(|run| &run.relative), FELL_BEHIND);
+                    state.enter(&placed, 0);
+                }
                 Order::Finished(file) => {
                     let why = state.given_up.remove(&file.relative).unwrap_or(FELL_BEHIND);
                     state.skip(&file, why);
@@ -333,7 +351,6 @@ impl Feed {
         }
         state.bytes = 0;
         if rows > 0 {
-            self.books.unscored.fetch_add(rows, Relaxed);
             state.say(&format!("scorer: {rows} rows were not scored: it was not done in time; ebbline score does it"));
         }
     }
@@ -344,6 +361,7 @@ impl Feed {
         let body = |feed: &Self| {
             let record = &mut feed.shared.lock().record;
             (record.wall_seconds, record.findings) = (feed.started.elapsed().as_secs_f64(), feed.earlier);
+            record.rows = feed.books.scored.load(Relaxed);
             serde_json::to_vec(&*record).unwrap_or_default()
         };
         for _ in 0..2 {

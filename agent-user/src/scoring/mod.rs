@@ -10,7 +10,9 @@ mod message;
 mod remote;
 mod serve;
 mod start;
+mod tally;
 
+pub use feed::attempt;
 pub use message::Settings;
 pub use remote::RemoteScoring;
 pub use serve::serve;
@@ -65,7 +67,9 @@ impl Scoring {
         let choice = settings.backend.into();
         let scorer = LiveScorer::new(baseline.into(), choice, adapter, rarer_than, out.clone(), host, now);
         let scorer = scorer.map_err(backend)?;
-        store::ensure_folder(&out).map_err(folder)?;
+        // Later a disk may be full for a while: that ends nothing.
+        let tried = |()| if settings.again { Ok(()) } else { store::try_folder(&out) };
+        store::ensure_folder(&out).and_then(tried).map_err(folder)?;
         let (backend, device, reason) = scorer.engines().describe();
         let run = Run {
             command: "run".into(),

@@ -5,6 +5,7 @@ use super::{
     feed::{Feed, Link},
     message::Ready,
     start::{OwnProcess, Starter},
+    tally::Tally,
 };
 use crate::{
     books::WriterBooks,
@@ -18,7 +19,7 @@ use arrow_array::RecordBatch;
 use std::{
     collections::{HashMap, VecDeque},
     os::unix::net::UnixStream,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) bytes: usize,
     /// Files that are not complete and will have no sidecar, and why.
     pub(super) given_up: HashMap<Arc<str>, &'static str>,
+    /// What has a score and what has none.
+    pub(super) tally: Tally,
     /// The run so far.
     pub(super) record: Run,
     pub(super) trouble: Option<String>,
@@ -89,6 +92,8 @@ impl State {
     /// Names a file that has no sidecar.
     pub(super) fn skip(&mut self, file: &Finished, reason: &str) {
         self.say(&format!("not scored: {}: {reason}", file.relative));
+        self.tally.void(&file.relative);
+        self.tally.done(&file.relative);
         self.record.list_skipped(InputSkipped { path: file.relative.to_string(), reason: reason.into() });
     }
 
@@ -96,6 +101,19 @@ impl State {
     pub(super) fn give_up<'a>(&mut self, files: impl IntoIterator<Item = &'a Arc<str>>, why: &'static str) {
         for file in files {
             self.given_up.entry(file.clone()).or_insert(why);
+            self.tally.void(file);
+        }
+    }
+
+    /// Enters rows that were given to a scorer, which scored as many of them.
+    pub(super) fn enter(&mut self, placed: &[Placed], scored: u64) {
+        let all: u64 = placed.iter().map(|run| run.rows as u64).sum();
+        for run in placed {
+            if scored == all && !self.given_up.contains_key(&run.relative) {
+                self.tally.scored(&run.relative, run.rows as u64);
+            } else {
+                self.tally.missed(&run.relative, run.rows as u64);
+            }
         }
     }
 }
@@ -104,7 +122,6 @@ impl State {
 /// and the end.
 pub struct RemoteScoring {
     shared: Arc<Shared>,
-    books: Arc<WriterBooks>,
     thread: Option<JoinHandle<()>>,
     ready: Ready,
     room: usize,
@@ -128,12 +145,13 @@ impl RemoteScoring {
         let shared = Arc::new(Shared::default());
         let mut link = Link::new(settings, starter, shared.clone());
         let ready = link.open().map_err(AgentError::Scorer)?;
+        shared.lock().tally = Tally::into(books.clone());
         shared.lock().record.started = kernel::utc_text(kernel::utc_now());
         let feed = Feed::new(link, shared.clone(), books.clone());
         let thread = std::thread::Builder::new().name("scorer".into()).spawn(move || feed.work());
         let thread =
             thread.map_err(|error| AgentError::Scorer(format!("cannot start: scorer: its thread: {error}")))?;
-        Ok(Self { shared, books, thread: Some(thread), ready, room: QUEUE_BYTES, patience: FINISH })
+        Ok(Self { shared, thread: Some(thread), ready, room: QUEUE_BYTES, patience: FINISH })
     }
 
     /// Lets this many bytes of rows wait, and waits this long at a clean stop.
@@ -193,8 +211,8 @@ impl Follower for RemoteScoring {
         let (rows, bytes) = (&batch.rows, batch.rows.get_array_memory_size());
         let mut state = self.shared.lock();
         if state.bytes + bytes > self.room || state.queue.len() >= QUEUE_ORDERS {
-            self.books.unscored.fetch_add(rows.num_rows() as u64, Relaxed);
             state.give_up(placed.iter().map(|run| &run.relative), FELL_BEHIND);
+            state.enter(placed, 0);
             return;
         }
         state.bytes += bytes;
@@ -204,7 +222,8 @@ impl Follower for RemoteScoring {
 
     fn finished(&mut self, file: &Finished) {
         let mut state = self.shared.lock();
-        if state.queue.len() < QUEUE_ORDERS {
+        // Behind its rows, as a rule also where these find no more room.
+        if state.queue.len() < 2 * QUEUE_ORDERS {
             self.order(&mut state, Order::Finished(file.clone()));
         } else {
             state.given_up.remove(&file.relative);

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod ask;
+pub mod excuse;
 pub mod metrics;
 mod page;
 pub(crate) mod publish;
@@ -51,14 +52,20 @@ pub struct Status {
     pub events: BTreeMap<String, EventStatus>,
     /// Records that name no event type, dropped as malformed.
     pub unknown: u64,
+    /// There is no worker: why, and when the next is tried. Then nothing is counted here.
+    pub no_worker: Option<String>,
     /// Some event was lost.
     pub lossy: bool,
     /// Units of surprise found.
     pub findings: u64,
     /// Rows stored without a score that could have had one.
     pub unscored: u64,
+    /// There may be more of them, as a worker died.
+    pub unscored_at_least: bool,
     /// Why nothing can be written to the archive now: events wait in the rings.
     pub blocked: Option<String>,
+    /// Segments of the journal that this version cannot read, and why: their rows are in no file.
+    pub unread: Vec<String>,
     /// Memory in bytes.
     pub rss_bytes: u64,
     /// Processor time in seconds.

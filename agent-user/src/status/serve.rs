@@ -6,7 +6,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixListener,
+    },
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -75,6 +78,13 @@ impl Listeners {
     #[must_use]
     pub fn sockets(&self) -> (Option<BorrowedFd<'_>>, Option<BorrowedFd<'_>>) {
         (self.socket.as_ref().map(AsFd::as_fd), self.metrics.as_ref().map(|(page, _)| page.as_fd()))
+    }
+
+    /// The same sockets once more, without the right to the file of one.
+    pub(super) fn cloned(&self) -> (Option<UnixListener>, Option<TcpListener>) {
+        let lines = self.socket.as_ref().and_then(|socket| socket.as_fd().try_clone_to_owned().ok());
+        let page = self.metrics.as_ref().and_then(|(page, _)| page.try_clone().ok());
+        (lines.map(UnixListener::from), page)
     }
 
     /// Address of the metrics page.

@@ -20,21 +20,25 @@ pub fn text(status: &Status) -> String {
     // Before that, starting is most of it.
     let load = (status.uptime_s >= 60.0).then(|| 100.0 * own.cpu_s / status.uptime_s);
     let load = load.map_or(String::new(), |load| format!(", {load:.1} % of one since the start"));
+    let head = format!(
+        "ebbline-agent {} on {}, process {}, up {}, at {}",
+        one_line(&status.agent_version),
+        one_line(&status.host),
+        status.pid,
+        duration(status.uptime_s),
+        one_line(&status.time)
+    );
+    if let Some(why) = &status.no_worker {
+        return format!("{head}\n{}", one_line(why));
+    }
     let mut lines = vec![
-        format!(
-            "ebbline-agent {} on {}, process {}, up {}, at {}",
-            one_line(&status.agent_version),
-            one_line(&status.host),
-            status.pid,
-            duration(status.uptime_s),
-            one_line(&status.time)
-        ),
+        head,
         format!(
             "backend {}   baseline {}   findings {}{}",
             word(&status.backend),
             word(&status.baseline),
             status.findings,
-            if status.unscored > 0 { format!("   rows not scored {}", status.unscored) } else { String::new() }
+            unscored(status)
         ),
         String::new(),
         table(status),
@@ -60,9 +64,19 @@ pub fn text(status: &Status) -> String {
         ),
     ]);
     lines.extend(status.blocked.iter().map(|why| format!("ARCHIVE CANNOT BE WRITTEN: {}; events wait", one_line(why))));
+    lines.extend(status.unread.iter().map(|why| format!("not read: {}", one_line(why))));
     lines.extend(own.sandbox.iter().map(|report| format!("worker: {}", one_line(&report.text()))));
     lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
     lines.join("\n")
+}
+
+/// Rows without a score, in words.
+fn unscored(status: &Status) -> String {
+    match (status.unscored, status.unscored_at_least) {
+        (0, false) => String::new(),
+        (rows, false) => format!("   rows not scored {rows}"),
+        (rows, true) => format!("   rows not scored at least {rows}"),
+    }
 }
 
 /// Whether the books balance, in words.
@@ -198,6 +212,22 @@ mod tests {
         assert!(text.contains("\nnone of: dns\n"), "{text}");
         assert!(text.contains("in flight 4 (1 in the kernel, 3 on the way to a file); 2 lost"), "{text}");
         assert!(text.contains("up 1 h 2 min") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn rows_without_a_score_are_exact_or_a_bound() {
+        for (rows, bound, said) in
+            [(0, false, None), (7, false, Some("scored 7")), (0, true, Some("scored at least 0"))]
+        {
+            let text = text(&Status { unscored: rows, unscored_at_least: bound, ..Status::default() });
+            assert!(said.map_or(!text.contains("not scored"), |said| text.contains(said)), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_worker_only_that_is_said() {
+        let status = Status { no_worker: Some("the worker cannot begin: disk".into()), ..Status::default() };
+        assert_eq!(text(&status).lines().skip(1).collect::<Vec<_>>(), ["the worker cannot begin: disk"]);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::{
-        LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU32, Ordering},
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
@@ -196,7 +196,25 @@ pub(crate) struct Live {
     pub(crate) folder: tempfile::TempDir,
     child: Child,
     output: Option<Lines>,
+    said: Said,
     stopped: bool,
+}
+
+/// What an agent said on standard error so far. It is passed on.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<String>>>);
+
+impl Said {
+    fn hear(&self, errors: ChildStderr) {
+        let said = self.clone();
+        let hear = move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                said.0.lock().unwrap().push(line);
+            }
+        };
+        std::thread::spawn(hear);
+    }
 }
 
 impl Live {
@@ -219,8 +237,9 @@ impl Live {
     }
 
     fn start_on(cgroup: Cgroup, folder: tempfile::TempDir, arguments: &[&str]) -> Self {
-        let (child, output) = agent(&cgroup, folder.path(), arguments);
-        Self { actors: Vec::new(), cgroup, folder, child, output: Some(output), stopped: false }
+        let said = Said::default();
+        let (child, output) = agent(&cgroup, folder.path(), arguments, &said);
+        Self { actors: Vec::new(), cgroup, folder, child, output: Some(output), said, stopped: false }
     }
 
     /// Kills the agent's loader at once, as it is; all others end with it.
@@ -247,7 +266,7 @@ impl Live {
     /// Starts another agent where this one was killed.
     pub(crate) fn restart(&mut self, arguments: &[&str]) {
         assert!(self.stopped);
-        let (child, output) = agent(&self.cgroup, self.folder.path(), arguments);
+        let (child, output) = agent(&self.cgroup, self.folder.path(), arguments, &self.said);
         (self.child, self.output, self.stopped) = (child, Some(output), false);
     }
 
@@ -321,6 +340,30 @@ impl Live {
             }
         }
         panic!("not said in {:?}: {last}", *PATIENCE);
+    }
+
+    /// Lines on standard error that hold this.
+    pub(crate) fn said(&self, what: &str) -> Vec<String> {
+        self.listener()(what)
+    }
+
+    /// As [`Live::said`], for when it has ended.
+    pub(crate) fn listener(&self) -> impl Fn(&str) -> Vec<String> + use<> {
+        let said = self.said.clone();
+        move |what| said.0.lock().unwrap().iter().filter(|line| line.contains(what)).cloned().collect()
+    }
+
+    /// Waits until it says this.
+    #[track_caller]
+    pub(crate) fn hears(&self, what: &str) -> String {
+        let asked = Instant::now();
+        loop {
+            if let Some(line) = self.said(what).pop() {
+                return line;
+            }
+            assert!(asked.elapsed() < *PATIENCE, "not said: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The agent, as people know it: its loader.
@@ -435,20 +478,21 @@ pub(crate) fn children(of: u32) -> Vec<u32> {
 }
 
 /// Starts an agent that is ready.
-fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str]) -> (Child, Lines) {
+fn agent(cgroup: &Cgroup, folder: &Path, arguments: &[&str], said: &Said) -> (Child, Lines) {
     let mut command = Command::new(AGENT);
     command.args(["run", "--json", "--host", "test", "--archive"]).arg(folder.join("archive"));
     command.arg("--status-socket").arg(folder.join(SOCKET));
     for other in ["--config", "--pin"].into_iter().filter(|other| !arguments.contains(other)) {
         command.args([other, "none"]);
     }
-    command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped());
+    command.arg("--cgroup").arg(&cgroup.0).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
+    said.hear(child.stderr.take().unwrap());
     let output = Lines::of(child.stdout.take().unwrap());
-    let said = output.lines.recv_timeout(*PATIENCE);
-    if said.as_deref() != Ok(r#"{"ready":true}"#) {
+    let first = output.lines.recv_timeout(*PATIENCE);
+    if first.as_deref() != Ok(r#"{"ready":true}"#) {
         let _ = child.kill();
-        panic!("the agent did not start: {said:?}, {:?}", child.wait());
+        panic!("the agent did not start: {first:?}, {:?}", child.wait());
     }
     (child, output)
 }

@@ -29,7 +29,8 @@ impl Last {
         let news = self.said < self.count;
         self.said = self.count;
         let since = store::time_text(self.since);
-        news.then(|| format!("{} (again, {} times since {} UTC)", self.text, self.count - 1, &since[11..16]))
+        let times = if self.count == 2 { "once".to_owned() } else { format!("{} times", self.count - 1) };
+        news.then(|| format!("{} (again, {times} since {} UTC)", self.text, &since[11..16]))
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
         let (mut repeats, now) = (Repeats::after(QUIET), Instant::now());
         assert_eq!(repeats.take("a", now, NOON), ["a"]);
         assert!(repeats.take("a", now, NOON).is_empty());
-        assert_eq!(repeats.take("b", now, NOON), ["a (again, 1 times since 12:00 UTC)", "b"]);
+        assert_eq!(repeats.take("b", now, NOON), ["a (again, once since 12:00 UTC)", "b"]);
         assert_eq!(repeats.take("b", now + QUIET, NOON), ["b"]);
         assert_eq!(repeats.end(), None);
     }

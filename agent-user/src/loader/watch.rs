@@ -49,7 +49,7 @@ const OPENING: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_millis(100);
 /// A line about a reload, or the death of a worker, is news again after so long.
 const NEWS_RELOAD: Duration = Duration::from_secs(10);
-const NEWS_DEATH: Duration = Duration::from_secs(600);
+const NEWS_DEATH: Duration = Duration::from_secs(30);
 /// Who asks for the end again so much later cannot wait for it.
 const IMPATIENT: Duration = Duration::from_secs(1);
 
@@ -141,7 +141,11 @@ impl Loader {
                     child = self.replace(&mut signals).await?;
                     continue;
                 }
-                End::Code(code) if self.is_last(code) => return Ok(ExitCode::from(code)),
+                End::Code(code) if self.is_last(code) => {
+                    let counts = [self.reloads.end(), self.deaths.end()];
+                    counts.iter().flatten().for_each(|line| say!("{line}"));
+                    return Ok(ExitCode::from(code));
+                }
                 End::Code(code) => format!("at its end with exit code {code}"),
                 End::Died(why) => why,
             };

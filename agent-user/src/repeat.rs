@@ -53,7 +53,7 @@ impl Repeats {
         };
         last.at = now;
         last.count += 1;
-        let again = (last.count - 1 >= AGAIN.saturating_mul(last.said)).then(|| last.again()).flatten();
+        let again = (last.count > AGAIN.saturating_mul(last.said)).then(|| last.again()).flatten();
         again.into_iter().collect()
     }
 

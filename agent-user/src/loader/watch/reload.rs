@@ -52,7 +52,8 @@ impl Loader {
                 return Ok(false);
             }
         };
-        let settings = scoring::Settings::of(&wished.args).filter(|_| wished.needs_worker());
+        // One that is as it was when it was opened can be opened again.
+        let settings = scoring::Settings::of(&wished.args).filter(|_| wished.changes.touches(Effect::Scorer));
         Ok(match wished.scorer.clone().zip(settings) {
             Some((plan, settings)) => {
                 self.trial = Some(Trial::start(wished, &plan, settings)?);

@@ -1,9 +1,8 @@
 // Bits, reasons and log2_n of every row: calibration and sum. One thread per row, workgroup_id.x is the block of rows.
 //
-// Contract: docs/model.md §5. Reads the surprisals in `results`, program and calibration; writes bits (u32), three reasons
-// (view in the low half, bits in the high half, 0x0000ffff for none) and log2_n (u16); counts sums.
+// Contract: docs/model.md §5. Reads the surprisals in `results` and program; writes bits (u32), three reasons
+// (view in the low half, bits in the high half, 0x0000ffff for none) and log2_n (u16), and the sums of its block.
 
-const COUNT_SUMS = 3u;
 const NO_REASON = 0x0000ffffu;
 const VIEW_BINS = 1024u;
 const ROW_BINS = 16384u;
@@ -12,7 +11,7 @@ var<workgroup> tally: atomic<u32>;
 var<workgroup> tile: array<u32, 256>;
 
 fn calibrated(entry: u32) -> u32 {
-    return (calibration[entry / 2u] >> (16u * (entry % 2u))) & 0xffffu;
+    return (program[params.calibration + entry / 2u] >> (16u * (entry % 2u))) & 0xffffu;
 }
 
 fn surprisal(view: u32, row: u32) -> u32 {
@@ -73,6 +72,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         results[log2_n_at(row)] = tile[lane] | (tile[lane + 1u] << 16u);
     }
     if (lane == 0u) {
-        count(COUNT_SUMS, atomicLoad(&tally));
+        results[sums_at(group.x)] = atomicLoad(&tally);
     }
 }

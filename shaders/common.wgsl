@@ -13,23 +13,28 @@ struct Params {
     host: u32,      // column of the scope
     class_column: u32,
     groups: u32,    // first entry of the groups' scopes in `hashes`, one per value of the scope's column; NO_GROUPS if no host has one
-    unused_1: u32,
-    unused_2: u32,
-    unused_3: u32,
+    calibration: u32, // first word of the calibration tables in `program`
+    slice_bits: u32,  // log2 of the slots of one binding
+    sketch_mask: u32, // counters of the overflow sketch − 1; 0 if there is none
 }
 
 // Resident: uploaded once.
-@group(0) @binding(0) var<storage, read> slots: array<vec4<u32>>;      // (key.lo, key.hi, N or n, T or 0)
-@group(0) @binding(1) var<storage, read> program: array<u32>;          // LOG, then one offset per view, then the view programs
-@group(0) @binding(2) var<storage, read> calibration: array<u32>;      // u16 pairs: 1024 entries per view, then 16384 for rows
+// The table is cut into up to four bindings by the high bits of the slot's number. Behind its last slot comes the overflow
+// sketch, four counters in the place of a slot.
+@group(0) @binding(0) var<storage, read> slots_0: array<vec4<u32>>;    // (key.lo, key.hi, N or n, T or 0)
+@group(0) @binding(1) var<storage, read> slots_1: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> slots_2: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> slots_3: array<vec4<u32>>;
+// LOG, then one offset per view, then the view programs, then u16 pairs of calibration: 1024 entries per view, 16384 for rows.
+@group(0) @binding(4) var<storage, read> program: array<u32>;
 // Per batch.
 @group(1) @binding(0) var<uniform> params: Params;
 @group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns, then the groups' scopes
 @group(1) @binding(2) var<storage, read> columns: array<u32>;          // four words a column, then the narrow codes
-@group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, surprisal (see `*_at`)
-@group(1) @binding(4) var<storage, read_write> counters: array<atomic<u32>>; // (low, high) of keys, lookups, backoffs, sums
+@group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, surprisal, counts (see `*_at`)
 
 const BLOCK = 256u;
+override SLICES: u32 = 1u; // bindings that the table takes
 const LOG_WORDS = 2048u;
 const NO_GROUPS = 0xffffffffu;
 
@@ -48,6 +53,26 @@ fn log2_n_at(row: u32) -> u32 {
 }
 fn surprisal_at(view: u32, row: u32) -> u32 {
     return 4u * params.stride + (view + 1u) * (params.stride / 2u) + row / 2u;
+}
+// Work of a block of rows: keys, lookups, backoffs of each view, then of all blocks their sums.
+fn counts_at(view: u32, block: u32) -> u32 {
+    return 4u * params.stride + (params.views + 1u) * (params.stride / 2u) + 3u * (view * (params.stride / BLOCK) + block);
+}
+fn sums_at(block: u32) -> u32 {
+    return counts_at(params.views, 0u) + block;
+}
+
+fn slot(at: u32) -> vec4<u32> {
+    if (SLICES == 1u) {
+        return slots_0[at];
+    }
+    let within = at & ((1u << params.slice_bits) - 1u);
+    switch (at >> params.slice_bits) {
+        case 0u: { return slots_0[within]; }
+        case 1u: { return slots_1[within]; }
+        case 2u: { return slots_2[within]; }
+        default: { return slots_3[within]; }
+    }
 }
 
 // A column's head is: first word of its codes, log2 of the bytes a code takes, first entry of its hashes, 0.
@@ -95,15 +120,4 @@ fn lg(x: u32) -> u32 {
     let e = firstLeadingBit(x);
     let m = ((x << (31u - e)) >> 20u) & 0x7ffu;
     return (e << 16u) + program[m];
-}
-
-// Adds to a 64-bit counter kept as two words.
-fn count(counter: u32, amount: u32) {
-    if (amount == 0u) {
-        return;
-    }
-    let before = atomicAdd(&counters[2u * counter], amount);
-    if (before > 0xffffffffu - amount) {
-        atomicAdd(&counters[2u * counter + 1u], 1u);
-    }
 }

@@ -1,10 +1,11 @@
 // Surprisal of every (row, view): keys, look-up and back-off. One thread per (row, view), a workgroup is one block of rows
 // of one view: workgroup_id.x is the block, workgroup_id.y the view.
 //
-// Contract: docs/model.md §2, §3 and §4 (PPM method C). Reads slots, program, hashes, columns; writes the surprisal part of
-// `results` as u16 in 1/1024 bit, 0 where the view does not apply or the row is padding; counts keys, lookups, backoffs.
+// Contract: docs/model.md §2, §3 and §4 (PPM method C). Reads slots and sketch, program, hashes, columns; writes the surprisal part of
+// `results` as u16 in 1/1024 bit, 0 where the view does not apply or the row is padding; writes keys, lookups and backoffs of its block.
 
 const FLEET = vec2<u32>(0x461EE700u, 0x46A5C0DEu);
+const SKETCH = vec2<u32>(0x5CE7C400u, 0xC0DEC0DEu);
 const COUNT_KEYS = 0u;
 const COUNT_LOOKUPS = 1u;
 const COUNT_BACKOFFS = 2u;
@@ -37,36 +38,50 @@ fn find(key: vec2<u32>) -> vec2<u32> {
     lookups += 1u;
     var at = key.x & params.mask;
     for (var probes = 0u; probes <= params.mask; probes++) {
-        let slot = slots[at];
-        if (slot.z == 0u) {
+        let there = slot(at);
+        if (there.z == 0u) {
             break;
         }
-        if (slot.x == key.x && slot.y == key.y) {
-            return slot.zw;
+        if (there.x == key.x && there.y == key.y) {
+            return there.zw;
         }
         at = (at + 1u) & params.mask;
     }
     return vec2<u32>(0u, 0u);
 }
 
-// One level. Returns (1, s) when the cell was seen there, else (0, what the level costs). A scope of (0, 0) is none.
-fn level(context: vec2<u32>, cell: vec2<u32>, scope: vec2<u32>) -> vec2<u32> {
-    if (scope.x == 0u && scope.y == 0u) {
-        return vec2<u32>(0u, 0u);
+fn sketch_counter(place: u32) -> u32 {
+    return slot(params.mask + 1u + place / 4u)[place % 4u];
+}
+
+// What the overflow sketch knows of a cell that the table has not, in a context of which `total` was seen.
+fn overflow(key: vec2<u32>, total: u32) -> u32 {
+    if (params.sketch_mask == 0u) {
+        return 0u;
     }
+    let places = finish(absorb(key, SKETCH)) & vec2<u32>(params.sketch_mask);
+    return min(min(sketch_counter(places.x), sketch_counter(places.y)), total);
+}
+
+// One level. Returns (1, s) when the cell was seen there, else (0, what the level costs).
+fn level(context: vec2<u32>, cell: vec2<u32>, scope: vec2<u32>) -> vec2<u32> {
     let totals = find(scoped(context, scope));
     if (totals.x == 0u) {
         return vec2<u32>(0u, 0u);
     }
     let all = lg(saturating_add(totals.x, totals.y));
-    let n = find(scoped(cell, scope)).x;
+    let key = scoped(cell, scope);
+    var n = find(key).x;
+    if (n == 0u) {
+        n = overflow(key, totals.x);
+    }
     if (n > 0u) {
         return vec2<u32>(1u, all - lg(n));
     }
     return vec2<u32>(0u, all - lg(totals.y));
 }
 
-// The scope of the group of the row's host.
+// The scope of the group of the row's host; (0, 0) if it has none.
 fn group_scope(row: u32) -> vec2<u32> {
     if (params.groups == NO_GROUPS) {
         return vec2<u32>(0u, 0u);
@@ -94,10 +109,12 @@ fn surprisal(view: u32, row: u32) -> u32 {
         if (own.x == 1u) {
             return s;
         }
-        let group = level(context, cell, peers);
-        s += group.y;
-        if (group.x == 1u) {
-            return s;
+        if (peers.x != 0u || peers.y != 0u) {
+            let group = level(context, cell, peers);
+            s += group.y;
+            if (group.x == 1u) {
+                return s;
+            }
         }
         let fleet = level(context, cell, FLEET);
         s += fleet.y;
@@ -125,6 +142,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         results[surprisal_at(view, row)] = tile[lane] | (tile[lane + 1u] << 16u);
     }
     if (lane < 3u) {
-        count(lane, atomicLoad(&tally[lane]));
+        results[counts_at(view, group.x) + lane] = atomicLoad(&tally[lane]);
     }
 }

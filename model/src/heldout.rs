@@ -25,6 +25,14 @@ impl Counts for HeldOut<'_> {
         HeldOut::find(self, key)
     }
 
+    fn sketched(&self) -> bool {
+        self.snapshot.sketched()
+    }
+
+    fn seen(&self, cell: Pair, total: u32) -> u32 {
+        HeldOut::seen(self, cell, total)
+    }
+
     fn group(&self, host: Pair) -> Pair {
         Counts::group(self.snapshot, host)
     }

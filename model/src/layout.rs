@@ -1,5 +1,6 @@
 //! The canonical table, filled in any order (docs/model.md §3).
 
+use crate::cpu::huge_pages;
 use crate::keys::{Pair, join};
 use crate::snapshot::MIN_SLOTS;
 
@@ -14,7 +15,9 @@ impl Layout {
     /// A table for so many entries.
     pub(crate) fn new(entries: u64) -> Self {
         let capacity = (entries.saturating_mul(2)).next_power_of_two().max(MIN_SLOTS as u64) as usize;
-        Self { slots: vec![[0; 4]; capacity], mask: capacity - 1 }
+        let mut slots = vec![[0; 4]; capacity];
+        huge_pages(&mut slots);
+        Self { slots, mask: capacity - 1 }
     }
 
     /// Places an entry, whose count is not 0. The table must have room for it.

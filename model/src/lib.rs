@@ -35,7 +35,7 @@ mod values;
 
 pub use backend::{Backend, BackendError, Reason, Scores, StageCounters};
 pub use baseline::{Baseline, BaselineError};
-pub use cpu::CpuBackend;
+pub use cpu::{CellCounter, CpuBackend};
 pub use encode::{Codes, EncodeError, EncodedBatch, Encoder, UnitColumn};
 pub use explain::{LevelExplanation, Scope, ViewExplanation, explain};
 pub use keys::HashKey;

@@ -29,12 +29,10 @@ const fn log_of_mantissa(m: u64) -> u32 {
 /// `log2(x)` in Q16; `lg(0) = 0`. Exact to rounding for `x < 4096`, above that low by less than 0.0008 bits.
 #[inline]
 pub const fn lg(x: u32) -> u32 {
-    if x == 0 {
-        return 0;
-    }
-    let e = 31 - x.leading_zeros();
-    let m = if e >= 11 { x >> (e - 11) } else { x << (11 - e) } & 2047;
-    (e << 16) + LOG[m as usize]
+    let x = if x == 0 { 1 } else { x };
+    let zeros = x.leading_zeros();
+    let m = (x << zeros) >> 20 & 2047;
+    ((31 - zeros) << 16) + LOG[m as usize]
 }
 
 #[cfg(test)]

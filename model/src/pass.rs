@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::baseline::UnitCalibration;
 use crate::calibrate::Histogram;
 use crate::cpu::{Counts, Part, Scratch};
-use crate::encode::{EncodedBatch, Encoder, NO_UNIT};
+use crate::encode::{Encoder, NO_UNIT};
 use crate::heldout::HeldOut;
 use crate::keys::HashKey;
 use crate::learn::{LearnError, LearnStage, RowSource, snapshot};

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cpu::Counted;
 use crate::encode::EncodedBatch;
 use crate::keys::{Pair, PairMap, absorb, context_start, join, pair};
 use crate::lens::UnitSpec;
@@ -197,6 +198,22 @@ impl SegmentBuilder {
                 counts.add(seed, view as u32, number, batch, rows, &teachers);
             }
         });
+    }
+
+    /// Adds what was counted elsewhere, per view, of so many rows of this host and day. Where units teach under caps that
+    /// cannot be done, because what a unit may add depends on the order of its rows: nothing is added and `false` returned.
+    pub fn add_counted(&mut self, rows: u64, views: Vec<Counted>) -> bool {
+        if self.teacher.is_some() || views.len() != self.views.len() {
+            return false;
+        }
+        self.rows += rows;
+        self.views.par_iter_mut().zip(views).for_each(|(view, counted)| {
+            for (context, cell, n) in counted {
+                let count = view.cells.entry(join(cell)).or_insert((join(context), 0));
+                count.1 = count.1.saturating_add(n);
+            }
+        });
+        true
     }
 
     /// The teacher of each row, one after the other; empty if there are none. Rows without a unit share one an hour.

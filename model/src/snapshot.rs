@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::{Compiled, Group};
+use crate::cpu::huge_pages;
 use crate::keys::{FLEET, HashKey, Pair, context_start, join, scoped};
 use crate::lens::Lens;
 
@@ -131,7 +132,7 @@ pub(crate) fn identity_table(bins: usize) -> Vec<u16> {
 }
 
 /// The programs of a lens's views, with V still 0.
-pub(crate) fn programs(lens: &Lens) -> Vec<ViewProgram> {
+pub fn programs(lens: &Lens) -> Vec<ViewProgram> {
     let numbers = |fields: &[usize]| fields.iter().map(|f| *f as u32).collect();
     let program = |view: &crate::lens::View| ViewProgram {
         class_mask: view.class_mask,
@@ -229,6 +230,7 @@ pub fn lay_out(mut entries: Vec<[u32; 4]>) -> Vec<[u32; 4]> {
     entries.dedup_by_key(|e| [e[0], e[1]]); // two keys that collide: 64 bits of chance
     let capacity = (entries.len() * 2).next_power_of_two().max(MIN_SLOTS);
     let mut slots = vec![[0; 4]; capacity];
+    huge_pages(&mut slots);
     let mask = capacity - 1;
     for entry in entries {
         let mut at = entry[0] as usize & mask;

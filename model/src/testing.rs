@@ -260,6 +260,8 @@ pub fn cases(seed: u64) -> Vec<Case> {
     let groups = [("groups", 20, 7), ("groups, many hosts, little known", 500, 200)];
     cases.extend(groups.map(|(name, hosts, values)| grouped_case(name, Plan { hosts, values, ..plan }, seed)));
     cases.push(groups_of_strangers(seed));
+    cases.push(overflown("a sketch of half of the cells", seed, |slot| slot[0] % 2 == 0));
+    cases.push(overflown("a sketch of all cells", seed, |_| true));
     cases.push(no_view_applies(seed));
     cases.push(saturated(seed));
     cases.push(wrapping_chains(seed));
@@ -282,6 +284,19 @@ fn no_view_applies(seed: u64) -> Case {
             table.fill(1000);
         }
     })
+}
+
+/// Cells that `gone` picks are in the sketch and not in the table; counts are larger than contexts have room for.
+fn overflown(name: &str, seed: u64, gone: impl Fn(&[u32; 4]) -> bool) -> Case {
+    let mut case = grouped_case(name, Plan { hosts: 20, ..Plan::default() }, seed);
+    let snapshot = Arc::make_mut(&mut case.snapshot);
+    let (cells, rest): (Vec<[u32; 4]>, Vec<[u32; 4]>) =
+        snapshot.slots.iter().copied().filter(|s| s[2] != 0).partition(|s| s[3] == 0 && gone(s));
+    let cells: Vec<_> = cells.iter().map(|s| ([s[0], s[1]], s[2].saturating_mul(3))).collect();
+    snapshot.sketch = crate::sketch::sketch(&cells);
+    snapshot.slots = lay_out(rest);
+    snapshot.mask = (snapshot.slots.len() - 1) as u32;
+    case
 }
 
 /// Groups that nothing was counted for, of some hosts; the scope of one is the mark of none.
@@ -354,4 +369,9 @@ fn false_friends(seed: u64) -> Case {
         snapshot.slots = lay_out(entries);
         snapshot.mask = (snapshot.slots.len() - 1) as u32;
     })
+}
+
+/// The number of every slot that the CPU backend reads first for a look-up, in the order in which one thread reads them.
+pub fn slots_read(snapshot: &Snapshot, batch: &EncodedBatch) -> Vec<u32> {
+    crate::cpu::traced(snapshot, batch)
 }

@@ -6,7 +6,7 @@ use crate::device::Gpu;
 use crate::dictionary::{Dictionary, Hashes};
 use crate::error::OpenError;
 use crate::kernels::Kernels;
-use crate::resident::Resident;
+use crate::resident::{Resident, Slices};
 use crate::slot::{Flight, Job, Results, Slot, rows_that_fit};
 use model::{Backend, BackendError, Codes, EncodedBatch, Scores, Snapshot, StageCounters};
 use std::collections::VecDeque;
@@ -34,16 +34,28 @@ pub struct GpuBackend {
 
 impl GpuBackend {
     pub(crate) fn new(info: &AdapterInfo, adapter: &wgpu::Adapter, snapshot: &Snapshot) -> Result<Self, OpenError> {
-        let gpu = Gpu::new(info, adapter)?;
-        let kernels = Kernels::new(&gpu.device);
+        Self::with_limit(info, adapter, snapshot, u64::MAX)
+    }
+
+    /// As if the adapter took at most `limit` bytes in a binding.
+    pub(crate) fn with_limit(
+        info: &AdapterInfo,
+        adapter: &wgpu::Adapter,
+        snapshot: &Snapshot,
+        limit: u64,
+    ) -> Result<Self, OpenError> {
+        let mut gpu = Gpu::new(info, adapter)?;
+        gpu.largest = gpu.largest.min(limit);
+        let slices = Slices::of(&gpu, snapshot)?;
+        let kernels = Kernels::new(&gpu.device, slices.number);
         gpu.check_open()?;
-        let resident = Resident::new(&gpu, &kernels, snapshot)?;
+        let resident = Resident::new(&gpu, &kernels, slices, snapshot)?;
         let part = rows_that_fit(&gpu, &resident, ROWS);
         if part == 0 {
             return Err(OpenError::TooLarge {
                 adapter: info.name.clone(),
                 what: "a block of rows with all views",
-                needed: crate::slot::result_bytes(resident.views) * u64::from(crate::kernels::BLOCK),
+                needed: crate::slot::result_bytes(resident.views),
                 limit: gpu.largest,
             });
         }
@@ -63,6 +75,12 @@ impl GpuBackend {
     /// Cuts batches into parts of at most `rows` rows (rounded up to blocks of 256, and only as far as the adapter allows).
     pub fn limit_rows(&mut self, rows: usize) {
         self.part = rows_that_fit(&self.gpu, &self.resident, rows.clamp(1, ROWS));
+    }
+
+    /// The bindings that the table takes.
+    #[doc(hidden)]
+    pub fn slices(&self) -> usize {
+        self.resident.slices.number
     }
 
     fn score_parts(&mut self, batch: &EncodedBatch, columns: &[&Codes], out: &mut Scores) -> Result<(), BackendError> {
@@ -137,8 +155,8 @@ impl GpuBackend {
         };
         let rows = flight.rows.clone();
         let counters = &mut self.counters;
-        self.slots[flight.slot].land(&self.gpu, flight, |work, results| {
-            *counters += work;
+        self.slots[flight.slot].land(&self.gpu, flight, |results| {
+            *counters += results.counters();
             take_results(&results, rows, out);
         })
     }
@@ -150,6 +168,17 @@ impl GpuBackend {
         self.slots.clear();
         self.room = 0;
         self.dictionary.forget();
+    }
+}
+
+/// Says what an error means for the batch: of a part that came back before it, nothing is used either.
+fn unscored(error: BackendError, rows: usize) -> BackendError {
+    match error {
+        BackendError::Device { device, reason } => BackendError::Device {
+            device,
+            reason: format!("{reason}: none of the {rows} rows of this batch is scored"),
+        },
+        other => other,
     }
 }
 
@@ -175,14 +204,14 @@ impl Backend for GpuBackend {
     }
 
     fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {
-        self.gpu.check()?;
+        self.gpu.look().map_err(|error| unscored(error, batch.rows))?;
         let columns = self.columns(batch)?;
         out.reset(batch.rows, self.resident.views);
         let scored = self.score_parts(batch, &columns, out);
-        if scored.is_err() {
+        scored.map_err(|error| {
             self.recover();
-        }
-        scored
+            unscored(error, batch.rows)
+        })
     }
 
     fn counters(&self) -> StageCounters {
@@ -222,6 +251,7 @@ mod tests {
             for _ in 0..2 {
                 let error = gpu.score(&case.batch, &mut Scores::default()).unwrap_err().to_string();
                 assert!(error.contains(&info.name) && !error.contains('\n'), "{error}");
+                assert!(error.contains("none of the 1000 rows of this batch is scored"), "{error}");
             }
         }
     }
@@ -234,6 +264,7 @@ mod tests {
             gpu.gpu.buffer("too large", 1 << 60, wgpu::BufferUsages::STORAGE);
             let error = gpu.score(&case.batch, &mut Scores::default()).unwrap_err();
             assert!(matches!(error, BackendError::Device { .. }), "{error}");
+            assert!(error.to_string().contains("none of the 1000 rows"), "{error}");
             gpu.score(&case.batch, &mut Scores::default()).unwrap();
         }
     }
@@ -243,19 +274,22 @@ mod tests {
         let case = case();
         let (info, adapter) = adapters().pop().unwrap();
         let mut gpu = Gpu::new(&info, &adapter).unwrap();
-        let kernels = Kernels::new(&gpu.device);
+        let kernels = Kernels::new(&gpu.device, 1);
         let bytes = case.snapshot.slots.len() as u64 * 16;
-        gpu.largest = bytes - 1;
-        let error = Resident::new(&gpu, &kernels, &case.snapshot).err().unwrap();
-        let text = format!("count table needs {bytes} bytes and the adapter takes at most {}", bytes - 1);
-        assert!(error.to_string().contains(&text), "{error}");
+        gpu.largest = bytes / 8;
+        let error = Slices::of(&gpu, &case.snapshot).unwrap_err().to_string();
+        let text = format!("count table needs {bytes} bytes and the adapter takes at most {}", bytes / 2);
+        assert!(error.contains(&text), "{error}");
+        for (largest, number) in [(bytes / 4, 4), (bytes / 2 - 1, 4), (bytes / 2, 2), (bytes - 1, 2), (bytes, 1)] {
+            gpu.largest = largest;
+            assert_eq!(Slices::of(&gpu, &case.snapshot).unwrap().number, number);
+        }
 
-        gpu.largest = bytes;
-        let resident = Resident::new(&gpu, &kernels, &case.snapshot).unwrap();
+        let slices = Slices::of(&gpu, &case.snapshot).unwrap();
+        let resident = Resident::new(&gpu, &kernels, slices, &case.snapshot).unwrap();
         let rows = rows_that_fit(&gpu, &resident, usize::MAX >> 8);
-        assert!(
-            rows > 0 && rows.is_multiple_of(256) && rows as u64 * crate::slot::result_bytes(resident.views) <= bytes
-        );
+        let needed = rows as u64 / 256 * crate::slot::result_bytes(resident.views);
+        assert!(rows > 0 && rows.is_multiple_of(256) && needed <= bytes);
         gpu.largest = 100;
         assert_eq!(rows_that_fit(&gpu, &resident, ROWS), 0);
         let mut dictionary = Dictionary::new(1);

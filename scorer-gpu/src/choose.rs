@@ -75,11 +75,22 @@ pub fn open(choice: Choice, adapter_name: Option<&str>, snapshot: Arc<Snapshot>)
 
 /// Opens the adapter with this name on the GPU backend itself, where its settings are wanted.
 pub fn open_adapter(name: &str, snapshot: &Snapshot) -> Result<GpuBackend, OpenError> {
+    open_adapter_with_limit(name, snapshot, u64::MAX)
+}
+
+/// As if the adapter took at most `limit` bytes in a binding: how a table larger than that is scored with.
+#[doc(hidden)]
+pub fn open_adapter_with_limit(name: &str, snapshot: &Snapshot, limit: u64) -> Result<GpuBackend, OpenError> {
+    let (info, adapter) = find(name)?;
+    GpuBackend::with_limit(&info, &adapter, snapshot, limit)
+}
+
+/// The adapter with this name.
+pub(crate) fn find(name: &str) -> Result<(AdapterInfo, wgpu::Adapter), OpenError> {
     let mut found = crate::adapter::enumerate();
     let infos: Vec<_> = found.iter().map(|(info, _)| info.clone()).collect();
     let index = pick(Choice::Gpu, Some(name), &infos)?;
-    let (info, adapter) = found.swap_remove(index);
-    GpuBackend::new(&info, &adapter, snapshot)
+    Ok(found.swap_remove(index))
 }
 
 fn cpu(snapshot: Arc<Snapshot>, why: &str) -> Opened {

@@ -67,6 +67,13 @@ impl Gpu {
         }
     }
 
+    /// As `check`, after asking the driver whether the device is still there.
+    pub(crate) fn look(&self) -> Result<(), BackendError> {
+        // As in `wait`; that nothing is finished yet is no error.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.device.poll(wgpu::PollType::Poll)));
+        self.check()
+    }
+
     pub(crate) fn check_open(&self) -> Result<(), OpenError> {
         match self.failed() {
             None => Ok(()),

@@ -12,10 +12,13 @@ mod device;
 mod dictionary;
 mod error;
 mod kernels;
+mod learn;
 mod resident;
+pub mod roofline;
 mod slot;
 
 pub use adapter::{AdapterInfo, AdapterKind, adapters, quiet_drivers};
 pub use backend::GpuBackend;
-pub use choose::{Choice, Opened, open, open_adapter};
+pub use choose::{Choice, Opened, open, open_adapter, open_adapter_with_limit};
 pub use error::OpenError;
+pub use learn::GpuCounter;

@@ -3,17 +3,20 @@
 use crate::device::Gpu;
 use crate::dictionary::Hashes;
 use crate::error::OpenError;
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, SLICES};
 use bytemuck::cast_slice;
-use model::Snapshot;
 use model::keys::{NO_GROUP, Pair, join};
 use model::log2::LOG;
+use model::{Snapshot, ViewProgram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wgpu::{BindGroup, Buffer, BufferUsages};
 
 /// Uploads go in pieces, so that staging never holds a second copy of a large table.
 const PIECE: usize = 16 << 20;
+/// Bytes of a slot, and counters of the sketch in the place of one.
+const SLOT: u64 = 16;
+const COUNTERS_OF_SLOT: usize = 4;
 
 /// The columns the views read and where the card has them: fields in ascending order, then host, then class.
 pub(crate) struct ColumnPlan {
@@ -22,9 +25,8 @@ pub(crate) struct ColumnPlan {
 }
 
 impl ColumnPlan {
-    fn new(snapshot: &Snapshot) -> Self {
-        let mut fields: Vec<usize> = snapshot
-            .views
+    pub(crate) fn new(views: &[ViewProgram]) -> Self {
+        let mut fields: Vec<usize> = views
             .iter()
             .flat_map(|view| view.child.iter().chain(view.contexts.iter().flatten()))
             .map(|&field| field as usize)
@@ -66,6 +68,11 @@ pub(crate) struct Resident {
     pub(crate) lens_fields: usize,
     pub(crate) seed: [u32; 2],
     pub(crate) mask: u32,
+    /// Counters of the overflow sketch less one; 0 if there is none.
+    pub(crate) sketch_mask: u32,
+    pub(crate) slices: Slices,
+    /// First word of the calibration among the programs.
+    pub(crate) calibration_at: u32,
     groups: Groups,
 }
 
@@ -78,16 +85,45 @@ struct Groups {
     last: Option<(Hashes, Hashes)>,
 }
 
+/// How the table and the sketch behind it are cut into bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slices {
+    pub(crate) number: usize,
+    /// log2 of the slots of one.
+    pub(crate) bits: u32,
+}
+
+impl Slices {
+    /// As few as the adapter's limit on a binding allows.
+    pub(crate) fn of(gpu: &Gpu, snapshot: &Snapshot) -> Result<Self, OpenError> {
+        let slots = snapshot.slots.len() as u64 + sketch(snapshot).len().div_ceil(COUNTERS_OF_SLOT) as u64;
+        let bits = (gpu.largest / SLOT).checked_ilog2().unwrap_or(0).min(31);
+        let number = slots.div_ceil(1 << bits);
+        if number > SLICES as u64 {
+            let limit = (SLICES as u64) << bits;
+            return Err(OpenError::TooLarge {
+                adapter: gpu.info.name.clone(),
+                what: "count table",
+                needed: slots * SLOT,
+                limit: limit * SLOT,
+            });
+        }
+        Ok(Self { number: number as usize, bits })
+    }
+}
+
 impl Resident {
-    pub(crate) fn new(gpu: &Gpu, kernels: &Kernels, snapshot: &Snapshot) -> Result<Self, OpenError> {
-        let plan = ColumnPlan::new(snapshot);
-        let parts = [
-            upload(gpu, "count table", cast_slice(&snapshot.slots))?,
-            upload(gpu, "view programs", cast_slice(&programs(snapshot, &plan)))?,
-            upload(gpu, "calibration", cast_slice(&calibration(snapshot)))?,
-        ];
+    pub(crate) fn new(gpu: &Gpu, kernels: &Kernels, slices: Slices, snapshot: &Snapshot) -> Result<Self, OpenError> {
+        let plan = ColumnPlan::new(&snapshot.views);
+        let table = upload_table(gpu, slices, snapshot)?;
+        let mut words = programs(&snapshot.views, &plan);
+        let calibration_at = words.len() as u32;
+        words.extend(calibration(snapshot));
+        let program = upload(gpu, "view programs", cast_slice(&words))?;
+        // Bindings that the table does not need are there all the same, and never read.
+        let slices_bound = (0..SLICES).map(|slice| table.get(slice).unwrap_or(&table[0]));
         let entries: Vec<_> = (0..)
-            .zip(&parts)
+            .zip(slices_bound.chain([&program]))
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
         let bind = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -103,6 +139,9 @@ impl Resident {
             lens_fields: snapshot.lens.fields().len(),
             seed: snapshot.seed,
             mask: snapshot.mask,
+            sketch_mask: sketch(snapshot).len().saturating_sub(1) as u32,
+            slices,
+            calibration_at,
             groups: Groups { scopes: snapshot.groups.clone(), last: None },
         })
     }
@@ -130,27 +169,52 @@ impl Resident {
     }
 }
 
-fn upload(gpu: &Gpu, what: &'static str, bytes: &[u8]) -> Result<Buffer, OpenError> {
-    let needed = bytes.len() as u64;
+fn sketch(snapshot: &Snapshot) -> &[u32] {
+    &snapshot.sketch
+}
+
+/// The table and the sketch behind it, one buffer a slice.
+fn upload_table(gpu: &Gpu, slices: Slices, snapshot: &Snapshot) -> Result<Vec<Buffer>, OpenError> {
+    let (table, sketch): (&[u8], &[u8]) = (cast_slice(&snapshot.slots), cast_slice(sketch(snapshot)));
+    let slice = (SLOT << slices.bits) as usize;
+    let end = table.len() + sketch.len();
+    let part = |from: usize| {
+        let to = end.min(from + slice);
+        let of_table = &table[from.min(table.len())..to.min(table.len())];
+        let of_sketch = &sketch[from.max(table.len()) - table.len()..to.max(table.len()) - table.len()];
+        upload_parts(gpu, "count table", &[of_table, of_sketch])
+    };
+    (0..end).step_by(slice).map(part).collect()
+}
+
+pub(crate) fn upload(gpu: &Gpu, what: &'static str, bytes: &[u8]) -> Result<Buffer, OpenError> {
+    upload_parts(gpu, what, &[bytes])
+}
+
+/// Puts the parts one behind the other into a buffer.
+fn upload_parts(gpu: &Gpu, what: &'static str, parts: &[&[u8]]) -> Result<Buffer, OpenError> {
+    let needed = parts.iter().map(|part| part.len() as u64).sum();
     if needed > gpu.largest {
         return Err(OpenError::TooLarge { adapter: gpu.info.name.clone(), what, needed, limit: gpu.largest });
     }
     let buffer = gpu.buffer(what, needed, BufferUsages::STORAGE | BufferUsages::COPY_DST);
     gpu.check_open()?;
-    for (piece, at) in bytes.chunks(PIECE).zip((0..).step_by(PIECE)) {
+    let mut at = 0;
+    for piece in parts.iter().flat_map(|part| part.chunks(PIECE)) {
         gpu.queue.write_buffer(&buffer, at, piece);
         gpu.queue.submit([]);
+        at += piece.len() as u64;
     }
     gpu.check_open()?;
     Ok(buffer)
 }
 
 /// LOG, one offset per view, then the programs (`shaders/common.wgsl`).
-fn programs(snapshot: &Snapshot, plan: &ColumnPlan) -> Vec<u32> {
+pub(crate) fn programs(views: &[ViewProgram], plan: &ColumnPlan) -> Vec<u32> {
     let mut words = LOG.to_vec();
     let mut program = Vec::new();
-    let base = LOG.len() + snapshot.views.len();
-    for view in &snapshot.views {
+    let base = LOG.len() + views.len();
+    for view in views {
         words.push((base + program.len()) as u32);
         program.extend([view.class_mask, view.vocabulary]);
         push_columns(&mut program, &view.child, plan);
@@ -168,8 +232,9 @@ fn push_columns(program: &mut Vec<u32>, fields: &[u32], plan: &ColumnPlan) {
     program.extend(fields.iter().map(|&field| plan.column(field)));
 }
 
-/// The tables of the views one after the other, then the table of rows, as u16.
-fn calibration(snapshot: &Snapshot) -> Vec<u16> {
+/// The tables of the views one after the other, then the table of rows, two u16 a word.
+fn calibration(snapshot: &Snapshot) -> Vec<u32> {
     let tables = snapshot.calibration.views.iter().chain([&snapshot.calibration.rows]);
-    tables.flatten().copied().collect()
+    let entries: Vec<u16> = tables.flatten().copied().collect();
+    entries.chunks(2).map(|pair| pair.iter().rev().fold(0, |word, entry| word << 16 | u32::from(*entry))).collect()
 }

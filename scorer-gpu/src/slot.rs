@@ -4,7 +4,7 @@ use crate::columns::words_at_most;
 use crate::device::Gpu;
 use crate::kernels::{BLOCK, Kernels};
 use crate::resident::Resident;
-use bytemuck::{cast_slice, pod_read_unaligned};
+use bytemuck::cast_slice;
 use model::{BackendError, StageCounters};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, channel};
@@ -12,29 +12,32 @@ use wgpu::{BindGroup, Buffer, BufferUsages, CommandEncoder};
 
 /// The shader's `Params`.
 #[repr(C)]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Params {
-    rows: u32,
-    stride: u32,
-    views: u32,
-    mask: u32,
-    seed: [u32; 2],
-    host: u32,
-    class_column: u32,
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Params {
+    pub(crate) rows: u32,
+    pub(crate) stride: u32,
+    pub(crate) views: u32,
+    pub(crate) mask: u32,
+    pub(crate) seed: [u32; 2],
+    pub(crate) host: u32,
+    pub(crate) class_column: u32,
     /// First entry of the groups' scopes, or [`NO_GROUPS`].
-    groups: u32,
-    unused: [u32; 3],
+    pub(crate) groups: u32,
+    /// First word of the calibration among the programs.
+    pub(crate) calibration: u32,
+    pub(crate) slice_bits: u32,
+    /// 0 if there is no sketch.
+    pub(crate) sketch_mask: u32,
 }
 
 /// In the place of the groups' first entry: no host has a group.
 const NO_GROUPS: u32 = u32::MAX;
 
-/// Four counters of two words each.
-const COUNTERS: u64 = 32;
-
-/// Bytes of results per row: bits, three reasons, log2_n, and a surprisal per view.
+/// Bytes of results of a block of rows: bits, three reasons, log2_n and a surprisal per view for each row; keys, look-ups
+/// and back-offs per view, and sums.
 pub(crate) fn result_bytes(views: usize) -> u64 {
-    4 + 12 + 2 + 2 * views as u64
+    let views = views as u64;
+    (4 + 12 + 2 + 2 * views) * u64::from(BLOCK) + 12 * views + 4
 }
 
 /// The rows one dispatch can take: at most `wanted`, in whole blocks, as the adapter's limits allow. 0 if not even one block fits.
@@ -42,7 +45,7 @@ pub(crate) fn rows_that_fit(gpu: &Gpu, resident: &Resident, wanted: usize) -> us
     let block = BLOCK as usize;
     let fits = |rows: &usize| {
         let columns = 4 * words_at_most(resident.plan.columns(), *rows) as u64;
-        let results = result_bytes(resident.views) * *rows as u64 + COUNTERS;
+        let results = result_bytes(resident.views) * (rows / block) as u64;
         columns.max(results) <= gpu.largest
     };
     let wanted = wanted.div_ceil(block).max(1) * block;
@@ -54,7 +57,6 @@ pub(crate) struct Slot {
     params: Buffer,
     columns: Buffer,
     results: Buffer,
-    counters: Buffer,
     readback: Buffer,
     bind: Option<BindGroup>,
 }
@@ -66,20 +68,20 @@ pub(crate) struct Flight {
     submission: wgpu::SubmissionIndex,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
     bytes: u64,
+    views: usize,
 }
 
 impl Slot {
     /// Buffers for parts of up to `rows` rows.
     pub(crate) fn new(gpu: &Gpu, resident: &Resident, rows: usize) -> Result<Self, BackendError> {
         let columns = 4 * words_at_most(resident.plan.columns(), rows) as u64;
-        let results = result_bytes(resident.views) * rows as u64;
+        let results = result_bytes(resident.views) * rows.div_ceil(BLOCK as usize) as u64;
         let storage = BufferUsages::STORAGE;
         let slot = Self {
             params: gpu.buffer("params", size_of::<Params>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
             columns: gpu.buffer("columns", columns, storage | BufferUsages::COPY_DST),
             results: gpu.buffer("results", results, storage | BufferUsages::COPY_SRC),
-            counters: gpu.buffer("counters", COUNTERS, storage | BufferUsages::COPY_SRC | BufferUsages::COPY_DST),
-            readback: gpu.buffer("readback", COUNTERS + results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+            readback: gpu.buffer("readback", results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
             bind: None,
         };
         gpu.check()?;
@@ -109,27 +111,27 @@ impl Slot {
             host: resident.plan.host(),
             class_column: resident.plan.class(),
             groups: job.groups.unwrap_or(NO_GROUPS),
-            unused: [0; 3],
+            calibration: resident.calibration_at,
+            slice_bits: resident.slices.bits,
+            sketch_mask: resident.sketch_mask,
         };
         gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
         gpu.queue.write_buffer(&self.columns, 0, packed);
-        let bytes = result_bytes(resident.views) * u64::from(params.stride);
+        let bytes = result_bytes(resident.views) * u64::from(blocks);
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.encode(&mut encoder, job, blocks);
-        encoder.copy_buffer_to_buffer(&self.counters, 0, &self.readback, 0, COUNTERS);
-        encoder.copy_buffer_to_buffer(&self.results, 0, &self.readback, COUNTERS, bytes);
+        encoder.copy_buffer_to_buffer(&self.results, 0, &self.readback, 0, bytes);
         let submission = gpu.queue.submit([encoder.finish()]);
         gpu.check()?;
         let (send, mapped) = channel();
-        self.readback.map_async(wgpu::MapMode::Read, 0..COUNTERS + bytes, move |result| {
+        self.readback.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // The receiver is gone only when the batch has already failed.
             let _ = send.send(result);
         });
-        Ok(Flight { slot, rows, submission, mapped, bytes })
+        Ok(Flight { slot, rows, submission, mapped, bytes, views: resident.views })
     }
 
     fn encode(&mut self, encoder: &mut CommandEncoder, job: &Job<'_>, blocks: u32) {
-        encoder.clear_buffer(&self.counters, 0, None);
         let bind = match self.bind.take() {
             Some(bind) => bind,
             None => self.bind_group(job),
@@ -146,7 +148,7 @@ impl Slot {
     }
 
     fn bind_group(&self, job: &Job<'_>) -> BindGroup {
-        let buffers = [&self.params, job.hashes, &self.columns, &self.results, &self.counters];
+        let buffers = [&self.params, job.hashes, &self.columns, &self.results];
         let entries: Vec<_> = (0..)
             .zip(buffers)
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
@@ -158,27 +160,19 @@ impl Slot {
         })
     }
 
-    /// Waits for a part and hands its counters and results to `take`.
-    pub(crate) fn land(
-        &self,
-        gpu: &Gpu,
-        flight: Flight,
-        take: impl FnOnce(StageCounters, Results<'_>),
-    ) -> Result<(), BackendError> {
+    /// Waits for a part and hands its results to `take`.
+    pub(crate) fn land(&self, gpu: &Gpu, flight: Flight, take: impl FnOnce(Results<'_>)) -> Result<(), BackendError> {
         gpu.wait(Some(flight.submission))?;
         match flight.mapped.try_recv() {
             Ok(Ok(())) => {}
             _ => return Err(gpu.error("results could not be mapped")),
         }
         {
-            let view = self
-                .readback
-                .get_mapped_range(0..COUNTERS + flight.bytes)
-                .map_err(|error| gpu.error(&error.to_string()))?;
-            let (counters, results) = view.split_at(COUNTERS as usize);
+            let view =
+                self.readback.get_mapped_range(0..flight.bytes).map_err(|error| gpu.error(&error.to_string()))?;
             let rows = flight.rows.len();
             let stride = rows.div_ceil(BLOCK as usize) * BLOCK as usize;
-            take(stage_counters(counters), Results { bytes: results, stride });
+            take(Results { bytes: &view, stride, views: flight.views });
         }
         self.readback.unmap();
         gpu.check()
@@ -195,18 +189,29 @@ pub(crate) struct Job<'a> {
     pub(crate) groups: Option<u32>,
 }
 
-fn stage_counters(bytes: &[u8]) -> StageCounters {
-    let [keys, lookups, backoffs, sums]: [u64; 4] = pod_read_unaligned(bytes);
-    StageCounters { keys, lookups, backoffs, sums }
-}
-
 /// The results of one part, as the shaders lay them out.
 pub(crate) struct Results<'a> {
     bytes: &'a [u8],
     stride: usize,
+    views: usize,
 }
 
 impl Results<'_> {
+    /// The work of all blocks.
+    pub(crate) fn counters(&self) -> StageCounters {
+        let blocks = self.stride / BLOCK as usize;
+        let at = (18 + 2 * self.views) * self.stride;
+        let of_views: &[[u32; 3]] = self.part(at, self.views * blocks);
+        let sums: &[u32] = self.part(at + size_of_val(of_views), blocks);
+        let mut counters = StageCounters { sums: sums.iter().map(|n| u64::from(*n)).sum(), ..Default::default() };
+        for [keys, lookups, backoffs] in of_views {
+            counters.keys += u64::from(*keys);
+            counters.lookups += u64::from(*lookups);
+            counters.backoffs += u64::from(*backoffs);
+        }
+        counters
+    }
+
     pub(crate) fn bits(&self, rows: usize) -> &[u32] {
         self.part(0, rows)
     }

@@ -3,9 +3,10 @@
 //! Equal `StageCounters` prove that keys, look-ups, back-off and sums ran in the shaders: they are counted there.
 
 use model::snapshot::lay_out;
+use model::snapshot::programs;
 use model::testing::{self, Case, Plan, Rng};
-use model::{Backend, CpuBackend, EncodedBatch, Scores};
-use scorer_gpu::{AdapterInfo, GpuBackend, adapters, open_adapter};
+use model::{Backend, CpuBackend, EncodedBatch, Scores, SegmentBuilder};
+use scorer_gpu::{AdapterInfo, GpuBackend, GpuCounter, adapters, open_adapter, open_adapter_with_limit};
 use std::sync::Arc;
 
 /// As many rows to a part as the backend wants.
@@ -100,6 +101,25 @@ fn tables_from_the_smallest_to_more_than_a_million_slots_agree() {
 }
 
 #[test]
+fn a_table_of_several_bindings_agrees() {
+    let adapters = vulkan_adapters();
+    let plan = Plan { rows: 3000, hosts: 30, views: 6, ..Plan::default() };
+    let case = testing::grouped_case("several bindings", plan, 13);
+    let table = case.snapshot.slots.len() as u64 * 16;
+    let mut cpu = CpuBackend::new(Arc::clone(&case.snapshot));
+    let expected = score(&mut cpu, &case.batch);
+    for adapter in &adapters {
+        for slices in [2, 4] {
+            let opened = open_adapter_with_limit(&adapter.name, &case.snapshot, table / slices);
+            let mut gpu = opened.unwrap_or_else(|error| panic!("{slices} bindings: {error}"));
+            assert_eq!(gpu.slices() as u64, slices);
+            equal(&format!("{slices} bindings: {adapter}"), plan.rows, &expected, &score(&mut gpu, &case.batch));
+            assert_eq!(gpu.counters(), cpu.counters(), "{slices} bindings: {adapter}");
+        }
+    }
+}
+
+#[test]
 fn bits_beyond_the_row_table_agree() {
     let adapters = vulkan_adapters();
     let mut case = testing::case("bits beyond the row table", Plan { views: 40, classes: 0, ..Plan::default() }, 12);
@@ -163,5 +183,37 @@ fn an_inconsistent_batch_is_an_error_and_the_next_one_scores() {
         }
         assert_eq!(score(&mut gpu, &case.batch), score(&mut cpu, &case.batch));
         assert_eq!(gpu.counters(), cpu.counters());
+    }
+}
+
+#[test]
+fn a_segment_learned_on_a_card_is_the_one_of_the_cpu() {
+    let plans = [
+        Plan { learned: 5000, ..Plan::default() },
+        // One cell for all rows, and nearly one for each.
+        Plan { learned: 3000, null: true, views: 2, ..Plan::default() },
+        Plan { learned: 70_001, values: 40_000, views: 3, fields: 4, ..Plan::default() },
+        Plan { learned: 600, views: 40, classes: 31, ..Plan::default() },
+    ];
+    for adapter in vulkan_adapters() {
+        for (seed, plan) in (40..).zip(plans) {
+            let mut rng = Rng(seed);
+            let lens = testing::lens(&plan, &mut rng);
+            let batch = testing::batch(&plan, plan.learned, 0, &mut rng);
+            let key = testing::key();
+            let rows: Vec<u32> = (0..plan.learned as u32).filter(|row| row % 7 != 3).collect();
+            let mut want = SegmentBuilder::new(&lens, &key, Some("a"), 3);
+            want.add(&batch, &rows);
+            let want = want.finish();
+            let seed = key.seed(&lens.digest());
+            let mut card = GpuCounter::open(&adapter.name, &programs(&lens), lens.fields().len(), seed).unwrap();
+            for size in [plan.learned, 1000] {
+                let mut got = SegmentBuilder::new(&lens, &key, Some("a"), 3);
+                for rows in rows.chunks(size) {
+                    assert!(got.add_counted(rows.len() as u64, card.count(&batch, rows).unwrap()));
+                }
+                assert!(got.finish() == want, "{adapter}: {plan:?}, {size} rows at a time");
+            }
+        }
     }
 }

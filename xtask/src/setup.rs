@@ -1,4 +1,4 @@
-//! What the tests need beside Rust and a C compiler: a software Vulkan driver and another Parquet reader.
+//! What the tests need beside Rust and a C compiler: software Vulkan drivers and other Parquet readers.
 
 use crate::shell::{command, run, target_dir, works};
 use anyhow::{Result, bail};
@@ -44,6 +44,25 @@ fn installed(package: &str) -> bool {
 
 pub(crate) fn is_root() -> bool {
     command(&["id", "-u"]).output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// A second software Vulkan driver, which shares no code with Mesa's: the one in Debian's Chromium, unpacked to the side.
+pub(crate) fn swiftshader() -> Result<PathBuf> {
+    let folder = target_dir().join("swiftshader");
+    let driver = folder.join("usr/lib/chromium/vk_swiftshader_icd.json");
+    if driver.is_file() {
+        return Ok(driver);
+    }
+    std::fs::create_dir_all(&folder)?;
+    // Of the package only the driver is kept.
+    let script = "cd \"$0\" && apt-get download -qq chromium-common && dpkg-deb --fsys-tarfile chromium-common_*.deb |
+        tar -x ./usr/lib/chromium/libvk_swiftshader.so ./usr/lib/chromium/vk_swiftshader_icd.json
+        status=$?; rm -f chromium-common_*.deb; exit $status";
+    run(&["sh", "-c", script, &folder.to_string_lossy()])?;
+    if !driver.is_file() {
+        bail!("chromium-common has no {}", driver.display());
+    }
+    Ok(driver)
 }
 
 /// A Python with pyarrow and duckdb, to read our files with other people's readers.

@@ -16,6 +16,7 @@ pub(crate) struct TestArgs {
 pub(crate) fn run(args: TestArgs) -> Result<()> {
     let start = Instant::now();
     let python = prepare(args.no_install)?;
+    let driver = if args.no_install { None } else { second_driver() };
     step("format", || {
         shell::run(&["cargo", "fmt", "--all", "--check"])?;
         shell::run(&["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
@@ -28,7 +29,7 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     step("clippy", || {
         shell::run(&["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])
     })?;
-    step("tests", || tests(python.as_deref()))?;
+    step("tests", || tests(python.as_deref(), driver.as_deref()))?;
     step("old kernels", || {
         let args = vm::VmTestArgs { quick: true, install: !args.no_install, ..vm::VmTestArgs::default() };
         missed(vm::run(&args), vm::ready)
@@ -56,6 +57,11 @@ fn prepare(no_install: bool) -> Result<Option<std::path::PathBuf>> {
     }
 }
 
+/// One more driver to compare the bits of; the tests do without where there is none.
+fn second_driver() -> Option<std::path::PathBuf> {
+    setup::swiftshader().inspect_err(|error| eprintln!("scores are compared on one driver: {error:#}")).ok()
+}
+
 /// The committed object against its source.
 fn kernel_object(install: bool) -> Result<()> {
     missed(ebpf::run(ebpf::EbpfArgs { check: true, install }), ebpf::ready)
@@ -74,12 +80,15 @@ fn missed(result: Result<()>, ready: fn() -> bool) -> Result<()> {
 
 /// Live tests share one kernel and one machine: one test program and one test at a time where it matters is
 /// theirs to arrange; here all test programs run one after the other, as cargo does.
-fn tests(python: Option<&std::path::Path>) -> Result<()> {
+fn tests(python: Option<&std::path::Path>, driver: Option<&std::path::Path>) -> Result<()> {
     let mut command = shell::command(&["cargo", "test", "--workspace", "--locked"]);
     // Mesa's device selection layer prints errors wherever there is no desktop.
     command.env("NODEVICE_SELECT", "1");
     if let Some(python) = python {
         command.env("EBBLINE_PYTHON", python);
+    }
+    if let Some(driver) = driver {
+        command.env("VK_ADD_DRIVER_FILES", driver);
     }
     let status = command.status().context("cannot start cargo test")?;
     anyhow::ensure!(status.success(), "tests failed ({status})");

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use ebbline_model::keys::{FLEET, scoped};
 use ebbline_model::log2::lg;
 use ebbline_model::testing::{self, Plan, Rng};
-use ebbline_model::{Backend, CpuBackend, EncodedBatch, Scores, Snapshot, StageCounters};
+use ebbline_model::{Backend, CellCounter, CpuBackend, EncodedBatch, Scores, SegmentBuilder, Snapshot, StageCounters};
 
 type Value = Option<String>;
 /// View, context number, context values.
 type Context = (usize, usize, Vec<Value>);
+
+/// Hosts that have a cell, by the values of its child.
+type Hosts = BTreeMap<Vec<Value>, BTreeSet<Value>>;
 
 /// Counts by plain values.
 #[derive(Default)]
@@ -18,11 +21,11 @@ struct Naive {
     /// Per host.
     host: HashMap<(Value, Context), BTreeMap<Vec<Value>, u32>>,
     /// Hosts of a group that have a cell.
-    group: HashMap<(&'static str, Context), BTreeMap<Vec<Value>, BTreeSet<Value>>>,
+    group: HashMap<(&'static str, Context), Hosts>,
     /// Whether groups count.
     grouped: bool,
     /// Hosts that have a cell.
-    fleet: HashMap<Context, BTreeMap<Vec<Value>, BTreeSet<Value>>>,
+    fleet: HashMap<Context, Hosts>,
 }
 
 fn values(batch: &EncodedBatch, fields: &[u32], row: usize) -> Vec<Value> {
@@ -67,7 +70,7 @@ impl Naive {
     fn levels(&self, host: &Value, context: &Context, child: &[Value]) -> Vec<(u32, u32, u32)> {
         let own = self.host.get(&(host.clone(), context.clone()));
         let own = own.map_or((0, 0, 0), |c| (c.get(child).copied().unwrap_or(0), c.values().sum(), c.len() as u32));
-        let hosts = |c: Option<&BTreeMap<Vec<Value>, BTreeSet<Value>>>| {
+        let hosts = |c: Option<&Hosts>| {
             c.map_or((0, 0, 0), |c| {
                 let total = c.values().map(BTreeSet::len).sum::<usize>();
                 (c.get(child).map_or(0, BTreeSet::len) as u32, total as u32, c.len() as u32)
@@ -208,4 +211,90 @@ fn a_batch_of_another_lens_is_refused() {
 #[test]
 fn fleet_scope_is_no_host() {
     assert_ne!(scoped([1, 2], FLEET), scoped([1, 2], testing::key().value(Some("host"))));
+}
+
+#[test]
+fn vector_instructions_and_thread_counts_change_no_bit() {
+    for case in testing::cases(3) {
+        let mut plain = CpuBackend::plain(Arc::clone(&case.snapshot));
+        let mut want = Scores::default();
+        plain.score(&case.batch, &mut want).unwrap();
+        for threads in [1, 2, 7] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (got, counters) = pool.install(|| score(&case.snapshot, &case.batch));
+            assert!(got == want, "{}: {threads} threads", case.name);
+            assert_eq!(counters, plain.counters(), "{}: {threads} threads", case.name);
+        }
+    }
+}
+
+/// Rows `rows` of a batch.
+fn slice(batch: &EncodedBatch, rows: std::ops::Range<usize>) -> EncodedBatch {
+    let mut part = batch.clone();
+    part.rows = rows.len();
+    for column in part.fields.iter_mut().chain([&mut part.host]) {
+        column.codes = column.codes[rows.clone()].to_vec();
+    }
+    part.class = part.class[rows.clone()].to_vec();
+    part.time = part.time[rows.clone()].to_vec();
+    part.units.clear();
+    part
+}
+
+#[test]
+fn the_size_of_batches_changes_no_bit() {
+    let plan = Plan { rows: 3000, hosts: 20, views: 5, fields: 5, ..Plan::default() };
+    let case = testing::grouped_case("batches", plan, 4);
+    let (whole, _) = score(&case.snapshot, &case.batch);
+    for size in [1, 7, 256] {
+        for start in (0..plan.rows).step_by(size) {
+            let rows = start..plan.rows.min(start + size);
+            let (part, _) = score(&case.snapshot, &slice(&case.batch, rows.clone()));
+            assert_eq!(part.bits, whole.bits[rows.clone()], "{size} rows from {start}");
+            assert_eq!(part.log2_n, whole.log2_n[rows.clone()]);
+            assert_eq!(part.reasons, whole.reasons[rows.clone()]);
+            for (view, part) in part.surprisal.chunks(rows.len()).enumerate() {
+                assert_eq!(*part, whole.surprisal[view * plan.rows..][rows.clone()]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_million_rows_are_scored_as_in_parts() {
+    let plan = Plan { rows: 1 << 20, hosts: 9, views: 2, fields: 2, ..Plan::default() };
+    let case = testing::grouped_case("a million rows", plan, 5);
+    let (whole, counters) = score(&case.snapshot, &case.batch);
+    let mut work = StageCounters::default();
+    for start in (0..plan.rows).step_by(65_536) {
+        let rows = start..start + 65_536;
+        let (part, counters) = score(&case.snapshot, &slice(&case.batch, rows.clone()));
+        work += counters;
+        assert!(part.bits == whole.bits[rows.clone()] && part.reasons == whole.reasons[rows], "rows from {start}");
+    }
+    assert_eq!(counters, work);
+}
+
+#[test]
+fn counting_by_many_threads_makes_the_same_segment() {
+    let plan = Plan { learned: 20_000, values: 200, views: 6, ..Plan::default() };
+    let mut rng = Rng(6);
+    let lens = testing::lens(&plan, &mut rng);
+    let batch = testing::batch(&plan, plan.learned, 0, &mut rng);
+    let key = testing::key();
+    let rows: Vec<u32> = (0..plan.learned as u32).filter(|row| row % 5 != 0).collect();
+    let mut want = SegmentBuilder::new(&lens, &key, Some("a"), 3);
+    want.add(&batch, &rows);
+    let want = want.finish();
+    for (threads, size) in [(1, 20_000), (2, 256), (7, 20_000), (7, 7)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let got = pool.install(|| {
+            let mut counter = CellCounter::new(&lens, key.seed(&lens.digest()));
+            rows.chunks(size).for_each(|rows| counter.count_into(&batch, rows));
+            let mut builder = SegmentBuilder::new(&lens, &key, Some("a"), 3);
+            assert!(builder.add_counted(rows.len() as u64, counter.finish()));
+            builder.finish()
+        });
+        assert!(got == want, "{threads} threads, {size} rows at a time");
+    }
 }

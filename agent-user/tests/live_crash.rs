@@ -155,14 +155,14 @@ fn no_kill_leaves_an_unreadable_file_or_an_event_unaccounted_for() {
     let mut live = Live::start(&borrowed(&arguments));
     let load = live.begin("load");
     let mut random = 88_172_645_463_325_252_u64;
+    let mut read = HashSet::new();
     for _ in 0..rounds {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         std::thread::sleep(Duration::from_millis(random % 600));
         live.kill();
-        // Whatever has its name is whole.
-        live.stored(None, serde_json::Value::Null);
+        live.read_new(&mut read);
         live.restart(&borrowed(&arguments));
     }
     let made: u64 = load.end()[0].parse().unwrap();

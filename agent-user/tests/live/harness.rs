@@ -5,7 +5,7 @@ use arrow_cast::display::array_value_to_string;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::fs::MetadataExt,
@@ -445,6 +445,16 @@ impl Live {
             cgroup: self.cgroup.id(),
         }
     }
+
+    /// Reads every file of the archive that is not among `read` yet: what has its name is whole, and stays as it is.
+    pub(crate) fn read_new(&self, read: &mut HashSet<PathBuf>) {
+        let archive = self.folder.path().join("archive");
+        for path in ["process", "connection", "dns", "heartbeat"].iter().flat_map(|table| walk(&archive.join(table))) {
+            if path.extension().is_some_and(|extension| extension == "parquet") && read.insert(path.clone()) {
+                read_file(&path, &mut |_| {});
+            }
+        }
+    }
 }
 
 impl Drop for Live {
@@ -651,15 +661,16 @@ fn read_table(folder: &Path) -> Vec<Row> {
     };
     let mut rows = Vec::new();
     for source in sources {
-        let file = store::ArchiveFile::open(&source.path).unwrap();
-        let names: Vec<String> = file.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        for batch in file.batches(&names, 1024).unwrap() {
-            let batch = batch.unwrap();
-            rows.extend((0..batch.num_rows()).map(|at| read_row(&batch, at)));
-        }
+        read_file(&source.path, &mut |batch| rows.extend((0..batch.num_rows()).map(|at| read_row(batch, at))));
     }
     rows
+}
+
+fn read_file(path: &Path, each: &mut dyn FnMut(&arrow_array::RecordBatch)) {
+    let file = store::ArchiveFile::open(path).unwrap();
+    let names: Vec<String> = file.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    file.batches(&names, 1024).unwrap().for_each(|batch| each(&batch.unwrap()));
 }
 
 fn read_row(batch: &arrow_array::RecordBatch, at: usize) -> Row {

@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 
+use crate::channel::Channels;
 use crate::keys::{HashKey, Pair};
 use crate::kind::transform::apply;
 use crate::kind::{Kind, Part};
@@ -133,16 +134,16 @@ enum Use {
 impl Use {
     fn accepts(self, form: Form) -> bool {
         let Use::Field(kind, _) = self else {
-            return !matches!(form, Form::List | Form::Time);
+            return !matches!(form, Form::List | Form::Time | Form::Float);
         };
         form == Form::Null
             || match kind {
                 Kind::Path | Kind::Ip | Kind::Text => form == Form::Text,
                 Kind::Cmdline => matches!(form, Form::List | Form::Text),
                 Kind::Port | Kind::User => matches!(form, Form::Int | Form::Text),
-                Kind::Number => form == Form::Int,
+                Kind::Number => matches!(form, Form::Int | Form::Float),
                 Kind::Time => form == Form::Time,
-                Kind::Id | Kind::Key => !matches!(form, Form::List | Form::Time),
+                Kind::Id | Kind::Key => !matches!(form, Form::List | Form::Time | Form::Float),
             }
     }
 
@@ -151,7 +152,7 @@ impl Use {
             Use::Field(Kind::Path | Kind::Ip | Kind::Text, _) => "text",
             Use::Field(Kind::Cmdline, _) => "a list of text, or text",
             Use::Field(Kind::Port | Kind::User, _) => "an integer or text",
-            Use::Field(Kind::Number, _) => "an integer",
+            Use::Field(Kind::Number, _) => "a number",
             Use::Field(Kind::Time, _) => "a timestamp",
             Use::Field(Kind::Id | Kind::Key, _) | Use::Name => "text, an integer, a boolean or 16 bytes",
         }
@@ -243,28 +244,52 @@ impl Column {
 
 /// Turns record batches of one table into [`EncodedBatch`]es.
 ///
-/// It keeps, per column, the last dictionary and its transformed values: as much again as the largest dictionary seen.
+/// It keeps, per column, the last dictionary and its transformed values: as much again as the largest dictionary seen. If
+/// the lens has fields that depend on earlier rows, it keeps their channels too, in bounded memory; the rows of one (host,
+/// UTC hour) must then come in order, to one encoder. How they are cut into batches, and what comes between, is all the same.
 pub struct Encoder {
     lens: Lens,
     key: HashKey,
     columns: Vec<Column>,
     /// Per field of the lens, then the host, the class and each unit key column: where it is read.
     places: Vec<Option<(usize, usize)>>,
+    /// Fields that depend on earlier rows; what each reads beside its own column follows in `places`, in order.
+    stateful: Vec<Stateful>,
+}
+
+/// A field that depends on earlier rows.
+struct Stateful {
+    field: usize,
+    /// How many columns it reads beside its own.
+    sources: usize,
+    channels: Channels,
 }
 
 impl Encoder {
     /// An encoder for the lens's table, hashing under `key`.
     pub fn new(lens: &Lens, key: &HashKey) -> Self {
-        let mut encoder = Self { lens: lens.clone(), key: key.clone(), columns: Vec::new(), places: Vec::new() };
+        let (columns, places) = (Vec::new(), Vec::new());
+        let mut encoder = Self { lens: lens.clone(), key: key.clone(), columns, places, stateful: Vec::new() };
         for field in lens.fields() {
-            encoder.add(Some(&field.column), Use::Field(field.kind, field.part));
+            encoder.add(Some(field.column.as_str()).filter(|c| !c.is_empty()), Use::Field(field.kind, field.part));
         }
         encoder.add(lens.host_column(), Use::Name);
         encoder.add(lens.class_column(), Use::Name);
         for column in lens.units().iter().flat_map(|u| &u.key) {
             encoder.add(Some(column), Use::Name);
         }
+        for (number, field) in lens.fields().iter().enumerate() {
+            let Some(state) = &field.state else { continue };
+            state.sources().for_each(|s| encoder.add(Some(&s.column), Use::Field(s.kind, s.part)));
+            let (sources, channels) = (state.sources().count(), Channels::new(state, key));
+            encoder.stateful.push(Stateful { field: number, sources, channels });
+        }
         encoder
+    }
+
+    /// Rows that began a channel when that of their past may have been let go, over all stateful fields.
+    pub fn crowded(&self) -> u64 {
+        self.stateful.iter().map(|s| s.channels.crowded()).sum()
     }
 
     fn add(&mut self, column: Option<&str>, of: Use) {
@@ -291,15 +316,21 @@ impl Encoder {
         for column in &mut self.columns {
             reads.push(column.read(array(batch, &column.name.clone())?, &self.key)?);
         }
-        let mut columns = self.places.iter().map(|place| match *place {
+        let columns = self.places.iter().map(|place| match *place {
             Some((column, of)) => reads[column].tables[of].codes(&reads[column].codes),
             None => constant_null(rows, &self.key),
         });
-        let fields = columns.by_ref().take(self.lens.fields().len()).collect();
+        let columns: Vec<Codes> = columns.collect();
+        let mut columns = columns.into_iter();
+        let mut fields: Vec<Codes> = columns.by_ref().take(self.lens.fields().len()).collect();
         let host = columns.next().unwrap_or_default();
         let class = classes(&self.lens, &columns.next().unwrap_or_default());
         let units = self.lens.units().iter();
         let units = units.map(|unit| unit_column(columns.by_ref().take(unit.key.len()).collect(), rows)).collect();
+        for Stateful { field, sources, channels } in &mut self.stateful {
+            let sources: Vec<Codes> = columns.by_ref().take(*sources).collect();
+            fields[*field] = channels.encode(&fields[*field], &sources, &host, &time);
+        }
         Ok(EncodedBatch { rows, fields, host, class, time, units })
     }
 }

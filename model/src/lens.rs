@@ -7,19 +7,24 @@ use sha2::{Digest, Sha256};
 
 use crate::kind::{Kind, Part};
 use crate::lens_text::{self, LensError};
+use crate::subspace;
 
 /// Most classes a lens may name: a row's class is a bit of a 32-bit mask, and bit 31 stands for "none of them".
 pub const MAX_CLASSES: usize = 31;
 /// The class of a row whose class column holds none of the lens's classes.
 pub const NO_CLASS: u8 = 31;
-/// Most views of a lens.
+/// Most views that a lens writes out.
 pub const MAX_VIEWS: usize = 256;
+/// Most random views of a lens, beside those.
+pub const MAX_RANDOM_VIEWS: usize = 256;
 /// Most fields of a lens.
 pub const MAX_FIELDS: usize = 256;
 /// Most contexts of a view, the empty one included.
 pub const MAX_CONTEXTS: usize = 8;
-/// Most fields of a view's child and of each of its contexts.
+/// Most fields of a view's child, of each of its contexts, and of a channel's name.
 pub const MAX_WIDTH: usize = 8;
+/// How many rows back a field may look.
+pub const MAX_LAG: u8 = 4;
 
 /// A parsed and validated lens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,34 @@ pub(crate) struct Form {
     pub(crate) fields: Vec<Field>,
     pub(crate) views: Vec<View>,
     pub(crate) units: Vec<UnitSpec>,
+    // What came later is left out where it is absent: the digests of older lenses stay.
+    /// How many random views there are; they follow from the digest, and so are not in it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) random_views: usize,
+    #[serde(skip_serializing_if = "Learning::is_default")]
+    pub(crate) learning: Learning,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// How rows teach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Learning {
+    /// Length of a tick of event time in nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tick_ns: Option<i64>,
+    /// The unit kind whose lessons are capped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) teacher: Option<String>,
+}
+
+impl Learning {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A column seen through a transform.
@@ -47,12 +80,56 @@ pub(crate) struct Form {
 pub struct Field {
     /// What views and explanations call it.
     pub name: String,
-    /// The column it reads.
+    /// The column it reads; empty if it counts rows.
     pub column: String,
     /// What the column holds.
     pub kind: Kind,
     /// Which transform of the kind applies.
     pub part: Part,
+    /// What it takes from earlier rows; `None` if a row alone gives its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+}
+
+/// A column and how it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// The column.
+    pub column: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Which transform applies.
+    pub part: Part,
+}
+
+/// What a field takes from earlier rows of its channel: the rows of one host with equal values of `of`, within a UTC hour
+/// (docs/model.md §1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// What names the channel, beside the host.
+    pub of: Vec<Source>,
+    /// What of its rows is of interest.
+    pub sort: Sort,
+}
+
+/// What of a channel's rows is of interest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// The field's own value, so many rows back.
+    Lag(u8),
+    /// How many rows the tick has, against what is usual.
+    Burst {
+        /// Length of a tick in nanoseconds.
+        tick_ns: i64,
+    },
+    /// How many distinct values the tick has.
+    Fanout {
+        /// Values of what.
+        value: Source,
+        /// Length of a tick in nanoseconds.
+        tick_ns: i64,
+    },
 }
 
 /// A question asked of every row: how surprising is the child, given the contexts?
@@ -82,6 +159,22 @@ pub struct UnitSpec {
     pub window_ns: i64,
 }
 
+impl State {
+    /// Every column it reads beside the field's own.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        self.sources().map(|source| source.column.as_str())
+    }
+
+    /// What it reads beside the field's own column: what names the channel, then what is counted.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        let value = match &self.sort {
+            Sort::Fanout { value, .. } => Some(value),
+            Sort::Lag(_) | Sort::Burst { .. } => None,
+        };
+        self.of.iter().chain(value)
+    }
+}
+
 impl UnitSpec {
     /// Start of the window that holds `time`, both in ns since 1970 UTC.
     pub fn window_start(&self, time: i64) -> i64 {
@@ -92,9 +185,11 @@ impl UnitSpec {
 impl Lens {
     /// Reads a lens from TOML and checks that it makes sense.
     pub fn parse(toml: &str) -> Result<Self, LensError> {
-        let form = lens_text::form(toml)?;
+        let mut form = lens_text::form(toml)?;
         let json = serde_json::to_vec(&form).map_err(|e| LensError::Digest(e.to_string()))?;
-        Ok(Self { digest: Sha256::digest(&json).into(), form, source: toml.to_owned() })
+        let digest = Sha256::digest(&json).into();
+        form.views.extend(subspace::views(&form.fields, form.random_views, &digest));
+        Ok(Self { digest, form, source: toml.to_owned() })
     }
 
     /// Name of the table it reads.
@@ -118,7 +213,8 @@ impl Lens {
         let mut columns = vec![form.time.as_str()];
         columns.extend(form.class.as_deref());
         columns.extend(form.host.as_deref());
-        columns.extend(form.fields.iter().map(|f| f.column.as_str()));
+        columns.extend(form.fields.iter().map(|f| f.column.as_str()).filter(|c| !c.is_empty()));
+        columns.extend(form.fields.iter().filter_map(|f| f.state.as_ref()).flat_map(State::columns));
         columns.extend(form.units.iter().flat_map(|u| &u.key).map(String::as_str));
         let mut seen = std::collections::BTreeSet::new();
         columns.retain(|c| seen.insert(*c));
@@ -150,9 +246,31 @@ impl Lens {
         &self.form.fields
     }
 
-    /// Its views, in order.
+    /// Its views, in order: those it writes out, then the random ones.
     pub fn views(&self) -> &[View] {
         &self.form.views
+    }
+
+    /// How many of its views are random.
+    pub fn random_views(&self) -> usize {
+        self.form.random_views
+    }
+
+    /// Whether some field depends on earlier rows, so that the rows of one (host, UTC hour) must be encoded in order, by
+    /// one encoder.
+    pub fn is_stateful(&self) -> bool {
+        self.form.fields.iter().any(|f| f.state.is_some())
+    }
+
+    /// Length in ns of the ticks of event time that streamed learning advances by; 0: row by row.
+    pub fn tick_ns(&self) -> i64 {
+        self.form.learning.tick_ns.unwrap_or(0)
+    }
+
+    /// The unit kind whose lessons are capped: as given, else the first; none if there are no units.
+    pub fn teacher(&self) -> Option<&str> {
+        let first = || self.form.units.first().map(|u| u.kind.as_str());
+        self.form.learning.teacher.as_deref().or_else(first)
     }
 
     /// Its units, in order.

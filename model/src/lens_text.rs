@@ -7,7 +7,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::kind::{Kind, Part};
-use crate::lens::{Field, Form, Lens, MAX_CLASSES, MAX_CONTEXTS, MAX_FIELDS, MAX_VIEWS, MAX_WIDTH, UnitSpec, View};
+use crate::lens::{
+    Field, Form, Learning, Lens, MAX_CLASSES, MAX_CONTEXTS, MAX_FIELDS, MAX_RANDOM_VIEWS, MAX_VIEWS, MAX_WIDTH,
+    UnitSpec, View,
+};
+use crate::lens_state::{self, RawState};
+use crate::subspace;
 
 /// Why a text is not a lens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +46,22 @@ struct RawLens {
     views: Vec<RawView>,
     #[serde(default)]
     units: Vec<RawUnit>,
+    subspace: Option<RawSubspace>,
+    #[serde(default)]
+    learning: RawLearning,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSubspace {
+    views: Spanned<usize>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLearning {
+    tick: Option<Spanned<String>>,
+    teacher: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -51,10 +72,23 @@ struct RawScopes {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawField {
-    column: String,
-    kind: Spanned<String>,
-    part: Option<Spanned<String>>,
+pub(crate) struct RawField {
+    pub(crate) column: Option<Spanned<String>>,
+    pub(crate) kind: Option<Spanned<String>>,
+    pub(crate) part: Option<Spanned<String>>,
+    pub(crate) of: Option<Spanned<Names>>,
+    pub(crate) lag: Option<Spanned<i64>>,
+    pub(crate) burst: Option<Spanned<bool>>,
+    pub(crate) fanout: Option<Spanned<String>>,
+    pub(crate) tick: Option<Spanned<String>>,
+}
+
+/// One name or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Names {
+    One(String),
+    Many(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -76,10 +110,10 @@ struct RawUnit {
 }
 
 /// A text while it is read, for turning byte ranges into places.
-struct Text<'a>(&'a str);
+pub(crate) struct Text<'a>(&'a str);
 
 impl Text<'_> {
-    fn at(&self, span: Range<usize>, message: impl Into<String>) -> LensError {
+    pub(crate) fn at(&self, span: Range<usize>, message: impl Into<String>) -> LensError {
         let before = self.0.get(..span.start).unwrap_or("");
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         LensError::At {
@@ -89,11 +123,16 @@ impl Text<'_> {
         }
     }
 
-    fn field(&self, name: &str, raw: &RawField) -> Result<Field, LensError> {
-        let kind = Kind::parse(raw.kind.get_ref()).ok_or_else(|| {
-            self.at(raw.kind.span(), format!("no kind {:?}; there are {}", raw.kind.get_ref(), Kind::names()))
+    /// A field that a row alone gives the value of, or whose own value is looked at.
+    fn field(&self, name: &str, raw: &Spanned<RawField>) -> Result<Field, LensError> {
+        let field = raw.get_ref();
+        let needs = |what| self.at(raw.span(), format!("missing field `{what}`"));
+        let column = field.column.as_ref().ok_or_else(|| needs("column"))?;
+        let of_kind = field.kind.as_ref().ok_or_else(|| needs("kind"))?;
+        let kind = Kind::parse(of_kind.get_ref()).ok_or_else(|| {
+            self.at(of_kind.span(), format!("no kind {:?}; there are {}", of_kind.get_ref(), Kind::names()))
         })?;
-        let part = match &raw.part {
+        let part = match &field.part {
             None => kind.parts()[0],
             Some(part) => Part::parse(part.get_ref()).filter(|p| kind.parts().contains(p)).ok_or_else(|| {
                 let known: Vec<_> = kind.parts().iter().map(|p| p.name()).collect();
@@ -102,7 +141,25 @@ impl Text<'_> {
                 self.at(part.span(), message)
             })?,
         };
-        Ok(Field { name: name.to_owned(), column: raw.column.clone(), kind, part })
+        Ok(Field { name: name.to_owned(), column: column.get_ref().clone(), kind, part, state: None })
+    }
+
+    /// Every field, in order of name.
+    fn fields(&self, raw: &BTreeMap<String, Spanned<RawField>>) -> Result<Vec<Field>, LensError> {
+        let is_plain = |f: &RawField| f.burst.is_none() && f.fanout.is_none();
+        let mut plain = Vec::new();
+        for (name, field) in raw.iter().filter(|(_, f)| is_plain(f.get_ref())) {
+            plain.push(self.field(name, field)?);
+        }
+        let stateful = |name: &str| raw.get(name).is_some_and(|f| lens_state::is_stateful(f.get_ref()));
+        let named = |name: &str| plain.iter().find(|f| f.name == name && !stateful(name));
+        let mut fields = Vec::new();
+        for (name, field) in raw {
+            let known = plain.iter().find(|f| f.name == *name).cloned();
+            let raw_state = RawState { text: self, name, field, stateful: &stateful, named: &named };
+            fields.push(raw_state.field(known)?);
+        }
+        Ok(fields)
     }
 
     fn number(&self, fields: &[Field], name: &Spanned<String>) -> Result<usize, LensError> {
@@ -159,6 +216,34 @@ impl Text<'_> {
         Ok(UnitSpec { kind: raw.kind.clone(), key: raw.key.get_ref().iter().map(column).collect(), window_ns })
     }
 
+    fn random_views(&self, fields: &[Field], raw: &RawLens) -> Result<usize, LensError> {
+        let Some(RawSubspace { views }) = &raw.subspace else { return Ok(0) };
+        let (wanted, choices) = (*views.get_ref(), subspace::choices(fields));
+        if wanted > MAX_RANDOM_VIEWS {
+            return Err(self.at(views.span(), format!("more than {MAX_RANDOM_VIEWS} random views")));
+        }
+        if wanted > choices {
+            let message = format!("more than the {choices} ways to take 2 to 8 of the fields that are no keys");
+            return Err(self.at(views.span(), message));
+        }
+        let taken = raw.views.iter().find(|v| v.name.get_ref().starts_with(subspace::PREFIX));
+        match taken.filter(|_| wanted > 0) {
+            Some(view) => Err(self.at(view.name.span(), "such names are those of the random views")),
+            None => Ok(wanted),
+        }
+    }
+
+    fn learning(&self, units: &[UnitSpec], raw: &RawLearning) -> Result<Learning, LensError> {
+        let tick = raw.tick.as_ref().map(|tick| {
+            duration(tick.get_ref()).ok_or_else(|| self.at(tick.span(), "not a duration such as 30s, 10m, 1h or 1d"))
+        });
+        let teacher = raw.teacher.as_ref();
+        if let Some(unknown) = teacher.filter(|t| !units.iter().any(|u| u.kind == *t.get_ref())) {
+            return Err(self.at(unknown.span(), format!("no unit of kind {:?}", unknown.get_ref())));
+        }
+        Ok(Learning { tick_ns: tick.transpose()?, teacher: teacher.map(|t| t.get_ref().clone()) })
+    }
+
     fn classes(&self, raw: &RawLens) -> Result<Vec<String>, LensError> {
         let mut classes: Vec<String> = Vec::new();
         for class in raw.views.iter().flat_map(|v| &v.when) {
@@ -177,7 +262,7 @@ impl Text<'_> {
 }
 
 /// Nanoseconds of a whole number of seconds, minutes, hours or days.
-fn duration(text: &str) -> Option<i64> {
+pub(crate) fn duration(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,
@@ -197,7 +282,7 @@ pub(crate) fn form(toml: &str) -> Result<Form, LensError> {
         Some(span) => text.at(span, e.message()),
         None => LensError::Whole(e.message().to_owned()),
     })?;
-    let fields = raw.fields.iter().map(|(name, f)| text.field(name, f.get_ref())).collect::<Result<Vec<_>, _>>()?;
+    let fields = text.fields(&raw.fields)?;
     let classes = text.classes(&raw)?;
     let views = raw.views.iter().map(|v| text.view(&fields, &classes, v)).collect::<Result<Vec<_>, _>>()?;
     let units = raw.units.iter().map(|u| text.unit(&fields, u)).collect::<Result<Vec<_>, _>>()?;
@@ -212,6 +297,9 @@ pub(crate) fn form(toml: &str) -> Result<Form, LensError> {
             return Err(text.at(raw.views[i].name.span(), format!("a second view named {:?}", view.name)));
         }
     }
+    let random_views = text.random_views(&fields, &raw)?;
+    let learning = text.learning(&units, &raw.learning)?;
     let host = raw.scopes.map(|s| s.host);
-    Ok(Form { table: raw.table, time: raw.time, class: raw.class, host, classes, fields, views, units })
+    let RawLens { table, time, class, .. } = raw;
+    Ok(Form { table, time, class, host, classes, fields, views, units, random_views, learning })
 }

@@ -6,8 +6,9 @@ use std::hash::Hash;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use arrow_array::{Array, ArrayAccessor, GenericListArray, OffsetSizeTrait};
 use arrow_cast::cast;
@@ -21,11 +22,29 @@ pub(crate) enum Raw {
     Null,
     Text(String),
     Int(i128),
+    Float(Float),
     Bool(bool),
     List(Vec<String>),
     Key([u8; 16]),
     /// A time, in hours since 1970 UTC: no transform looks closer.
     Hour(i64),
+}
+
+/// A binary64 number by its bits, every NaN as one and both zeros as one, so that equal numbers are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Float(u64);
+
+impl Float {
+    pub(crate) fn new(number: f64) -> Self {
+        match number {
+            n if n.is_nan() => Self(f64::NAN.to_bits()),
+            n => Self((n + 0.0).to_bits()), // −0 + 0 is 0
+        }
+    }
+
+    pub(crate) fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
 }
 
 impl Raw {
@@ -35,6 +54,7 @@ impl Raw {
             Raw::Null => String::new(),
             Raw::Text(text) => text.clone(),
             Raw::Int(number) => number.to_string(),
+            Raw::Float(number) => number.get().to_string(),
             Raw::Bool(truth) => truth.to_string(),
             Raw::List(list) => list.join(" "),
             Raw::Hour(hour) => hour.to_string(),
@@ -78,6 +98,7 @@ pub(crate) enum Form {
     Null,
     Text,
     Int,
+    Float,
     Bool,
     List,
     Key,
@@ -93,6 +114,7 @@ pub(crate) fn form(data_type: &DataType) -> Option<Form> {
         Boolean => Form::Bool,
         Timestamp(..) => Form::Time,
         FixedSizeBinary(16) => Form::Key,
+        Float16 | Float32 | Float64 => Form::Float,
         t if t.is_integer() => Form::Int,
         List(item) | LargeList(item) if text_inside(item.data_type()) => Form::List,
         Dictionary(_, values) if !matches!(**values, Dictionary(..)) => form(values)?,
@@ -155,6 +177,7 @@ pub(crate) fn read(array: &dyn Array) -> RawColumn {
         UInt16 => ints::<UInt16Type>(array),
         UInt32 => ints::<UInt32Type>(array),
         UInt64 => ints::<UInt64Type>(array),
+        Float16 | Float32 | Float64 => floats(array),
         FixedSizeBinary(16) => keys(array),
         Timestamp(..) => hours(array),
         List(_) => lists(array.as_list::<i32>()),
@@ -205,6 +228,19 @@ where
     let mut interner = Interner::new(array.len());
     for number in array.as_primitive::<T>() {
         interner.push(number, || number.map_or(Raw::Null, |n| Raw::Int(n.into())));
+    }
+    interner.out
+}
+
+/// Every float widens to binary64 without a change.
+fn floats(array: &dyn Array) -> RawColumn {
+    let mut interner = Interner::new(array.len());
+    let Ok(wide) = cast(array, &DataType::Float64) else {
+        return RawColumn { codes: vec![0; array.len()], values: vec![Raw::Null] };
+    };
+    for number in wide.as_primitive::<Float64Type>() {
+        let number = number.map(Float::new);
+        interner.push(number, || number.map_or(Raw::Null, Raw::Float));
     }
     interner.out
 }

@@ -34,7 +34,10 @@ pub(crate) fn apply(kind: Kind, part: Part, raw: &Raw) -> Option<String> {
             Some(port) if port >= FIRST_EPHEMERAL => "ephemeral".to_owned(),
             _ => text(),
         },
-        (Kind::Number, _) => raw.int().map_or_else(text, logbin),
+        (Kind::Number, _) => match raw {
+            Raw::Float(number) => logbin_of_float(number.get()),
+            _ => raw.int().map_or_else(text, logbin),
+        },
         (Kind::Time, Part::HourOfWeek) => raw.hour().map_or_else(text, hour_of_week),
         (Kind::Time, _) => raw.hour().map_or_else(text, |h| h.rem_euclid(24).to_string()),
         (Kind::Text, Part::Shape) => cut(&numbers_and_addresses(&text()), TEXT_BYTES).to_owned(),
@@ -86,8 +89,26 @@ fn flags(arguments: &[&str]) -> String {
     names.join(" ")
 }
 
+/// Below this power of two a fraction is as good as nothing, denormal numbers among them.
+const SMALLEST_OCTAVE: i32 = -32;
+
+/// A whole part counts as an integer does; fractions below 1 have an octave each: `2^-3` from 1/8 to below 1/4. NaN is a
+/// value of its own, `NaN`, as are `inf` and `-inf`; what is smaller than 2^-32 is `0`. By the bits alone, so that no
+/// platform's arithmetic matters.
+fn logbin_of_float(number: f64) -> String {
+    let sign = if number.is_sign_negative() { "-" } else { "" };
+    let octave = (number.to_bits() >> 52 & 0x7FF) as i32 - 1023;
+    match octave {
+        1024 if number.is_nan() => "NaN".to_owned(),
+        1024 => format!("{sign}inf"),
+        0.. => logbin(number as i128), // cut towards zero; beyond an i128 it is the last bin
+        SMALLEST_OCTAVE.. => format!("{sign}2^{octave}"),
+        _ => "0".to_owned(),
+    }
+}
+
 /// Half-octaves: the numbers from 2^(b/2) up to 2^((b+1)/2) share a bin, written as its range.
-fn logbin(number: i128) -> String {
+pub(crate) fn logbin(number: i128) -> String {
     let magnitude = number.unsigned_abs().min(u128::from(u64::MAX));
     let sign = if number < 0 { "-" } else { "" };
     if magnitude == 0 {
@@ -204,6 +225,18 @@ mod tests {
         assert_eq!(hour_of_week(-1), "Wed 23");
         let port = |p| apply(Kind::Port, Part::Service, &Raw::Int(p)).unwrap();
         assert_eq!((port(443).as_str(), port(40000).as_str()), ("443", "ephemeral"));
+    }
+
+    #[test]
+    fn floats_have_the_bins_of_integers_and_rules_for_what_is_no_number() {
+        use crate::raw::Float;
+        let bin = |number: f64| apply(Kind::Number, Part::Logbin, &Raw::Float(Float::new(number))).unwrap();
+        let numbers = [0.0, -0.0, 1.0, 1.9, 5.5, -9.0, 0.5, 0.25, 0.49, -0.125];
+        assert_eq!(numbers.map(bin), ["0", "0", "1", "1", "4-5", "-8-11", "2^-1", "2^-2", "2^-2", "-2^-3"]);
+        let rest = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, 5e-324, 2f64.powi(-32)];
+        assert_eq!(rest.map(bin), ["NaN", "NaN", "inf", "-inf", "0", "0", "2^-32"]);
+        assert_eq!(bin(f64::MAX), logbin(i128::MAX));
+        assert_eq!(Float::new(f64::from_bits(0xFFF0_0000_0000_0001)), Float::new(f64::NAN));
     }
 
     #[test]

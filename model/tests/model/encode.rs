@@ -6,8 +6,8 @@ use crate::rows::{Row, ordinary, process};
 use arrow_array::Array;
 use arrow_array::types::{Int8Type, Int32Type, UInt64Type};
 use arrow_array::{
-    ArrayRef, DictionaryArray, Float64Array, Int64Array, LargeStringArray, NullArray, RecordBatch, StringArray,
-    StringViewArray, TimestampMillisecondArray, TimestampSecondArray, UInt16Array, UInt64Array,
+    ArrayRef, Date32Array, DictionaryArray, Float64Array, Int64Array, LargeStringArray, NullArray, RecordBatch,
+    StringArray, StringViewArray, TimestampMillisecondArray, TimestampSecondArray, UInt16Array, UInt64Array,
 };
 use arrow_cast::cast;
 use ebbline_model::encode::NO_UNIT;
@@ -85,6 +85,19 @@ fn every_text_type_gives_the_same_hashes() {
 }
 
 #[test]
+fn floats_are_numbers() {
+    let numbers = [Some(5.0), None, Some(f64::NAN), Some(0.25), Some(-0.0)];
+    let wide: ArrayRef = Arc::new(Float64Array::from(numbers.to_vec()));
+    for to in [arrow_schema::DataType::Float16, arrow_schema::DataType::Float32, arrow_schema::DataType::Float64] {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["x"; 5]));
+        let lens = Lens::parse(&LENS.replace("[\"a\", \"b\"]", "[\"a\"]")).unwrap();
+        let encoded = Encoder::new(&lens, &testing::key()).encode(&batch(texts, cast(&wide, &to).unwrap())).unwrap();
+        let bins: Vec<_> = (0..5).map(|row| encoded.fields[1].value(row)).collect();
+        assert_eq!(bins, [Some("4-5"), None, Some("NaN"), Some("2^-2"), Some("0")]);
+    }
+}
+
+#[test]
 fn a_changed_dictionary_is_noticed() {
     let mut encoder = encoder();
     for texts in [["a", "b"], ["c", "d"], ["a", "a"]] {
@@ -101,10 +114,13 @@ fn a_changed_dictionary_is_noticed() {
 
 #[test]
 fn wrong_columns_are_named() {
-    let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+    let dates: ArrayRef = Arc::new(Date32Array::from(vec![1]));
     let ints: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-    let error = encoder().encode(&batch(Arc::clone(&ints), floats)).unwrap_err();
-    assert_eq!(error.to_string(), "column \"b\": found Float64, expected an integer");
+    let error = encoder().encode(&batch(Arc::clone(&ints), dates)).unwrap_err();
+    assert_eq!(error.to_string(), "column \"b\": found Date32, expected a number");
+    let floats: ArrayRef = Arc::new(Float64Array::from(vec![1.0]));
+    let error = encoder().encode(&batch(floats, Arc::clone(&ints))).unwrap_err();
+    assert!(error.to_string().starts_with("column \"a\": found Float64"), "{error}");
     let error = encoder().encode(&batch(Arc::clone(&ints), Arc::new(StringArray::from(vec!["1"])))).unwrap_err();
     assert!(matches!(error, EncodeError::Type { column, .. } if column == "b"));
     let short = batch(Arc::clone(&ints), ints).project(&[0, 2, 3, 4]).unwrap();

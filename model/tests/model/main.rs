@@ -5,3 +5,6 @@ mod encode;
 mod learn;
 mod poison;
 mod rows;
+mod stateful;
+mod stream;
+mod subspace;

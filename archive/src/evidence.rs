@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitScore};
-use model::{EncodedBatch, Snapshot, ViewExplanation, explain};
+use model::{EncodedBatch, Encoder, Snapshot, ViewExplanation, explain};
 use store::{ArchiveFile, Finding, FindingReason, FindingRow, bits_f32, finding_id};
 
+use crate::SCORE_ROWS;
 use crate::engine::Engines;
 use crate::error::ArchiveError;
 use crate::file::engine_of;
@@ -19,6 +21,12 @@ const FINDING_REASONS: usize = 12;
 /// A child or context longer than this is cut.
 const LONGEST: usize = 160;
 
+/// Where a file is, and the files that come before it where order matters.
+pub(crate) struct Place<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) before: Vec<&'a Path>,
+}
+
 /// What is said about one row.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RowEvidence {
@@ -26,12 +34,12 @@ pub(crate) struct RowEvidence {
     pub(crate) reasons: Vec<FindingReason>,
 }
 
-/// The findings for `units`, in their order; `paths` leads from a relative path to the file.
+/// The findings for `units`, in their order; `places` leads from a relative path to the file.
 pub(crate) fn findings(
     units: &[UnitScore],
     baseline: &Baseline,
     engines: &Engines,
-    paths: &HashMap<&str, &Path>,
+    places: &HashMap<&str, Place<'_>>,
 ) -> Result<Vec<Finding>, ArchiveError> {
     let mut wanted: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for (at, _) in units.iter().flat_map(|unit| &unit.rows) {
@@ -39,9 +47,9 @@ pub(crate) fn findings(
     }
     let mut evidence: HashMap<(String, u64), RowEvidence> = HashMap::new();
     for (relative, rows) in wanted {
-        let Some(path) = paths.get(relative) else { continue };
+        let Some(place) = places.get(relative) else { continue };
         let rows: Vec<u64> = rows.into_iter().collect();
-        for (row, found) in rows.iter().zip(of_file(path, engines, &rows)?) {
+        for (row, found) in rows.iter().zip(of_file(place, engines, &rows)?) {
             evidence.insert((relative.to_owned(), *row), found);
         }
     }
@@ -50,12 +58,54 @@ pub(crate) fn findings(
 }
 
 /// Evidence of the given rows of a file, which must rise.
-fn of_file(path: &Path, engines: &Engines, rows: &[u64]) -> Result<Vec<RowEvidence>, ArchiveError> {
-    let file = ArchiveFile::open(path)?;
+fn of_file(place: &Place<'_>, engines: &Engines, rows: &[u64]) -> Result<Vec<RowEvidence>, ArchiveError> {
+    let file = ArchiveFile::open(place.path)?;
     let (table, engine) = engine_of(&file, engines)?;
     let batch = read_for_titles(&file, engine.snapshot(), rows)?;
-    let encoded = engine.encoder().encode(&batch).map_err(|e| ArchiveError::encode(path, &e))?;
-    Ok((0..rows.len()).map(|row| of_row(engine.snapshot(), &table, &batch, &encoded, row)).collect())
+    let encoded = encode_rows(&file, &place.before, engine.snapshot(), engine.encoder(), &batch, rows)?;
+    let of = |(at, (encoded, row)): (usize, &(Arc<EncodedBatch>, usize))| {
+        of_row(engine.snapshot(), &table, (&batch, at), (encoded, *row))
+    };
+    Ok(encoded.iter().enumerate().map(of).collect())
+}
+
+/// Rows of a file, each as a row of an encoded batch. `batch` holds them alone; where fields depend on earlier rows, all
+/// rows up to them are read again, and those of the files before theirs.
+pub(crate) fn encode_rows(
+    file: &ArchiveFile,
+    before: &[&Path],
+    snapshot: &Snapshot,
+    mut encoder: Encoder,
+    batch: &RecordBatch,
+    rows: &[u64],
+) -> Result<Vec<(Arc<EncodedBatch>, usize)>, ArchiveError> {
+    let failed = |error| ArchiveError::encode(file.path(), &error);
+    if !snapshot.lens.is_stateful() {
+        let encoded = Arc::new(encoder.encode(batch).map_err(failed)?);
+        return Ok((0..rows.len()).map(|row| (encoded.clone(), row)).collect());
+    }
+    let columns = snapshot.lens.columns();
+    for path in before {
+        // What cannot be read was skipped when it was scored, too.
+        let Ok(batches) = ArchiveFile::open(path).and_then(|file| file.batches(&columns, SCORE_ROWS)) else { continue };
+        for batch in batches {
+            if !batch.is_ok_and(|batch| encoder.encode(&batch).is_ok()) {
+                break;
+            }
+        }
+    }
+    let (mut out, mut first) = (Vec::with_capacity(rows.len()), 0);
+    for batch in file.batches(&columns, SCORE_ROWS)? {
+        let encoded = Arc::new(encoder.encode(&batch?).map_err(failed)?);
+        let next = first + encoded.rows as u64;
+        let wanted = rows.iter().filter(|row| (first..next).contains(row));
+        out.extend(wanted.map(|row| (encoded.clone(), (row - first) as usize)));
+        if out.len() == rows.len() {
+            break;
+        }
+        first = next;
+    }
+    Ok(out)
 }
 
 /// The columns that scores and titles need.
@@ -73,22 +123,18 @@ pub(crate) fn read_for_titles(
     Ok(file.read_rows(&columns, rows)?)
 }
 
-/// Title and reasons of one row, most bits first.
+/// Title and reasons of one row, most bits first: a row of a batch for the title, and the same as it is encoded.
 pub(crate) fn of_row(
     snapshot: &Snapshot,
     table: &str,
-    batch: &RecordBatch,
-    encoded: &EncodedBatch,
-    row: usize,
+    (batch, at): (&RecordBatch, usize),
+    (encoded, row): (&EncodedBatch, usize),
 ) -> RowEvidence {
     let mut views = explain(snapshot, encoded, row);
     views.retain(|view| view.applies && view.bits > 0);
     views.sort_by_key(|view| (std::cmp::Reverse(view.bits), view.view));
     let in_words = || views.first().map(|view| printable(&view.to_string(), LONGEST)).unwrap_or_default();
-    RowEvidence {
-        title: title(table, batch, row).unwrap_or_else(in_words),
-        reasons: views.iter().map(reason).collect(),
-    }
+    RowEvidence { title: title(table, batch, at).unwrap_or_else(in_words), reasons: views.iter().map(reason).collect() }
 }
 
 fn reason(view: &ViewExplanation) -> FindingReason {

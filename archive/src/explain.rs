@@ -1,6 +1,6 @@
 //! One row of an archive file, taken apart.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::baseline::Baseline;
@@ -8,7 +8,8 @@ use model::{Backend, CpuBackend, Encoder, Scores, ViewExplanation, explain};
 use store::ArchiveFile;
 
 use crate::error::ArchiveError;
-use crate::evidence::read_for_titles;
+use crate::evidence::{encode_rows, read_for_titles};
+use crate::split;
 use crate::words::title;
 
 /// A row and every view of it.
@@ -30,7 +31,8 @@ pub struct ExplainedRow {
     pub views: Vec<ViewExplanation>,
 }
 
-/// Explains row `row` (from 0) of a file.
+/// Explains row `row` (from 0) of a file. Where fields depend on earlier rows, those of the file and of the files before it
+/// in its hour, as they lie beside it, are read too.
 ///
 /// # Errors
 /// As for reading the file; and when the baseline knows no such table or the file has no such row.
@@ -40,22 +42,26 @@ pub fn explain_row(path: &Path, row: u64, baseline: &Baseline) -> Result<Explain
     let table = file.table().ok_or_else(|| no_lens("its footer names no table and its columns fit none".into()))?;
     let snapshot = baseline.snapshot(table).ok_or_else(|| no_lens(format!("the baseline knows no table {table}")))?;
     let batch = read_for_titles(&file, &snapshot, &[row])?;
-    let encoded =
-        Encoder::new(&snapshot.lens, baseline.hash_key()).encode(&batch).map_err(|e| ArchiveError::encode(path, &e))?;
+    let encoder = Encoder::new(&snapshot.lens, baseline.hash_key());
+    let before = split::before(path);
+    let before: Vec<&Path> = before.iter().map(PathBuf::as_path).collect();
+    let encoded = encode_rows(&file, &before, &snapshot, encoder, &batch, &[row])?;
+    let none = || no_lens("it ends before the row".into());
+    let (encoded, at) = encoded.into_iter().next().ok_or_else(none)?;
     let mut scores = Scores::default();
     CpuBackend::new(Arc::clone(&snapshot))
         .score(&encoded, &mut scores)
         .map_err(|source| ArchiveError::Backend { path: path.into(), source })?;
-    let mut views = explain(&snapshot, &encoded, 0);
+    let mut views = explain(&snapshot, &encoded, at);
     views.retain(|view| view.applies);
     views.sort_by_key(|view| (std::cmp::Reverse(view.bits), view.view));
     Ok(ExplainedRow {
         table: table.to_owned(),
-        host: encoded.host.value(0).unwrap_or_default().to_owned(),
-        time: encoded.time[0],
+        host: encoded.host.value(at).unwrap_or_default().to_owned(),
+        time: encoded.time[at],
         title: title(table, &batch, 0),
-        bits: scores.bits[0],
-        log2_n: scores.log2_n[0],
+        bits: scores.bits[at],
+        log2_n: scores.log2_n[at],
         views,
     })
 }

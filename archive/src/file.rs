@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitTable};
-use model::{EncodedBatch, Reason, Scores};
+use model::{EncodedBatch, Encoder, Reason, Scores};
 use store::{ArchiveFile, SidecarWriter, Source, file_sha256};
 
 use crate::engine::{Engine, Engines};
@@ -34,6 +34,7 @@ pub struct FileSummary {
 }
 
 /// Scores every row of a file and writes its sidecar below `out`. A file that turns out to be damaged leaves nothing.
+/// `encoder` is one of the file's table: fresh, or where order matters the one that had the files before it.
 ///
 /// # Errors
 /// The input's, for which [`ArchiveError::is_input`] holds, and those of writing and of the backend.
@@ -41,6 +42,7 @@ pub fn score_file(
     source: &Source,
     baseline: &Baseline,
     engines: &Engines,
+    encoder: &mut Encoder,
     rarer_than: f64,
     out: &Path,
     progress: &dyn Progress,
@@ -62,7 +64,7 @@ pub fn score_file(
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(AHEAD);
         let file = &file;
-        scope.spawn(move || produce(file, engine, &send));
+        scope.spawn(move || produce(file, engine, encoder, &send));
         consumer.consume(&receive, progress)
     })?;
     let rows = consumer.sidecar.rows();
@@ -89,13 +91,12 @@ pub(crate) fn engine_of<'a>(file: &ArchiveFile, engines: &'a Engines) -> Result<
 type Encoded = Result<EncodedBatch, ArchiveError>;
 
 /// Decodes and encodes ahead of the scoring; ends early when nobody listens any more.
-fn produce(file: &ArchiveFile, engine: &Engine, send: &SyncSender<Encoded>) {
+fn produce(file: &ArchiveFile, engine: &Engine, encoder: &mut Encoder, send: &SyncSender<Encoded>) {
     let columns = engine.snapshot().lens.columns();
     let batches = match file.batches(&columns, SCORE_ROWS) {
         Ok(batches) => batches,
         Err(error) => return drop(send.send(Err(error.into()))),
     };
-    let mut encoder = engine.encoder();
     for batch in batches {
         let encoded = match batch {
             Ok(batch) => encoder.encode(&batch).map_err(|e| ArchiveError::encode(file.path(), &e)),

@@ -20,6 +20,8 @@ pub struct LearnOptions {
     pub strict: bool,
     /// Hash under this key instead of a fresh one, so that two baselines can be compared and joined.
     pub key: Option<HashKey>,
+    /// Lenses instead of the built-in ones, one per table at most.
+    pub lenses: Option<Vec<Lens>>,
 }
 
 /// What was learned.
@@ -37,7 +39,8 @@ pub struct Learned {
     pub wall_seconds: f64,
 }
 
-/// Learns a baseline from every file of the sources, with the built-in lenses of the tables that occur.
+/// Learns a baseline from every file of the sources, with the lenses of the tables that occur. Files are read in the order
+/// of their paths, so that those of one table, host and hour follow each other, by one encoder a table and pass.
 ///
 /// # Errors
 /// When nothing is found or learned, or `strict` meets a bad input.
@@ -47,9 +50,10 @@ pub fn learn<P: AsRef<Path>>(
     progress: &dyn Progress,
 ) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
-    let files = Files::check(discover(sources)?, options.strict, progress)?;
+    let lenses = options.lenses.clone().unwrap_or_else(builtin::all);
+    let files = Files::check(discover(sources)?, lenses, options.strict, progress)?;
     let lenses: Vec<Lens> =
-        builtin::all().into_iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).collect();
+        files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
     let key = match options.key.clone() {
         Some(key) => key,
         None => HashKey::generate()
@@ -93,17 +97,23 @@ fn rows<'a>(files: impl IntoIterator<Item = &'a Good>) -> u64 {
 
 /// Files that were read through once, so that a damaged one teaches nothing at all.
 struct Files {
+    lenses: Vec<Lens>,
     good: Vec<Good>,
     skipped: Vec<InputSkipped>,
     failure: Mutex<Option<ArchiveError>>,
 }
 
 impl Files {
-    fn check(sources: Vec<Source>, strict: bool, progress: &dyn Progress) -> Result<Self, ArchiveError> {
+    fn check(
+        sources: Vec<Source>,
+        lenses: Vec<Lens>,
+        strict: bool,
+        progress: &dyn Progress,
+    ) -> Result<Self, ArchiveError> {
         use rayon::prelude::*;
         progress.stage("checking");
-        let checked: Vec<_> = sources.par_iter().map(check).collect();
-        let mut this = Self { good: Vec::new(), skipped: Vec::new(), failure: Mutex::new(None) };
+        let checked: Vec<_> = sources.par_iter().map(|source| check(source, &lenses)).collect();
+        let mut this = Self { lenses, good: Vec::new(), skipped: Vec::new(), failure: Mutex::new(None) };
         for (source, result) in sources.into_iter().zip(checked) {
             match result {
                 Ok(None) => {} // counters of the agent
@@ -136,7 +146,7 @@ impl Files {
 }
 
 /// Table and rows of a file that can be decoded to its end and fits the lens of its table.
-fn check(source: &Source) -> Result<Option<(String, u64)>, ArchiveError> {
+fn check(source: &Source, lenses: &[Lens]) -> Result<Option<(String, u64)>, ArchiveError> {
     let path = &source.path;
     let file = ArchiveFile::open(path)?;
     let no_lens = |why: String| ArchiveError::NoLens { path: path.clone(), why };
@@ -144,8 +154,9 @@ fn check(source: &Source) -> Result<Option<(String, u64)>, ArchiveError> {
     if table == events::HEARTBEAT {
         return Ok(None);
     }
-    let lens = builtin::for_table(table).ok_or_else(|| no_lens(format!("there is no lens for table {table}")))?;
-    let mut encoder = Encoder::new(&lens, &HashKey([0; 32]));
+    let lens = lenses.iter().find(|lens| lens.table() == table);
+    let lens = lens.ok_or_else(|| no_lens(format!("there is no lens for table {table}")))?;
+    let mut encoder = Encoder::new(lens, &HashKey([0; 32]));
     let mut types_known = false;
     for batch in file.batches(&lens.columns(), SCORE_ROWS)? {
         let batch = batch?;
@@ -175,13 +186,15 @@ impl RowSource for Feed<'_> {
         table: &str,
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError> {
+        let lens = self.files.lenses.iter().find(|lens| lens.table() == table);
+        let columns = lens.map(Lens::columns).unwrap_or_default();
         let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
         self.progress.total(rows(files.iter().copied()));
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel(2);
             scope.spawn(move || {
                 for file in files {
-                    for batch in batches(&file.source.path, table) {
+                    for batch in batches(&file.source.path, &columns) {
                         let failed = batch.is_err();
                         if send.send(batch).is_err() || failed {
                             return;
@@ -209,16 +222,10 @@ impl RowSource for Feed<'_> {
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArchiveError>>>;
 
-/// The lens's columns of a file; a failure to open is its only item.
-fn batches(path: &Path, table: &str) -> Batches {
-    let open = || -> Result<store::Batches, ArchiveError> {
-        let file = ArchiveFile::open(path)?;
-        let lens = builtin::for_table(table).ok_or_else(|| ArchiveError::NoLens {
-            path: path.into(),
-            why: format!("there is no lens for table {table}"),
-        })?;
-        Ok(file.batches(&lens.columns(), SCORE_ROWS)?)
-    };
+/// These columns of a file; a failure to open is its only item.
+fn batches(path: &Path, columns: &[&str]) -> Batches {
+    let open =
+        || -> Result<store::Batches, ArchiveError> { Ok(ArchiveFile::open(path)?.batches(columns, SCORE_ROWS)?) };
     match open() {
         Ok(batches) => Box::new(batches.map(|batch| batch.map_err(ArchiveError::from))),
         Err(error) => Box::new(std::iter::once(Err(error))),

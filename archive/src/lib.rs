@@ -12,6 +12,7 @@ mod file;
 mod learn;
 mod live;
 mod score;
+mod split;
 mod words;
 
 pub use engine::{Engine, Engines};

@@ -35,6 +35,7 @@ pub struct LiveScorer {
     baseline: Arc<Baseline>,
     engines: Engines,
     out: PathBuf,
+    /// One per table, over all files: fields that depend on earlier rows know those of the file before.
     encoders: HashMap<String, Encoder>,
     sidecars: HashMap<Arc<str>, SidecarWriter>,
     units: UnitTable,
@@ -158,7 +159,7 @@ impl LiveScorer {
         let lost_rows = self.lost_rows;
         let locate = |row: usize| locate(placed, row, &table_name, lost_rows);
         for row in self.units.add(&engine.snapshot().lens, encoded, scores, &locate) {
-            let of_row = || of_row(engine.snapshot(), table, batch, encoded, row);
+            let of_row = || of_row(engine.snapshot(), table, (batch, row), (encoded, row));
             self.evidence.entry(locate(row)).or_insert_with(of_row);
         }
         let in_files: usize = placed.iter().map(|run| run.rows).sum();

@@ -8,15 +8,17 @@ use std::time::Instant;
 
 use model::baseline::Baseline;
 use model::units::UnitTable;
+use model::{Encoder, Lens};
 use scorer_gpu::Choice;
 use sha2::{Digest, Sha256};
 use store::{ArchiveFile, Finding, InputDone, InputSkipped, Manifest, Run, Source, discover};
 
 use crate::Progress;
-use crate::engine::Engines;
+use crate::engine::{Engine, Engines};
 use crate::error::ArchiveError;
-use crate::evidence;
+use crate::evidence::{self, Place};
 use crate::file::{FileSummary, score_file};
+use crate::split;
 
 /// How to score.
 #[derive(Debug, Clone)]
@@ -70,12 +72,14 @@ pub fn score<P: AsRef<Path>>(
     progress.note(&reason);
     store::ensure_folder(out)?;
     Manifest::load(out)?;
-    let summaries = Job { inputs: &inputs, baseline, engines: &engines, options, out, progress }.run()?;
+    let parts = inputs.parts(baseline);
+    let summaries =
+        Job { inputs: &inputs, parts: &parts, baseline, engines: &engines, options, out, progress }.run()?;
     let units = inputs.merge(summaries, UnitTable::new(baseline, options.rarer_than));
     inputs.strangers.iter().for_each(|host| progress.note(&crate::stranger(host)));
     inputs.check_some()?;
     let found = units.findings();
-    let findings = evidence::findings(&found, baseline, &engines, &inputs.paths())?;
+    let findings = evidence::findings(&found, baseline, &engines, &inputs.places(&parts))?;
     let findings_file = store::write_findings(out, baseline.id(), &inputs.name(), &findings)?;
     let run = Run {
         command: "score".into(),
@@ -102,6 +106,8 @@ pub fn score<P: AsRef<Path>>(
 pub(crate) struct Inputs {
     pub(crate) todo: Vec<Source>,
     pub(crate) tables: Vec<String>,
+    /// The table of each input.
+    table_of: Vec<String>,
     digests: Vec<String>,
     done: Vec<InputDone>,
     pub(crate) skipped: Vec<InputSkipped>,
@@ -120,6 +126,7 @@ impl Inputs {
         let mut this = Self {
             todo: Vec::new(),
             tables: Vec::new(),
+            table_of: Vec::new(),
             digests: Vec::new(),
             done: Vec::new(),
             skipped: Vec::new(),
@@ -133,8 +140,9 @@ impl Inputs {
                 Ok(Some((table, more))) => {
                     rows = rows.saturating_add(more); // a footer can say anything
                     if !this.tables.contains(&table) {
-                        this.tables.push(table);
+                        this.tables.push(table.clone());
                     }
+                    this.table_of.push(table);
                     this.todo.push(source);
                 }
                 Err(error) if strict => return Err(error),
@@ -180,8 +188,21 @@ impl Inputs {
         units
     }
 
-    fn paths(&self) -> HashMap<&str, &Path> {
-        self.todo.iter().map(|source| (source.relative.as_str(), source.path.as_path())).collect()
+    /// The files that are scored one after the other.
+    fn parts(&self, baseline: &Baseline) -> Vec<Vec<usize>> {
+        let files =
+            self.todo.iter().zip(&self.table_of).map(|(source, table)| (source.relative.as_str(), table.as_str()));
+        split::parts(files, |table| baseline.lens(table).is_some_and(Lens::is_stateful))
+    }
+
+    /// Where each input is, and behind which others.
+    fn places(&self, parts: &[Vec<usize>]) -> HashMap<&str, Place<'_>> {
+        let path = |number: &usize| self.todo[*number].path.as_path();
+        let place = |(at, number): (usize, &usize), part: &[usize]| {
+            let before = part[..at].iter().map(path).collect();
+            (self.todo[*number].relative.as_str(), Place { path: path(number), before })
+        };
+        parts.iter().flat_map(|part| part.iter().enumerate().map(move |one| place(one, part))).collect()
     }
 
     /// Name of the findings file: the same inputs give the same name, others another.
@@ -213,6 +234,7 @@ type Summaries = Vec<(usize, Result<FileSummary, ArchiveError>)>;
 /// One run over the inputs that are left.
 struct Job<'a> {
     inputs: &'a Inputs,
+    parts: &'a [Vec<usize>],
     baseline: &'a Baseline,
     engines: &'a Engines,
     options: &'a ScoreOptions,
@@ -221,7 +243,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Scores all files, each by one worker, and returns their summaries in the order of the inputs. Workers are plain
+    /// Scores all files, each part by one worker, and returns their summaries in the order of the inputs. Workers are plain
     /// threads: a rayon task that waits for a shared GPU could be handed a second file and wait for itself.
     fn run(&self) -> Result<Summaries, ArchiveError> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -230,13 +252,8 @@ impl Job<'_> {
             for _ in 0..self.workers() {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(source) = self.inputs.todo.get(at) else { break };
-                        let result = self.one(source);
-                        if result.as_ref().is_err_and(|error| self.is_fatal(error)) {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        results.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                        let Some(part) = self.parts.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                        self.part(part, &stop, &results);
                     }
                 });
             }
@@ -252,8 +269,22 @@ impl Job<'_> {
         }
     }
 
-    fn one(&self, source: &Source) -> Result<FileSummary, ArchiveError> {
-        let result = score_file(source, self.baseline, self.engines, self.options.rarer_than, self.out, self.progress);
+    /// Scores the files of a part, in order and by one encoder.
+    fn part(&self, part: &[usize], stop: &AtomicBool, results: &Mutex<Summaries>) {
+        let table = part.first().map_or("", |number| &self.inputs.table_of[*number]);
+        let Some(mut encoder) = self.engines.get(table).map(Engine::encoder) else { return };
+        for number in part.iter().take_while(|_| !stop.load(Ordering::Relaxed)) {
+            let result = self.one(&self.inputs.todo[*number], &mut encoder);
+            if result.as_ref().is_err_and(|error| self.is_fatal(error)) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((*number, result));
+        }
+    }
+
+    fn one(&self, source: &Source, encoder: &mut Encoder) -> Result<FileSummary, ArchiveError> {
+        let Self { baseline, engines, options, out, progress, .. } = self;
+        let result = score_file(source, baseline, engines, encoder, options.rarer_than, out, *progress);
         if let Err(error) = &result
             && !self.is_fatal(error)
         {
@@ -271,6 +302,6 @@ impl Job<'_> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        wished.clamp(1, self.inputs.todo.len().max(1))
+        wished.clamp(1, self.parts.len().max(1))
     }
 }

@@ -267,10 +267,10 @@ impl Lens {
         self.form.learning.tick_ns.unwrap_or(0)
     }
 
-    /// The unit kind whose lessons are capped: as given, else the first; none if there are no units.
-    pub fn teacher(&self) -> Option<&str> {
-        let first = || self.form.units.first().map(|u| u.kind.as_str());
-        self.form.learning.teacher.as_deref().or_else(first)
+    /// The unit whose lessons are capped, and its number: as given, else the first; none if there are no units.
+    pub fn teacher(&self) -> Option<(usize, &UnitSpec)> {
+        let given = self.form.learning.teacher.as_ref();
+        self.form.units.iter().enumerate().find(|(_, unit)| given.is_none_or(|kind| *kind == unit.kind))
     }
 
     /// Its units, in order.

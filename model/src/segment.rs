@@ -156,8 +156,8 @@ pub struct SegmentBuilder {
     key: HashKey,
     seed: Pair,
     rows: u64,
-    /// The first unit kind, whose units may each teach so much; a lens without one has no caps.
-    teacher: Option<UnitSpec>,
+    /// The unit kind whose units may each teach so much, by number; a lens without units has no caps.
+    teacher: Option<(usize, UnitSpec)>,
     views: Vec<ViewCounts>,
 }
 
@@ -184,7 +184,7 @@ impl SegmentBuilder {
             key: key.clone(),
             seed: key.seed(&lens.digest()),
             rows: 0,
-            teacher: lens.units().first().cloned(),
+            teacher: lens.teacher().map(|(number, unit)| (number, unit.clone())),
             views: programs(lens).into_iter().map(view).collect(),
         }
     }
@@ -218,7 +218,8 @@ impl SegmentBuilder {
 
     /// The teacher of each row, one after the other; empty if there are none. Rows without a unit share one an hour.
     fn teachers(&self, batch: &EncodedBatch, rows: &[u32]) -> Vec<u64> {
-        let Some((spec, unit)) = self.teacher.as_ref().zip(batch.units.first()) else { return Vec::new() };
+        let Some((number, spec)) = &self.teacher else { return Vec::new() };
+        let Some(unit) = batch.units.get(*number) else { return Vec::new() };
         let mut names: PairMap<Pair> = PairMap::default();
         let mut teacher = |row: &u32| {
             let code = unit.codes[*row as usize];

@@ -7,6 +7,7 @@ there is no hashing and no table. `tests/tests/golden.rs` compares every backend
     python3 tests/golden/reference.py > tests/golden/vectors.json
 """
 
+import hashlib
 import json
 import math
 from collections import Counter, defaultdict
@@ -474,6 +475,195 @@ def options():
     ]
 
 
+# --- §1: fields that depend on earlier rows ----------------------------------------------------------------------------
+
+EARLIER = """\
+table = "golden"
+time = "time"
+
+[scopes]
+host = "host"
+
+[fields]
+before = { column = "exe", kind = "text", of = "process" }
+burst = { burst = true, of = "process", tick = "10s" }
+exe = { column = "exe", kind = "text" }
+names = { fanout = "name", of = ["exe", "process"], tick = "60s" }
+third_before = { column = "exe", kind = "text", of = "process", lag = 3 }
+
+[[views]]
+name = "exe given the ones before"
+child = ["exe"]
+context = [["before", "third_before"], ["before"], []]
+"""
+
+HOUR = 3600
+
+
+def lehmer(x):
+    """A generator that both sides could do without."""
+    while True:
+        x = x * 48271 % (2**31 - 1)
+        yield x
+
+
+def earlier_rows():
+    """Time in seconds, host, process, exe, name: two hours and a half, some rows late, one channel with a burst."""
+    x, rows = lehmer(11), []
+    for i in range(900):
+        late = next(x) % 4000 if next(x) % 9 == 0 else 0
+        process = [None, "1", "2", "3"][next(x) % 4]
+        exe = [None, "sh", "curl", "id", ""][next(x) % 5]
+        name = "n%d" % (next(x) % 300) if next(x) % 6 else None
+        rows.append((i * 10 - late, "h%d" % (next(x) % 2), process, exe, name))
+        if 300 <= i < 310:
+            rows += [(i * 10, "h0", "1", "sh", "m%d" % (next(x) % 5000)) for _ in range(2 ** (i - 300))]
+    return rows
+
+
+def siphash(key, data):
+    """SipHash-2-4 (Aumasson and Bernstein 2012)."""
+    M = 2**64 - 1
+    k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
+    v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
+
+    def rounds(n):
+        rotl = lambda x, b: (x << b | x >> (64 - b)) & M
+        for _ in range(n):
+            v[0] = (v[0] + v[1]) & M; v[1] = rotl(v[1], 13) ^ v[0]; v[0] = rotl(v[0], 32)
+            v[2] = (v[2] + v[3]) & M; v[3] = rotl(v[3], 16) ^ v[2]
+            v[0] = (v[0] + v[3]) & M; v[3] = rotl(v[3], 21) ^ v[0]
+            v[2] = (v[2] + v[1]) & M; v[1] = rotl(v[1], 17) ^ v[2]; v[2] = rotl(v[2], 32)
+
+    padded = data + bytes(7 - len(data) % 8) + bytes([len(data) & 255])
+    for at in range(0, len(padded), 8):
+        m = int.from_bytes(padded[at : at + 8], "little")
+        v[3] ^= m
+        rounds(2)
+        v[0] ^= m
+    v[2] ^= 255
+    rounds(4)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def half_octave(n):
+    """The bin of a whole number as of kind `number`: from 2^(b/2) to below 2^((b+1)/2), as a range of whole numbers."""
+    if n == 0:
+        return "0"
+    b = next(b for b in range(200) if n * n < 2 ** (b + 1))
+    inside = [k for k in range(1, 2 ** (b // 2 + 2)) if 2**b <= k * k < 2 ** (b + 1)]
+    return str(inside[0]) if len(inside) == 1 else "%d-%d" % (inside[0], inside[-1])
+
+
+class Channel:
+    def __init__(self):
+        self.past, self.ticks, self.h, self.c, self.tick, self.bits, self.minute = [], 0, 0, 0, None, set(), None
+
+    def lag(self, k):
+        return self.past[-k] if len(self.past) >= k else None
+
+    def burst(self, tick):
+        if self.tick is None:
+            self.tick = tick
+        while self.tick < tick:
+            self.h = self.h - self.h // 8 + 32 * self.c
+            self.c = 0
+            self.tick += 1
+        self.c += 1
+        half_bits = (lg(256 * self.c + 256) - lg(self.h + 256)) // 2**15
+        sign = "-" if half_bits < 0 else ""
+        return "%s%d.%d" % (sign, abs(half_bits) // 2, abs(half_bits) % 2 * 5)
+
+    def fan_out(self, minute, name):
+        if self.minute is None or minute > self.minute:
+            self.minute, self.bits = minute, set()
+        if name is not None:
+            key = bytes(200 - i for i in range(16))
+            self.bits.add((siphash(key, b"\x01" + name.encode()) & U32) % 1024)
+        z = max(1, 1024 - len(self.bits))
+        return half_octave((1024 * (lg(1024) - lg(z)) * 45426 + 2**31) // 2**32)
+
+
+def earlier():
+    """Each row and the values of the fields, in order of name: before, burst, exe, names, third_before."""
+    of_process, of_both, lines = defaultdict(Channel), defaultdict(Channel), []
+    for row in earlier_rows():
+        time, host, process, exe, name = row
+        hour = time // HOUR
+        before = burst = names = third = None
+        if process is not None:
+            channel = of_process[host, hour, process]
+            before, third, burst = channel.lag(1), channel.lag(3), channel.burst(time // 10)
+            channel.past.append(exe)
+        if process is not None and exe is not None:
+            names = of_both[host, hour, exe, process].fan_out(time // 60, name)
+        lines.append([list(row), [before, burst, exe, names, third]])
+    return lines
+
+
+# --- §2: random views --------------------------------------------------------------------------------------------------
+
+
+def random_views(fields, wanted):
+    """A lens of so many fields and a key, and the fields of each of its random views."""
+    names = sorted(["f%02d" % i for i in range(fields)] + ["k"])
+    kind = lambda name: '"key"' if name == "k" else '"id"'
+    toml = "table = \"golden\"\ntime = \"time\"\n[subspace]\nviews = %d\n[fields]\n" % wanted
+    toml += "".join("%s = { column = \"%s\", kind = %s }\n" % (name, name, kind(name)) for name in names)
+    toml += "[[views]]\nname = \"v\"\nchild = [\"f00\"]\ncontext = []\n"
+    field = '{"name":"%s","column":"%s","kind":%s,"part":%s}'
+    form = '{"table":"golden","time":"time","class":null,"host":null,"classes":[],"fields":[%s],' % ",".join(
+        field % (name, name, kind(name), '"hex"' if name == "k" else '"whole"') for name in names
+    )
+    form += '"views":[{"name":"v","when":[],"child":[0],"contexts":[[]]}],"units":[],"random_views":%d}' % wanted
+    digest = hashlib.sha256(form.encode()).digest()
+    outputs = split_mix(int.from_bytes(digest[:8], "little"))
+    below = lambda n: next(outputs) * n >> 64
+    sets = []
+    while len(sets) < wanted:
+        numbers = [i for i, name in enumerate(names) if name != "k"]
+        width = 2 + below(min(8, len(numbers)) - 1)
+        for i in range(width):
+            j = i + below(len(numbers) - i)
+            numbers[i], numbers[j] = numbers[j], numbers[i]
+        drawn = sorted(numbers[:width])
+        if drawn not in sets:
+            sets.append(drawn)
+    views = ["random %d: %s" % (i + 1, ", ".join(names[f] for f in drawn)) for i, drawn in enumerate(sets)]
+    return {"lens": toml, "digest": digest.hex(), "views": views}
+
+
+def split_mix(x):
+    """SplitMix64 (Steele, Lea and Flood 2014)."""
+    M = 2**64 - 1
+    while True:
+        x = (x + 0x9E3779B97F4A7C15) & M
+        z = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & M
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & M
+        yield z ^ z >> 31
+
+
+# --- §8: streams -------------------------------------------------------------------------------------------------------
+
+
+def stream(tick):
+    """Rows with their times in seconds, and their surprisals by what came before; a tick of 0 is row by row."""
+    x, lines, counted_rows, pending, now = lehmer(5), [], [], [], None
+    some = [line[1:7] for line in LEARN] + SCORE
+    for i in range(160):
+        row = row_of(some[next(x) % 7 if next(x) % 3 else next(x) % len(some)])
+        time = 1000 + i - (next(x) % 40 if next(x) % 8 == 0 else 0)
+        if tick == 0 or now is not None and time // tick > now:
+            counted_rows, pending = counted_rows + pending, []
+        if tick > 0:
+            now = time // tick if now is None else max(now, time // tick)
+        counts = Counts(counted_rows)
+        scores = [surprisal(counts, v, row)[0] if applies(view, row) else 0 for v, view in enumerate(VIEWS)]
+        lines.append([time, [row[c] for c in COLUMNS], scores])
+        pending.append(row)
+    return {"tick": tick, "rows": lines}
+
+
 # --- a whole set -------------------------------------------------------------------------------------------------------
 
 
@@ -533,6 +723,10 @@ def main():
         "weights": listed(json.dumps([h, [weight(age, h) for age in range(0, 8 * h + 1, 1 + h // 8)]]) for h in HALF_LIVES),
         "adversarial": listed(json.dumps(a) for a in adversarial()),
         "sketches": listed(json.dumps(s) for s in sketches()),
+        "earlier_lens": json.dumps(EARLIER),
+        "earlier": listed(json.dumps(line) for line in earlier()),
+        "random_views": listed(json.dumps(random_views(*of)) for of in [(4, 11), (9, 40), (12, 256)]),
+        "streams": listed(json.dumps(stream(tick)) for tick in [0, 1, 10, 1000]),
     }
     print("{%s}" % ",\n".join('"%s": %s' % part for part in parts.items()))
 

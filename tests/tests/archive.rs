@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use ::archive::{Choice, LiveFile, LiveScorer};
+use ::archive::{Choice, LearnOptions, LiveFile, LiveScorer, ScoreOptions, Silent};
 use ebbline_tests::{Ended, ebbline, files_below, write_archive};
 use store::{ArchiveFile, TableWriter, WriterOptions, discover, read_sidecar, sidecar_path};
 use workload::columns::{FIRST_DAY, Part, archive, archive_from, intrusion};
@@ -266,4 +266,81 @@ fn a_host_that_was_not_learned_is_named() {
     let named: Vec<&str> = scored.stderr.lines().filter(|line| line.contains("not in this baseline")).collect();
     assert!(matches!(named[..], [line] if line.contains("host2")), "{scored:?}");
     assert!(!fixture.score("scores-known", &[]).stderr.contains("not in this baseline"));
+}
+
+/// Ordinary rows and an intrusion in the hour after them, by a lens with fields that depend on earlier rows; the files are
+/// small, so that an hour has several.
+struct Ordered {
+    folder: tempfile::TempDir,
+    baseline: Arc<model::Baseline>,
+}
+
+impl Ordered {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let past = folder.path().join("past");
+        write_archive(&past, archive(1, 20_000, 2, 3));
+        let lens = model::Lens::parse(include_str!("../../docs/examples/lens.toml")).expect("the example is a lens");
+        let key = Some(model::HashKey([5; 32]));
+        let options = LearnOptions { lenses: Some(vec![lens]), key, ..LearnOptions::default() };
+        let learned = ::archive::learn(&[past], &options, &Silent).expect("learned");
+        assert!(!learned.skipped.is_empty(), "connections have no lens here");
+        Self { folder, baseline: Arc::new(learned.baseline) }
+    }
+
+    /// Writes the rows and scores them meanwhile, by one scorer over all files.
+    fn live(&self, root: &Path, out: &Path) -> Vec<store::Finding> {
+        let opened =
+            LiveScorer::new(self.baseline.clone(), Choice::Cpu, None, 1000.0, out.to_path_buf(), "host1", TODAY);
+        let mut scorer = opened.expect("the CPU is there");
+        let mut writers = BTreeMap::new();
+        let rows = archive_from(2, 6000, 2, TODAY, 1).chain(intrusion("host1", TODAY + 24 * HOUR));
+        for part in rows.filter(|part| part.table == events::PROCESS) {
+            let options = WriterOptions { rotate_bytes: 4096, max_row_group_rows: 32, ..WriterOptions::default() };
+            let new = || TableWriter::new(root, part.table, &part.host, part.batch.schema(), options);
+            let writer = writers.entry(part.host.clone()).or_insert_with(new);
+            for offset in (0..part.batch.num_rows()).step_by(23) {
+                let batch = part.batch.slice(offset, 23.min(part.batch.num_rows() - offset));
+                let placed = writer.write(&batch).expect("written");
+                scorer.score(part.table, &batch, &placed).expect("scored");
+            }
+        }
+        for writer in writers.values_mut() {
+            writer.finish().expect("written");
+            for file in writer.take_finished() {
+                assert_eq!(scorer.file_finished(&file), LiveFile::Scored);
+            }
+        }
+        scorer.write_findings(TODAY + 2 * DAY).expect("written")
+    }
+
+    fn later(&self, root: &Path, out: &Path, threads: usize) -> Vec<store::Finding> {
+        let options = ScoreOptions { choice: Choice::Cpu, threads, ..ScoreOptions::default() };
+        ::archive::score(&[root], &self.baseline, out, &options, &Silent).expect("scored").findings
+    }
+}
+
+#[test]
+fn what_depends_on_earlier_rows_is_the_same_live_and_later() {
+    let ordered = Ordered::new();
+    let at = |name: &str| ordered.folder.path().join(name);
+    std::fs::create_dir(at("live")).expect("made");
+    let live = ordered.live(&at("archive"), &at("live"));
+    let sources = discover(&[at("archive")]).expect("there are files");
+    assert!(sources.len() > 60, "{} files, more than hours and hosts", sources.len());
+    let [one, four] = [1, 4].map(|threads| ordered.later(&at("archive"), &at(&format!("later{threads}")), threads));
+    assert!(!one.is_empty() && one == four);
+    for threads in ["later1", "later4"] {
+        let equal = files_below(&at("live").join("scores")) == files_below(&at(threads).join("scores"));
+        assert!(equal, "sidecars of {threads} are those of the live run");
+    }
+    let facts = |f: &store::Finding| (f.id.clone(), f.bits, f.rows.clone(), f.title.clone(), f.reasons.clone());
+    assert_eq!(live.iter().map(facts).collect::<Vec<_>>(), one.iter().map(facts).collect::<Vec<_>>());
+    let reasons = one.iter().flat_map(|finding| &finding.reasons);
+    assert!(reasons.filter(|r| r.child.contains("programs=") || r.context.contains("exe_before=")).count() > 0);
+    for row in one.iter().flat_map(|finding| &finding.rows).take(20) {
+        let explained =
+            ::archive::explain_row(&at("archive").join(&row.file), row.row, &ordered.baseline).expect("there");
+        assert_eq!(store::bits_f32(explained.bits), row.bits, "{} row {}", row.file, row.row);
+    }
 }

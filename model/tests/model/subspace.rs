@@ -17,7 +17,10 @@ fn the_built_in_lenses_keep_their_digests() {
     let hex = |lens: &Lens| lens.digest().iter().take(4).map(|b| format!("{b:02x}")).collect::<String>();
     assert_eq!(builtin::all().iter().map(hex).collect::<Vec<_>>(), DIGESTS);
     assert!(builtin::all().iter().all(|lens| lens.random_views() == 0 && !lens.is_stateful() && lens.tick_ns() == 0));
-    assert_eq!(builtin::process().teacher(), Some("process_tree"));
+    assert_eq!(
+        builtin::process().teacher().map(|(number, unit)| (number, unit.kind.as_str())),
+        Some((0, "process_tree"))
+    );
 }
 
 const DIGESTS: [&str; 3] = ["96496c03", "f5de1b9e", "adf218a1"];
@@ -59,9 +62,10 @@ fn learning_names_its_tick_and_teacher() {
     let plain = lens(0, 3).unwrap().source().to_owned() + unit;
     let with = |learning: &str| Lens::parse(&format!("{plain}[learning]\n{learning}\n"));
     let given = with("tick = \"60s\"\nteacher = \"w\"").unwrap();
-    assert_eq!((given.tick_ns(), given.teacher()), (60_000_000_000, Some("w")));
+    let teacher = |lens: &Lens| lens.teacher().map(|(number, unit)| (number, unit.kind.clone()));
+    assert_eq!((given.tick_ns(), teacher(&given)), (60_000_000_000, Some((1, "w".to_owned()))));
     let silent = with("").unwrap();
-    assert_eq!((silent.tick_ns(), silent.teacher()), (0, Some("u")));
+    assert_eq!((silent.tick_ns(), teacher(&silent)), (0, Some((0, "u".to_owned()))));
     assert_eq!(silent.digest(), Lens::parse(&plain).unwrap().digest());
     assert_ne!(silent.digest(), given.digest());
     assert!(with("teacher = \"x\"").unwrap_err().to_string().contains("no unit of kind \"x\""));

@@ -111,6 +111,10 @@ impl LiveScorer {
         if self.units_evicted > 0 {
             work.insert("units_evicted".to_owned(), self.units_evicted);
         }
+        let crowded = self.encoders.values().map(Encoder::crowded).sum();
+        if crowded > 0 {
+            work.insert("rows_crowded".to_owned(), crowded);
+        }
         work
     }
 

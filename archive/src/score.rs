@@ -1,8 +1,8 @@
 //! Scoring an archive: files in parallel, one table of units, findings at the end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -73,8 +73,10 @@ pub fn score<P: AsRef<Path>>(
     store::ensure_folder(out)?;
     Manifest::load(out)?;
     let parts = inputs.parts(baseline);
-    let summaries =
-        Job { inputs: &inputs, parts: &parts, baseline, engines: &engines, options, out, progress }.run()?;
+    let crowded = AtomicU64::new(0);
+    let job =
+        Job { inputs: &inputs, parts: &parts, baseline, engines: &engines, options, out, progress, crowded: &crowded };
+    let summaries = job.run()?;
     let units = inputs.merge(summaries, UnitTable::new(baseline, options.rarer_than));
     inputs.strangers.iter().for_each(|host| progress.note(&crate::stranger(host)));
     inputs.check_some()?;
@@ -93,13 +95,22 @@ pub fn score<P: AsRef<Path>>(
         rarer_than: options.rarer_than,
         rows: inputs.done.iter().fold(0, |sum, input| sum.saturating_add(input.rows)),
         findings: findings.len() as u64,
-        work: engines.work(),
+        work: work(&engines, crowded.into_inner()),
         inputs_done: inputs.done,
         inputs_skipped: inputs.skipped,
         ..Run::default()
     };
     Manifest::append(out, run.clone())?;
     Ok(Scored { run, findings, findings_file })
+}
+
+/// Work by stage; rows that were one too many for their channels are part of it.
+fn work(engines: &Engines, crowded: u64) -> BTreeMap<String, u64> {
+    let mut work = engines.work();
+    if crowded > 0 {
+        work.insert("rows_crowded".to_owned(), crowded);
+    }
+    work
 }
 
 /// The inputs of a run and what becomes of them.
@@ -240,6 +251,7 @@ struct Job<'a> {
     options: &'a ScoreOptions,
     out: &'a Path,
     progress: &'a dyn Progress,
+    crowded: &'a AtomicU64,
 }
 
 impl Job<'_> {
@@ -280,6 +292,7 @@ impl Job<'_> {
             }
             results.lock().unwrap_or_else(PoisonError::into_inner).push((*number, result));
         }
+        self.crowded.fetch_add(encoder.crowded(), Ordering::Relaxed);
     }
 
     fn one(&self, source: &Source, encoder: &mut Encoder) -> Result<FileSummary, ArchiveError> {

@@ -137,15 +137,16 @@ fn a_patient_attacker_over_thirty_simulated_days() {
     for half_life_days in [None, Some(7)] {
         let options = Options { half_life_days, ..Options::default() };
         let mut elsewhere = Vec::new();
-        for (an_hour, caps) in
-            [(1, Caps::default()), (50, Caps::default()), (10_000, Caps::default()), (10_000, NO_CAPS)]
+        let capped = Caps::default();
+        for (an_hour, hours, caps) in
+            [(1, 1, capped), (1, 24, capped), (40, 24, capped), (20_000, 1, capped), (20_000, 1, NO_CAPS)]
         {
-            let progress = patient(an_hour, caps, &options);
+            let progress = patient(an_hour, hours, caps, &options);
             let words: Vec<_> =
                 progress.iter().map(|(day, own, other)| format!("day {day}: {own:.2}, {other:.2}")).collect();
             let capped = if caps == NO_CAPS { " without caps" } else { "" };
             let decay = half_life_days.map_or("no decay".to_owned(), |days| format!("half-life of {days} days"));
-            println!("  {an_hour} an hour{capped}, {decay}: {}", words.join("; "));
+            println!("  {an_hour} an hour, {hours} hours a day{capped}, {decay}: {}", words.join("; "));
             elsewhere.push(progress.iter().map(|p| p.2).collect::<Vec<_>>());
             assert!(progress.is_sorted_by(|a, b| a.1 > b.1 - 0.5), "he gets on, day by day");
         }
@@ -153,21 +154,22 @@ fn a_patient_attacker_over_thirty_simulated_days() {
     }
 }
 
-/// Surprisals on the attacker's host and on another after some days, of what he does so often an hour from a fresh tree.
-fn patient(an_hour: usize, caps: Caps, options: &Options) -> Vec<(i64, f64, f64)> {
+/// Surprisals on the attacker's host and on another after some days, of what he does so often an hour, each hour from another
+/// tree, in so many hours a day.
+fn patient(an_hour: usize, hours: i64, caps: Caps, options: &Options) -> Vec<(i64, f64, f64)> {
     let (lens, mut rng, mut all, mut progress) = (builtin::process(), Rng(4), Vec::new(), Vec::new());
     for day in 0..30 {
         let rows = ordinary(day..day + 1, 6000, rng.bits());
-        let at_once = an_hour.min(100);
+        let at_once = an_hour.min(1000);
         let hour = |hour: i64| {
-            let row = odd(day * DAY + hour * 3_600_000_000_000, 1);
+            let row = Row { uid: 0, ..odd(day * DAY + hour * 3_600_000_000_000, 1) };
             (encode(&lens, &vec![row; at_once]), an_hour / at_once)
         };
-        all.extend(segments(&lens, &rows, &(0..24).map(hour).collect::<Vec<_>>(), caps));
+        all.extend(segments(&lens, &rows, &(0..hours).map(hour).collect::<Vec<_>>(), caps));
         if [0, 1, 6, 13, 29].contains(&day) {
             let learned = snapshot(&lens, &all, options);
             let [own, other] = ["web1", "web2"].map(|host| {
-                let batch = encode(&lens, &[Row { host: host.to_owned(), ..odd(31 * DAY, 1) }]);
+                let batch = encode(&lens, &[Row { host: host.to_owned(), uid: 0, ..odd(31 * DAY, 1) }]);
                 f64::from(explain(&learned, &batch, 0)[0].surprisal) / 1024.0
             });
             progress.push((day + 1, own, other));

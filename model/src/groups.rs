@@ -32,7 +32,7 @@ const HABIT: u32 = 3;
 /// Places of a signature.
 const PLACES: usize = 1024;
 /// What the places of cells start from.
-const SIGNATURE: Pair = [0x516A_7E05, 0x0F_4AB175];
+const SIGNATURE: Pair = [0x516A_7E05, 0x0F4A_B175];
 /// Hosts named when a group is explained.
 const NAMED: usize = 4;
 
@@ -169,7 +169,7 @@ impl Signature {
     fn shared(&self, other: &Self) -> u32 {
         let (mut both, mut either) = (0, 0);
         for (a, b) in self.0.iter().zip(&other.0) {
-            either += u32::from(a.min(b) < &Self::EMPTY);
+            either += u32::from(*a.min(b) < Self::EMPTY);
             both += u32::from(a == b && *a < Self::EMPTY);
         }
         both * 100 / either.max(1)

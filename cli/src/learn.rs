@@ -18,7 +18,8 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         None => None,
     };
     let bar = Bar::new();
-    let learned = archive::learn(&args.sources, &LearnOptions { strict: args.strict, key }, &bar)?;
+    let learned =
+        archive::learn(&args.sources, &LearnOptions { strict: args.strict, key, ..LearnOptions::default() }, &bar)?;
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;
     let baseline = &learned.baseline;

@@ -279,7 +279,7 @@ impl Ordered {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let past = folder.path().join("past");
-        write_archive(&past, archive(1, 20_000, 2, 3));
+        write_archive(&past, archive(1, 12_000, 2, 3));
         let lens = model::Lens::parse(include_str!("../../docs/examples/lens.toml")).expect("the example is a lens");
         let key = Some(model::HashKey([5; 32]));
         let options = LearnOptions { lenses: Some(vec![lens]), key, ..LearnOptions::default() };
@@ -340,7 +340,7 @@ fn what_depends_on_earlier_rows_is_the_same_live_and_later() {
     assert!(live.len() == one.len() && by_id(&live) == by_id(&one), "findings are those of the live run");
     let reasons = one.iter().flat_map(|finding| &finding.reasons);
     assert!(reasons.filter(|r| r.child.contains("programs=") || r.context.contains("exe_before=")).count() > 0);
-    for row in one.iter().flat_map(|finding| &finding.rows).take(20) {
+    for row in one.iter().flat_map(|finding| &finding.rows).take(6) {
         let explained =
             ::archive::explain_row(&at("archive").join(&row.file), row.row, &ordered.baseline).expect("there");
         assert_eq!(store::bits_f32(explained.bits), row.bits, "{} row {}", row.file, row.row);

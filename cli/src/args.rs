@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use archive::Choice;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use crate::baseline::args::BaselineCommand;
+
 /// Learn what is normal for the processes and connections of your machines, and find what is not.
 #[derive(Parser)]
 #[command(
@@ -31,7 +33,7 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     Show(ShowArgs),
     Explain(ExplainArgs),
-    /// Look into a baseline.
+    /// Look into baselines, join them, take away what one should not have learned.
     #[command(subcommand)]
     Baseline(BaselineCommand),
     /// Print a completion script for a shell.
@@ -159,22 +161,6 @@ pub(crate) struct ExplainArgs {
     pub(crate) row: u64,
     /// The baseline to explain against.
     #[arg(long, value_name = "BASELINE")]
-    pub(crate) baseline: PathBuf,
-    /// Print as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum BaselineCommand {
-    Show(BaselineShowArgs),
-}
-
-/// Show what a baseline was learned from and how it was calibrated.
-#[derive(Args)]
-pub(crate) struct BaselineShowArgs {
-    /// The baseline.
-    #[arg(value_name = "BASELINE")]
     pub(crate) baseline: PathBuf,
     /// Print as JSON.
     #[arg(long)]

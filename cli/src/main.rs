@@ -13,7 +13,7 @@ mod words;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use args::{BaselineCommand, Cli, Command};
+use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
 
 /// Done, but some inputs were skipped and named.
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Baseline(BaselineCommand::Show(args)) => baseline::run(&args),
+        Command::Baseline(command) => baseline::run(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ebbline", &mut std::io::stdout());
             Ok(false)

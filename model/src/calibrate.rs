@@ -19,9 +19,9 @@ impl Histogram {
         Self(vec![0; bins])
     }
 
-    pub(crate) fn add(&mut self, value: u32) {
-        let bin = ((value >> 6) as usize).min(self.0.len() - 1);
-        self.0[bin] += 1;
+    /// Adds values of one bin, which is in range.
+    pub(crate) fn add_counted(&mut self, bin: usize, count: u32) {
+        self.0[bin] += u64::from(count);
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -122,7 +122,7 @@ mod tests {
 
     fn histogram(values: impl IntoIterator<Item = u32>) -> Histogram {
         let mut histogram = Histogram::new(VIEW_BINS);
-        values.into_iter().for_each(|v| histogram.add(v));
+        values.into_iter().for_each(|v| histogram.add_counted(((v >> 6) as usize).min(VIEW_BINS - 1), 1));
         histogram
     }
 

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_array::RecordBatch;
 
-use crate::baseline::{Baseline, Body, LensText, Table};
-use crate::compile::compile;
+use crate::baseline::{Baseline, Parts};
+use crate::compile::{Compiled, Options, compile_with};
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
 use crate::lens::Lens;
 use crate::pass::calibrate;
 use crate::segment::{Segment, SegmentBuilder, day_of};
 use crate::snapshot::{Calibration, Snapshot};
-use crate::values::ValueCollector;
+use crate::words::WordCollector;
 
 /// Rows to learn from, which can be read more than once.
 pub trait RowSource {
@@ -66,48 +66,67 @@ pub fn learn(
     source: &dyn RowSource,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Baseline, LearnError> {
+    learn_with(lenses, key, source, Options::default(), progress)
+}
+
+/// The same, compiled and calibrated by these options.
+pub fn learn_with(
+    lenses: &[Lens],
+    key: HashKey,
+    source: &dyn RowSource,
+    options: Options,
+    progress: &dyn Fn(LearnStage, u64),
+) -> Result<Baseline, LearnError> {
     let tables: BTreeSet<String> = source.tables().into_iter().collect();
-    let lenses: Vec<&Lens> = lenses.iter().filter(|l| tables.contains(l.table())).collect();
-    let mut values = ValueCollector::default();
-    let mut counted = Vec::new();
+    let mut lenses: Vec<&Lens> = lenses.iter().filter(|l| tables.contains(l.table())).collect();
+    lenses.sort_by(|a, b| a.table().cmp(b.table()));
+    let mut words = WordCollector::default();
+    let (mut counted, mut learned) = (Vec::new(), Vec::new());
     let mut rows = 0;
-    for lens in &lenses {
-        counted.push(count(lens, &key, source, &mut values, &mut rows, progress)?);
+    for lens in lenses {
+        let segments = count(lens, &key, source, &mut words, &mut rows, progress)?;
+        // What has no rows leaves nothing behind.
+        if !segments.is_empty() {
+            counted.push(segments);
+            learned.push(lens);
+        }
     }
     if rows == 0 {
         return Err(LearnError::Empty);
     }
     let mut snapshots = Vec::new();
-    for (lens, segments) in lenses.iter().zip(&counted) {
+    let mut compiled = Vec::new();
+    for (lens, segments) in learned.iter().zip(&counted) {
         progress(LearnStage::Compile, rows);
-        snapshots.push(snapshot(lens, &key, segments)?);
+        let mut table = compile_with(&key, segments, &options);
+        snapshots.push(uncalibrated(lens, &key, &mut table)?);
+        compiled.push(table);
     }
-    let (calibrations, units) = calibrate(&snapshots, &counted, &key, source, progress)?;
-    let text = |l: &&Lens| LensText { toml: l.source().to_owned(), digest: l.digest() };
-    let (values, values_complete) = values.finish();
-    let mut segments: Vec<Segment> = counted.into_iter().flatten().collect();
-    segments.sort_by(|a, b| a.id.cmp(&b.id));
-    let tables = snapshots.into_iter().zip(calibrations);
-    Baseline::new(Body {
-        lenses: lenses.iter().map(text).collect(),
-        tables: tables.map(|(s, calibration)| Table { slots: s.slots, calibration }).collect(),
-        key,
-        segments,
-        values,
-        values_complete,
-        units,
-    })
-    .map_err(LearnError::Inconsistent)
+    let evidence = calibrate(&snapshots, &counted, &key, &options, source, progress)?;
+    for (table, snapshot) in compiled.iter_mut().zip(snapshots) {
+        table.slots = snapshot.slots;
+    }
+    let lenses = learned.into_iter().cloned().collect();
+    let segments = counted.into_iter().flatten().collect();
+    let parts = Parts::learned(key, lenses, segments, evidence, words.finish());
+    Baseline::with_compiled(parts, options, compiled).map_err(LearnError::Inconsistent)
 }
 
-/// A snapshot without calibration.
+/// A snapshot of some segments without calibration.
 pub(crate) fn snapshot<'a>(
     lens: &Lens,
     key: &HashKey,
+    options: &Options,
     segments: impl IntoIterator<Item = &'a Segment>,
 ) -> Result<Snapshot, LearnError> {
-    let slots = compile(key, segments);
-    Snapshot::new(lens.clone(), key, slots, Calibration::identity(lens.views().len()))
+    uncalibrated(lens, key, &mut compile_with(key, segments, options))
+}
+
+/// A snapshot without calibration; it takes the slots along.
+fn uncalibrated(lens: &Lens, key: &HashKey, compiled: &mut Compiled) -> Result<Snapshot, LearnError> {
+    let slots = std::mem::take(&mut compiled.slots);
+    let compiled = Compiled { slots, ..compiled.clone() };
+    Snapshot::of(lens.clone(), key, compiled, Calibration::identity(lens.views().len()))
         .ok_or_else(|| LearnError::Inconsistent(format!("table {:?} has too many distinct cells", lens.table())))
 }
 
@@ -116,7 +135,7 @@ fn count(
     lens: &Lens,
     key: &HashKey,
     source: &dyn RowSource,
-    values: &mut ValueCollector,
+    words: &mut WordCollector,
     rows: &mut u64,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Segment>, LearnError> {
@@ -124,17 +143,22 @@ fn count(
     let mut builders: BTreeMap<(Option<String>, i32), SegmentBuilder> = BTreeMap::new();
     source.for_each(lens.table(), &mut |batch| {
         let batch = encoder.encode(batch)?;
-        batch.fields.iter().chain([&batch.host]).for_each(|codes| values.add(codes));
         for ((host, day), group) in by_host_and_day(&batch) {
             let host = batch.host.values[host as usize].clone();
             let new = || SegmentBuilder::new(lens, key, host.as_deref(), day);
             builders.entry((host.clone(), day)).or_insert_with(new).add(&batch, &group);
+            words.add((host.as_deref(), day), &batch, &group);
         }
         *rows += batch.rows as u64;
         progress(LearnStage::Count, *rows);
         Ok(())
     })?;
-    Ok(builders.into_values().map(SegmentBuilder::finish).collect())
+    let finish = |(place, builder): ((Option<String>, i32), SegmentBuilder)| {
+        let segment = builder.finish();
+        words.closed(place, &segment.id);
+        segment
+    };
+    Ok(builders.into_iter().map(finish).collect())
 }
 
 /// The rows of each host code and UTC day.

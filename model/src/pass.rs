@@ -5,17 +5,17 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::baseline::UnitCalibration;
-use crate::calibrate::Histogram;
+use crate::compile::Options;
 use crate::cpu::{Counts, Part, Scratch};
 use crate::encode::{Encoder, NO_UNIT};
+use crate::evidence::{self, Evidence, Sparse, Subject, sparse};
 use crate::heldout::HeldOut;
-use crate::keys::HashKey;
+use crate::keys::{HashKey, PairMap, join};
 use crate::learn::{LearnError, LearnStage, RowSource, snapshot};
 use crate::lens::Lens;
 use crate::sample::{Choice, Sample, Sorted, Units};
 use crate::segment::{Segment, day_of};
-use crate::snapshot::{Basis, Calibration, ROW_BINS, Snapshot, VIEW_BINS};
+use crate::snapshot::{Basis, ROW_BINS, Snapshot, VIEW_BINS, ViewProgram};
 use crate::units::UNIT_ROWS;
 
 /// Most rows that calibrate, over all tables.
@@ -25,28 +25,40 @@ const MAX_DAYS: usize = 7;
 /// Rows of a view scored at a time.
 const BLOCK: usize = 8192;
 
-/// A calibration per snapshot, and one per unit kind.
+/// What calibrates the snapshots and their unit kinds.
 pub(crate) fn calibrate(
     snapshots: &[Snapshot],
     segments: &[Vec<Segment>],
     key: &HashKey,
+    options: &Options,
     source: &dyn RowSource,
     progress: &dyn Fn(LearnStage, u64),
-) -> Result<(Vec<Calibration>, Vec<UnitCalibration>), LearnError> {
+) -> Result<Vec<Evidence>, LearnError> {
     let plans: Vec<Plan> = segments.iter().map(|s| Plan::new(s)).collect();
     let available = plans.iter().zip(segments).map(|(plan, segments)| plan.available(segments)).sum();
     // Each kind of unit is chosen by itself, and so may take its share of the room.
     let kinds = snapshots.iter().map(|s| s.lens.units().len()).max().unwrap_or(0).max(1) as u64;
     let choice = Choice::of(MAX_ROWS / 10 * 9 / kinds, available);
     let (mut units, mut top) = (Units::default(), UnitBits::default());
-    let (mut calibrations, mut used) = (Vec::new(), 0);
+    let (mut evidence, mut used) = (Vec::new(), 0);
     for ((snapshot, segments), plan) in snapshots.iter().zip(segments).zip(&plans) {
         let sample = read(&snapshot.lens, key, source, plan, choice, &mut units, &mut used, progress)?;
         progress(LearnStage::Calibrate, used);
-        let scored = plan.score(snapshot, segments, key, sample)?;
-        calibrations.push(scored.calibration(snapshot, plan.basis, &mut top));
+        let scored = plan.score(snapshot, segments, (key, options), sample)?;
+        evidence.extend(scored.evidence(snapshot, plan.basis, &hosts(segments, key), &mut top));
     }
-    Ok((calibrations, top.calibrations(&units, snapshots)))
+    let lenses = || snapshots.iter().zip(&plans).map(|(snapshot, plan)| (&snapshot.lens, plan.basis));
+    evidence.extend(top.evidence(&units, &|kind| {
+        // A unit's rows may be of several tables: it is as good as the weakest.
+        let of_kind = lenses().filter(|(lens, _)| lens.units().iter().any(|u| u.kind == kind));
+        of_kind.map(|(_, basis)| basis).filter(|basis| *basis != Basis::None).min().unwrap_or(Basis::None)
+    }));
+    Ok(evidence)
+}
+
+/// The hosts of segments by the hash of their names.
+fn hosts(segments: &[Segment], key: &HashKey) -> PairMap<Option<String>> {
+    segments.iter().map(|s| (join(key.value(s.host.as_deref())), s.host.clone())).collect()
 }
 
 /// What each row of a table is scored against.
@@ -92,7 +104,7 @@ impl Plan {
         &self,
         whole: &Snapshot,
         segments: &[Segment],
-        key: &HashKey,
+        (key, options): (&HashKey, &Options),
         sample: Sample,
     ) -> Result<Scored, LearnError> {
         if self.basis == Basis::WithinDay {
@@ -102,7 +114,7 @@ impl Plan {
         let mut scored = Scored::new(whole.views.len(), rows);
         for range in runs(scored.rows.batch.rows, |row| day_of(scored.rows.batch.time[row])) {
             let days = self.against(day_of(scored.rows.batch.time[range.start]));
-            let before = snapshot(&whole.lens, key, segments.iter().filter(|s| days.contains(&s.day)))?;
+            let before = snapshot(&whole.lens, key, options, segments.iter().filter(|s| days.contains(&s.day)))?;
             scored.score(&before, &before, range);
         }
         Ok(scored)
@@ -195,31 +207,53 @@ impl Scored {
         });
     }
 
-    /// The tables of the views and of rows; adds the rows' bits to their units.
-    fn calibration(&self, snapshot: &Snapshot, basis: Basis, top: &mut UnitBits) -> Calibration {
+    /// What was scored, by host and day; adds the rows' bits to their units.
+    fn evidence(
+        &self,
+        snapshot: &Snapshot,
+        basis: Basis,
+        hosts: &PairMap<Option<String>>,
+        top: &mut UnitBits,
+    ) -> Vec<Evidence> {
         let batch = &self.rows.batch;
         if batch.rows == 0 {
-            return Calibration::identity(snapshot.views.len());
+            return Vec::new();
         }
-        let columns = || self.surprisal.chunks(batch.rows).zip(&snapshot.views);
-        let applying = |view: &crate::ViewProgram, row: usize| view.class_mask >> batch.class[row] & 1 == 1;
+        let mut parts: BTreeMap<(u64, i32), Vec<u32>> = BTreeMap::new();
+        for row in 0..batch.rows {
+            let place = (join(batch.host.hash(row)), day_of(batch.time[row]));
+            parts.entry(place).or_default().push(row as u32);
+        }
+        let parts: Vec<((u64, i32), Vec<u32>)> = parts.into_iter().collect();
+        // How rare a view's surprisals are is known only of all parts together; from that follow the bits of rows.
+        let view = |(surprisal, view): (&[u16], &ViewProgram)| {
+            let applying = |row: &&u32| view.class_mask >> batch.class[**row as usize] & 1 == 1;
+            let of_rows = |rows: &[u32]| {
+                sparse(rows.iter().filter(applying).map(|row| u32::from(surprisal[*row as usize])), VIEW_BINS)
+            };
+            let counted: Vec<Sparse> = parts.iter().map(|(_, rows)| of_rows(rows)).collect();
+            let table = evidence::sum(&counted, VIEW_BINS).view_table();
+            (counted, table)
+        };
+        let columns = self.surprisal.par_chunks(batch.rows).zip(&snapshot.views);
+        let (counted, tables): (Vec<Vec<Sparse>>, Vec<Vec<u16>>) = columns.map(view).unzip();
         let mut bits = vec![0u32; batch.rows];
-        let mut views = Vec::new();
-        for (column, view) in columns() {
-            let mut counted = Histogram::new(VIEW_BINS);
-            (0..batch.rows).filter(|row| applying(view, *row)).for_each(|row| counted.add(u32::from(column[row])));
-            let table = counted.view_table();
-            for row in (0..batch.rows).filter(|row| applying(view, *row)) {
+        for ((column, view), table) in self.surprisal.chunks(batch.rows).zip(&snapshot.views).zip(&tables) {
+            for row in (0..batch.rows).filter(|row| view.class_mask >> batch.class[*row] & 1 == 1) {
                 bits[row] += u32::from(table[usize::from(column[row] >> 6)]);
             }
-            views.push(table);
         }
-        let mut of_rows = Histogram::new(ROW_BINS);
-        bits.iter().for_each(|b| of_rows.add(*b));
         for column in &self.rows.units {
             column.iter().zip(&bits).for_each(|(unit, bits)| top.add(*unit, *bits));
         }
-        Calibration { views, rows: of_rows.table(), basis, rows_used: batch.rows as u64 }
+        let mut by_view: Vec<_> = counted.into_iter().map(Vec::into_iter).collect();
+        let evidence = |((host, day), rows): ((u64, i32), Vec<u32>)| {
+            let mut histograms: Vec<Sparse> = by_view.iter_mut().filter_map(Iterator::next).collect();
+            histograms.push(sparse(rows.iter().map(|row| bits[*row as usize]), ROW_BINS));
+            let place = (hosts.get(&host).cloned().flatten(), day);
+            Evidence::new(Subject::Rows(snapshot.lens.digest()), place, basis, rows.len() as u64, histograms)
+        };
+        parts.into_iter().map(evidence).collect()
     }
 }
 
@@ -240,16 +274,17 @@ impl UnitBits {
         }
     }
 
-    fn calibrations(&self, units: &Units, snapshots: &[Snapshot]) -> Vec<UnitCalibration> {
-        let mut kinds: Vec<&str> = snapshots.iter().flat_map(|s| s.lens.units()).map(|u| u.kind.as_str()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let calibration = |kind: &str| {
-            let mut counted = Histogram::new(ROW_BINS);
-            let of_kind = self.0.iter().filter(|(unit, _)| units.kinds[**unit as usize] == kind);
-            of_kind.for_each(|(_, top)| counted.add(top.iter().sum()));
-            UnitCalibration { kind: kind.to_owned(), table: counted.table(), units_used: counted.total() }
+    fn evidence(&self, units: &Units, basis: &dyn Fn(&str) -> Basis) -> Vec<Evidence> {
+        let mut parts: BTreeMap<(&str, Option<&str>, i32), Vec<u32>> = BTreeMap::new();
+        for (unit, top) in &self.0 {
+            let unit = &units.chosen[*unit as usize];
+            parts.entry((&unit.kind, unit.host.as_deref(), unit.day)).or_default().push(top.iter().sum());
+        }
+        let evidence = |((kind, host, day), bits): ((&str, Option<&str>, i32), Vec<u32>)| {
+            let (subject, counted) = (Subject::Units(kind.to_owned()), bits.len() as u64);
+            let place = (host.map(str::to_owned), day);
+            Evidence::new(subject, place, basis(kind), counted, vec![sparse(bits.into_iter(), ROW_BINS)])
         };
-        kinds.into_iter().map(calibration).collect()
+        parts.into_iter().map(evidence).collect()
     }
 }

@@ -41,6 +41,12 @@ pub(crate) fn bytes<T: Words>(array: &[T]) -> Vec<u8> {
     out
 }
 
+/// The array of these bytes; `None` if they do not come out even.
+pub(crate) fn array<T: Words>(bytes: &[u8]) -> Option<Vec<T>> {
+    let whole = bytes.len().is_multiple_of(T::WORDS * 4);
+    whole.then(|| bytes.chunks_exact(T::WORDS * 4).map(T::take).collect())
+}
+
 pub(crate) fn serialize<T: Words, S: Serializer>(array: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(&bytes(array))
 }
@@ -56,10 +62,7 @@ pub(crate) fn deserialize<'de, T: Words, D: Deserializer<'de>>(deserializer: D) 
         }
 
         fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            if !bytes.len().is_multiple_of(T::WORDS * 4) {
-                return Err(E::invalid_length(bytes.len(), &self));
-            }
-            Ok(bytes.chunks_exact(T::WORDS * 4).map(T::take).collect())
+            array(bytes).ok_or_else(|| E::invalid_length(bytes.len(), &self))
         }
     }
 

@@ -1,11 +1,12 @@
 //! The rows that calibrate: whole units, chosen by hash, within a fixed memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::encode::{Codes, EncodedBatch, NO_UNIT};
 use crate::keys::{HashKey, Pair, PairMap, join};
 use crate::lens::Lens;
+use crate::segment::day_of;
 
 const MINUTE_NS: i64 = 60_000_000_000;
 
@@ -34,8 +35,18 @@ impl Choice {
 #[derive(Debug, Default)]
 pub(crate) struct Units {
     numbers: HashMap<(String, String, i64), u32>,
-    /// The kind of each chosen unit.
-    pub(crate) kinds: Vec<String>,
+    /// Each chosen unit.
+    pub(crate) chosen: Vec<ChosenUnit>,
+}
+
+/// A unit that calibrates.
+#[derive(Debug)]
+pub(crate) struct ChosenUnit {
+    pub(crate) kind: String,
+    /// The first day of its rows.
+    pub(crate) day: i32,
+    /// The first by name of the hosts that had rows on that day.
+    pub(crate) host: Option<String>,
 }
 
 impl Units {
@@ -45,12 +56,20 @@ impl Units {
         if !choice.keeps(&format!("{kind}\n{key}\n{window}")) {
             return None;
         }
-        let kinds = &mut self.kinds;
+        let chosen = &mut self.chosen;
         let number = self.numbers.entry((kind.to_owned(), key.to_owned(), window)).or_insert_with(|| {
-            kinds.push(kind.to_owned());
-            (kinds.len() - 1) as u32
+            chosen.push(ChosenUnit { kind: kind.to_owned(), host: None, day: i32::MAX });
+            (chosen.len() - 1) as u32
         });
         Some(*number)
+    }
+
+    /// A row of a chosen unit is of this host and day. What comes of it does not depend on the order of rows.
+    fn saw(&mut self, unit: u32, host: Option<&str>, day: i32) {
+        let unit = &mut self.chosen[unit as usize];
+        if (day, host) < (unit.day, unit.host.as_deref()) {
+            (unit.day, unit.host) = (day, host.map(str::to_owned));
+        }
     }
 }
 
@@ -130,6 +149,7 @@ impl Sample {
     ) {
         let mut kept = Vec::new();
         let mut memo: HashMap<(usize, u32, i64), Option<u32>> = HashMap::new();
+        let mut seen = HashSet::new();
         for row in (0..batch.rows).filter(|row| eligible(batch.time[*row])) {
             if kept.len() == room {
                 break;
@@ -155,6 +175,12 @@ impl Sample {
             if let Some(group) = group {
                 kept.push(row as u32);
                 self.group.push(group);
+                let (host, day) = (batch.host.codes[row], day_of(batch.time[row]));
+                for unit in numbers.iter().copied().flatten().flatten() {
+                    if seen.insert((unit, host, day)) {
+                        units.saw(unit, batch.host.values[host as usize].as_deref(), day);
+                    }
+                }
                 let own = numbers.iter().map(|n| n.flatten().unwrap_or(NO_UNIT));
                 self.units.iter_mut().zip(own).for_each(|(column, n)| column.push(n));
             }

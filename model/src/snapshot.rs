@@ -68,8 +68,8 @@ pub struct Calibration {
     pub rows_used: u64,
 }
 
-/// What the calibration rows were scored against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What the calibration rows were scored against, the weakest way first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Basis {
     /// Nothing: tables pass surprisal through.
     None,

@@ -24,9 +24,9 @@ pub(crate) struct ValueCollector {
 }
 
 impl ValueCollector {
-    /// Adds the distinct values of a column.
-    pub(crate) fn add(&mut self, codes: &Codes) {
-        for (hash, value) in codes.hashes.iter().zip(codes.values.iter()) {
+    /// Adds the distinct values of a column that are marked.
+    pub(crate) fn add(&mut self, codes: &Codes, used: &[bool]) {
+        for ((hash, value), _) in codes.hashes.iter().zip(codes.values.iter()).zip(used).filter(|v| *v.1) {
             let (hash, Some(value)) = (join(*hash), value) else { continue };
             if self.limit.is_none_or(|l| hash < l) && !self.values.contains_key(&hash) {
                 let kept = cut(value, VALUE_BYTES);
@@ -45,8 +45,8 @@ impl ValueCollector {
         }
     }
 
-    /// The values, ascending by hash, and whether all are there.
-    pub(crate) fn finish(self) -> (Vec<(Pair, String)>, bool) {
-        (self.values.into_iter().map(|(hash, value)| (pair(hash), value)).collect(), self.limit.is_none())
+    /// The values, ascending by hash.
+    pub(crate) fn finish(self) -> Vec<(Pair, String)> {
+        self.values.into_iter().map(|(hash, value)| (pair(hash), value)).collect()
     }
 }

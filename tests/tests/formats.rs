@@ -63,7 +63,7 @@ fn a_baseline_of_an_unknown_version_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("other.baseline");
     let source = data("formats/schema-2");
-    for version in [0, 2, u32::MAX] {
+    for version in [0, 3, u32::MAX] {
         let mut bytes = std::fs::read(baseline()).expect("the baseline is there");
         bytes[8..12].copy_from_slice(&version.to_le_bytes());
         std::fs::write(&path, bytes).expect("written");
@@ -71,9 +71,27 @@ fn a_baseline_of_an_unknown_version_is_refused_with_what_to_do() {
         let scored =
             ebbline(["score", text(&source), "--baseline", text(&path), "--out", text(&out), "--backend", "cpu"]);
         let error = scored.error();
-        let found = format!("other.baseline: format version {version}; this program reads version 1; ");
+        let found = format!("other.baseline: format version {version}; this program reads versions 1 to 2; ");
         assert!(error.contains(&found), "{error}");
         assert!(error.contains("use the release that wrote it") && error.contains("ebbline learn"), "{error}");
         assert!(!out.exists());
     }
+}
+
+#[test]
+fn what_version_1_was_learned_from_gives_its_tables_again() {
+    let folder = tempfile::tempdir().expect("a folder for the test");
+    let again = folder.path().join("again.baseline");
+    let source = data("formats/schema-2");
+    let learned = ebbline(["learn", text(&source), "--out", text(&again), "--key-of", text(&baseline())]);
+    assert_eq!(learned.code, 0, "{learned:?}");
+    let [old, new] = [baseline(), again].map(|path| model::Baseline::load(&path).expect("it opens"));
+    assert_eq!(old.segments(), new.segments());
+    for table in ["process", "connection"] {
+        let [old, new] = [&old, &new].map(|b| b.snapshot(table).expect("it has the table"));
+        assert_eq!(old.slots, new.slots, "{table}");
+        assert_eq!(old.calibration, new.calibration, "{table}: fitted from evidence");
+    }
+    assert_eq!(old.unit_calibration("process_tree"), new.unit_calibration("process_tree"));
+    assert!(old.evidence().is_empty() && !new.evidence().is_empty());
 }

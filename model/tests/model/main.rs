@@ -1,8 +1,10 @@
 //! Tests of the whole crate, in one binary so that it links once.
 
+mod baseline;
 mod cpu;
 mod encode;
 mod learn;
+mod ops;
 mod poison;
 mod rows;
 mod stateful;

@@ -1,0 +1,166 @@
+//! `ebbline baseline show`.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use model::days::day_text;
+use model::{Baseline, Snapshot};
+use serde_json::{Value, json};
+
+use super::args::ShowArgs;
+use crate::output::{print, print_json, table};
+use crate::words::{plural, thousands};
+
+/// Prints what a baseline holds.
+pub(super) fn run(args: &ShowArgs) -> Result<()> {
+    let baseline = super::load(&args.baseline)?;
+    if args.json {
+        return print_json(&to_json(&baseline, args.segments));
+    }
+    let mut rows = table(["table", "rows", "hosts", "days", "counts", "calibration"], &[1, 2, 3, 4]);
+    for snapshot in baseline.snapshots() {
+        let [learned, hosts, days] = learned(&baseline, snapshot).map(thousands);
+        let calibration = &snapshot.calibration;
+        let basis = format!("{}, {} rows", calibration.basis, thousands(calibration.rows_used));
+        let counts = thousands(used(snapshot));
+        rows.add_row([snapshot.lens.table().to_owned(), learned, hosts, days, counts, basis]);
+    }
+    let mut text = format!("{}\n{rows}", title(&baseline));
+    for line in in_words(&baseline) {
+        text.push_str(&format!("\n{line}"));
+    }
+    if args.segments {
+        text.push_str(&format!("\n{}", segments(&baseline)));
+    }
+    print(&text)
+}
+
+/// `baseline 0123456789abcdef, 12 segments`.
+pub(super) fn title(baseline: &Baseline) -> String {
+    format!("baseline {}, {}", baseline.id(), plural(baseline.segments().len() as u64, "segment", "segments"))
+}
+
+/// What else there is to say, a line each.
+pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
+    let mut lines = vec![calibrated(baseline)];
+    let runs = baseline.parts().origins.len() as u64;
+    if runs > 1 {
+        lines.push(format!("learned in {}", plural(runs, "run", "runs")));
+    }
+    let options = baseline.options();
+    if let Some(days) = options.half_life_days {
+        let from = options.as_of.map_or("the newest day".to_owned(), day_text);
+        lines.push(format!(
+            "counts lose half of their weight in {}, from {from} on back",
+            plural(days.into(), "day", "days")
+        ));
+    }
+    if let Some(most) = options.max_entries {
+        lines.push(format!("at most {} entries of a table", thousands(most)));
+    }
+    lines.extend(groups(baseline).into_iter().map(|(name, hosts)| format!("group {name}: {}", hosts.join(", "))));
+    let (values, complete) = baseline.values();
+    let all = if complete { "all that were seen" } else { "not all that were seen" };
+    lines.push(format!("{}, {all}", plural(values as u64, "value in words", "values in words")));
+    lines
+}
+
+/// By how much it is calibrated, without hiding what is missing.
+pub(super) fn calibrated(baseline: &Baseline) -> String {
+    let bare = baseline.parts().rows_without_evidence();
+    if baseline.keeps_old_tables() {
+        let rows = plural(bare, "row", "rows");
+        return format!(
+            "calibration as format version 1 had it, without evidence for {rows}: a merge or forgetting drops it"
+        );
+    }
+    let parts = format!("calibrated by {}", plural(baseline.evidence().len() as u64, "part", "parts"));
+    if bare == 0 { parts } else { format!("{parts}; {} without evidence", plural(bare, "row", "rows")) }
+}
+
+/// Groups and their hosts, over all tables.
+fn groups(baseline: &Baseline) -> Vec<(String, Vec<String>)> {
+    let mut all: std::collections::BTreeMap<String, BTreeSet<String>> = Default::default();
+    let tables = baseline.snapshots().iter().filter_map(|s| baseline.groups(s.lens.table()));
+    for (host, group) in tables.flatten() {
+        all.entry(group.name.clone()).or_default().insert(host.clone());
+    }
+    all.into_iter().map(|(name, hosts)| (name, hosts.into_iter().collect())).collect()
+}
+
+fn segments(baseline: &Baseline) -> String {
+    let mut rows = table(["table", "host", "day", "rows", "cells", "segment"], &[3, 4]);
+    for segment in sorted(baseline) {
+        rows.add_row([
+            table_of(baseline, &segment.lens_digest).to_owned(),
+            segment.host.clone().unwrap_or_else(|| "(none)".to_owned()),
+            day_text(segment.day),
+            thousands(segment.rows),
+            thousands(segment.cells() as u64),
+            segment.id.clone(),
+        ]);
+    }
+    rows.to_string()
+}
+
+fn sorted(baseline: &Baseline) -> Vec<&model::Segment> {
+    let mut all: Vec<&model::Segment> = baseline.segments().iter().collect();
+    all.sort_by_key(|s| (table_of(baseline, &s.lens_digest), &s.host, s.day));
+    all
+}
+
+fn table_of<'a>(baseline: &'a Baseline, digest: &[u8; 32]) -> &'a str {
+    baseline.snapshots().iter().find(|s| s.lens.digest() == *digest).map_or("", |s| s.lens.table())
+}
+
+/// Rows, hosts and days that taught a table.
+fn learned(baseline: &Baseline, snapshot: &Snapshot) -> [u64; 3] {
+    let digest = snapshot.lens.digest();
+    let of_table = || baseline.segments().iter().filter(|segment| segment.lens_digest == digest);
+    let hosts: BTreeSet<_> = of_table().map(|segment| &segment.host).collect();
+    let days: BTreeSet<_> = of_table().map(|segment| segment.day).collect();
+    [of_table().map(|segment| segment.rows).sum(), hosts.len() as u64, days.len() as u64]
+}
+
+fn used(snapshot: &Snapshot) -> u64 {
+    snapshot.slots.iter().filter(|slot| slot[2] != 0).count() as u64
+}
+
+pub(super) fn to_json(baseline: &Baseline, segments: bool) -> Value {
+    let tables: Vec<Value> = baseline
+        .snapshots()
+        .iter()
+        .map(|snapshot| {
+            let [rows, hosts, days] = learned(baseline, snapshot);
+            let views: Vec<_> = snapshot.lens.views().iter().map(|view| &view.name).collect();
+            json!({
+                "table": snapshot.lens.table(), "rows": rows, "hosts": hosts, "days": days, "counts": used(snapshot),
+                "views": views, "calibration": snapshot.calibration.basis.to_string(),
+                "calibration_rows": snapshot.calibration.rows_used,
+            })
+        })
+        .collect();
+    let options = baseline.options();
+    let (values, complete) = baseline.values();
+    let mut value = json!({
+        "id": baseline.id(), "segments": baseline.segments().len(), "tables": tables,
+        "evidence": baseline.evidence().len(), "rows_without_evidence": baseline.parts().rows_without_evidence(),
+        "version_1_calibration": baseline.keeps_old_tables(),
+        "runs": baseline.parts().origins.keys().collect::<Vec<_>>(),
+        "values": values, "values_complete": complete,
+        "as_of": options.as_of.map(day_text), "half_life_days": options.half_life_days,
+        "max_entries": options.max_entries,
+        "groups": groups(baseline).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+    });
+    if segments {
+        let all = sorted(baseline).into_iter().map(|s| {
+            let table = table_of(baseline, &s.lens_digest);
+            json!({
+                "id": s.id, "table": table, "host": s.host, "day": day_text(s.day), "rows": s.rows,
+                "cells": s.cells(), "withheld": s.withheld,
+            })
+        });
+        value["segment_list"] = all.collect();
+    }
+    value
+}

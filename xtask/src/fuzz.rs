@@ -8,8 +8,15 @@ use anyhow::{Context, Result, bail};
 use std::{fs, path::Path};
 
 /// Every target, by the name of its file in `fuzz/targets`, and the longest input worth trying.
-const TARGETS: &[(&str, u32)] =
-    &[("record", 8192), ("dns", 1232), ("container", 4096), ("btf", 4096), ("proc", 1024), ("journal", 8192)];
+const TARGETS: &[(&str, u32)] = &[
+    ("record", 8192),
+    ("dns", 1232),
+    ("container", 4096),
+    ("btf", 4096),
+    ("proc", 1024),
+    ("journal", 8192),
+    ("baseline", 4096),
+];
 
 /// What the coverage pass needs to be told; `fuzzing` is what cargo-fuzz sets too.
 const FLAGS: &[&str] = &[
@@ -30,7 +37,7 @@ pub(crate) struct FuzzArgs {
     /// How long, per target
     #[arg(long, default_value_t = 30)]
     pub(crate) seconds: u32,
-    /// Only these: record, dns, container, btf, proc, journal
+    /// Only these: record, dns, container, btf, proc, journal, baseline
     #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
 }

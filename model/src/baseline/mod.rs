@@ -128,9 +128,11 @@ impl Baseline {
             return Err(format!("the calibration of unit kind {:?} has the wrong size", unit.kind));
         }
         let (mut snapshots, mut compiled) = (Vec::new(), Vec::new());
-        for (lens, table) in parts.lenses.iter().zip(tables) {
+        for (lens, mut table) in parts.lenses.iter().zip(tables) {
             let wrong = format!("the counts of table {:?} do not fit its lens", lens.table());
-            let rest = Compiled { slots: Vec::new(), ..table.compiled.clone() };
+            let slots = std::mem::take(&mut table.compiled.slots); // too large for a copy
+            let rest = table.compiled.clone();
+            table.compiled.slots = slots;
             let snapshot = Snapshot::of(lens.clone(), &parts.key, table.compiled, table.calibration).ok_or(wrong)?;
             compiled.push(rest);
             snapshots.push(Arc::new(snapshot));

@@ -69,11 +69,10 @@ impl Parts {
         let owned: BTreeSet<&String> = self.origins.values().flatten().collect();
         self.segments.retain(|s| owned.contains(&s.id));
         // Evidence is about rows that taught: without those it goes, too.
-        let segments = &self.segments;
+        let taught: BTreeSet<_> = self.segments.iter().map(|s| (&s.host, s.day, s.lens_digest)).collect();
         let lenses = &self.lenses;
         let taught = |e: &Evidence| {
-            let here = segments.iter().filter(|s| s.host == e.host && s.day == e.day);
-            here.filter_map(|s| lenses.iter().find(|l| l.digest() == s.lens_digest)).any(|lens| e.is_of(lens))
+            lenses.iter().filter(|lens| e.is_of(lens)).any(|lens| taught.contains(&(&e.host, e.day, lens.digest())))
         };
         self.evidence.retain(|e| owned.contains(&e.id) && taught(e));
         let ids: BTreeSet<String> = self.ids().map(str::to_owned).collect();

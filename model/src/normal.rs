@@ -130,8 +130,8 @@ fn cells(segments: &[&Segment], context: Pair) -> (BTreeMap<u64, Seen>, Seen) {
     let (mut cells, mut all): (BTreeMap<u64, Seen>, Seen) = Default::default();
     for segments in by_host.into_values() {
         let mut of_host: BTreeMap<u64, u64> = BTreeMap::new();
-        let counted = segments.iter().flat_map(|s| s.of_context(context));
-        counted.for_each(|(cell, n)| *of_host.entry(cell).or_default() += u64::from(n));
+        let counted = segments.iter().flat_map(|s| s.range(s.of_context(join(context))));
+        counted.for_each(|(_, cell, n)| *of_host.entry(cell).or_default() += u64::from(n));
         all.hosts += u32::from(!of_host.is_empty());
         for (cell, rows) in of_host {
             let seen = cells.entry(cell).or_default();
@@ -227,7 +227,7 @@ pub fn children(baseline: &Baseline, question: &Question) -> Result<Children, No
         let read = reader.read(context, &view.child, pair(cell));
         not_read += usize::from(read.is_none());
         let words = read.map(|values| values_in_words(&snapshot, &reader, &view.child, &values));
-        let n = snapshot.find(scoped(pair(cell), scope))[0];
+        let n = snapshot.seen(scoped(pair(cell), scope), total);
         let words = words.unwrap_or_else(|| unknown(pair(cell)));
         children.push(Child { words, n, rows: seen.rows, hosts: seen.hosts });
     }

@@ -67,15 +67,6 @@ impl Segment {
         self.contexts.iter().copied()
     }
 
-    /// The cells of one context, and how often each occurred.
-    pub(crate) fn of_context(&self, context: Pair) -> impl Iterator<Item = (u64, u32)> + '_ {
-        let range = match self.contexts.binary_search_by_key(&join(context), |c| join(*c)) {
-            Ok(at) => at.checked_sub(1).map_or(0, |before| self.ends[before]) as usize..self.ends[at] as usize,
-            Err(_) => 0..0,
-        };
-        self.cells[range.clone()].iter().zip(&self.counts[range]).map(|(cell, n)| (join(*cell), *n))
-    }
-
     /// Every cell, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Cell> + '_ {
         self.range(0..self.cells.len())

@@ -171,6 +171,7 @@ pub(crate) struct ForgetArgs {
 Examples:
   ebbline baseline compile normal.baseline --half-life 30 --out fresh.baseline
   ebbline baseline compile normal.baseline --group web=web1,web2 --group db=db1 --out grouped.baseline
+  ebbline baseline compile normal.baseline --learn-groups --out grouped.baseline    `show` says who is with whom
   ebbline baseline compile fresh.baseline --plain --out normal.baseline")]
 pub(crate) struct CompileArgs {
     /// The baseline.
@@ -180,7 +181,7 @@ pub(crate) struct CompileArgs {
     #[arg(long)]
     pub(crate) plain: bool,
     /// In so many days what was counted loses half of its weight.
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=i64::from(model::decay::MAX_HALF_LIFE)))]
     pub(crate) half_life: Option<u32>,
     /// The UTC day from which age is measured (default: the newest that was learned).
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
@@ -191,6 +192,9 @@ pub(crate) struct CompileArgs {
     /// A peer group and its hosts; again for more groups. Replaces the groups that were given before.
     #[arg(long, value_name = "GROUP=HOST,HOST", value_parser = pair)]
     pub(crate) group: Vec<(String, String)>,
+    /// Put hosts that are in no group given here into groups of hosts that do much the same.
+    #[arg(long)]
+    pub(crate) learn_groups: bool,
     /// The file to write; it may be the baseline itself.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) out: PathBuf,

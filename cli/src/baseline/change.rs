@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use model::Baseline;
 use model::compile::{Group, Options};
+use model::groups::{Rules, assign};
 use model::ops::{self, Forget};
 use serde_json::json;
 
@@ -73,8 +74,11 @@ pub(super) fn compile(args: &CompileArgs) -> Result<()> {
     options.half_life_days = args.half_life.or(options.half_life_days);
     options.as_of = args.as_of.or(options.as_of);
     options.max_entries = args.max_entries.or(options.max_entries);
-    if !args.group.is_empty() {
-        options.groups = groups(&baseline, &args.group)?;
+    if !args.group.is_empty() || args.learn_groups {
+        let given = groups(&baseline, &args.group)?;
+        let lenses: Vec<_> = baseline.parts().lenses.iter().collect();
+        let rules = args.learn_groups.then(Rules::default);
+        options.groups = assign(baseline.hash_key(), &lenses, baseline.segments(), &given, rules.as_ref());
     }
     let compiled = ops::compile(baseline, options).context("cannot compile")?;
     written(&compiled, &before, &args.out, args.json)

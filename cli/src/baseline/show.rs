@@ -1,6 +1,6 @@
 //! `ebbline baseline show`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use model::days::day_text;
@@ -59,6 +59,7 @@ pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
         lines.push(format!("at most {} entries of a table", thousands(most)));
     }
     lines.extend(groups(baseline).into_iter().map(|(name, hosts)| format!("group {name}: {}", hosts.join(", "))));
+    lines.extend(options.groups.iter().map(|(host, group)| format!("  {host}: {}", group.why)));
     let (values, complete) = baseline.values();
     let all = if complete { "all that were seen" } else { "not all that were seen" };
     lines.push(format!("{}, {all}", plural(values as u64, "value in words", "values in words")));
@@ -78,14 +79,13 @@ pub(super) fn calibrated(baseline: &Baseline) -> String {
     if bare == 0 { parts } else { format!("{parts}; {} without evidence", plural(bare, "row", "rows")) }
 }
 
-/// Groups and their hosts, over all tables.
-fn groups(baseline: &Baseline) -> Vec<(String, Vec<String>)> {
-    let mut all: std::collections::BTreeMap<String, BTreeSet<String>> = Default::default();
-    let tables = baseline.snapshots().iter().filter_map(|s| baseline.groups(s.lens.table()));
-    for (host, group) in tables.flatten() {
-        all.entry(group.name.clone()).or_default().insert(host.clone());
+/// Groups and their hosts.
+fn groups(baseline: &Baseline) -> BTreeMap<&str, Vec<&str>> {
+    let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (host, group) in &baseline.options().groups {
+        all.entry(&group.name).or_default().push(host);
     }
-    all.into_iter().map(|(name, hosts)| (name, hosts.into_iter().collect())).collect()
+    all
 }
 
 fn segments(baseline: &Baseline) -> String {
@@ -150,7 +150,8 @@ pub(super) fn to_json(baseline: &Baseline, segments: bool) -> Value {
         "values": values, "values_complete": complete,
         "as_of": options.as_of.map(day_text), "half_life_days": options.half_life_days,
         "max_entries": options.max_entries,
-        "groups": groups(baseline).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "groups": groups(baseline),
+        "group_reasons": options.groups.iter().map(|(host, group)| (host, &group.why)).collect::<BTreeMap<_, _>>(),
     });
     if segments {
         let all = sorted(baseline).into_iter().map(|s| {

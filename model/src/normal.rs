@@ -401,7 +401,7 @@ impl Sides<'_> {
             return;
         }
         let child = &self.snapshot.lens.views()[view].child;
-        for cell in before.keys().chain(after.keys().filter(|cell| !before.contains_key(cell))) {
+        for cell in before.keys().chain(after.keys().filter(|cell| !before.contains_key(*cell))) {
             let of = |side: &BTreeMap<u64, Seen>| side.get(cell).copied().unwrap_or_default();
             let (before, after) = (of(&before), of(&after));
             let Some(values) = self.reader.read(context, child, pair(*cell)) else {

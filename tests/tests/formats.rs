@@ -37,14 +37,17 @@ fn archives_of_every_schema_open_and_score_as_they_did() {
         let file = data(archive).join(file);
         assert_eq!(schema_of(&file), *schema, "{archive}: it was made anew; keep one of each schema");
         let out = folder.path().join(schema);
-        let (source, baseline) = (data(archive), baseline());
-        let line =
-            ["score", text(&source), "--baseline", text(&baseline), "--out", text(&out), "--backend", "cpu", "--json"];
-        let scored = ebbline(line);
-        assert_eq!(scored.code, 0, "{scored:?}");
-        assert_eq!(scored.json()["run"]["rows"], *rows, "{archive}");
-        let explained = ebbline(["explain", text(&file), row, "--baseline", text(&baseline), "--json"]);
-        assert_eq!(explained.json()["bits"], *bits, "{archive}");
+        let source = data(archive);
+        for baseline in ["formats/version-1.baseline", "formats/version-2.baseline"].map(data) {
+            let baseline = text(&baseline);
+            let line =
+                ["score", text(&source), "--baseline", baseline, "--out", text(&out), "--backend", "cpu", "--json"];
+            let scored = ebbline(line);
+            assert_eq!(scored.code, 0, "{scored:?}");
+            assert_eq!(scored.json()["run"]["rows"], *rows, "{archive}, {baseline}");
+            let explained = ebbline(["explain", text(&file), row, "--baseline", baseline, "--json"]);
+            assert_eq!(explained.json()["bits"], *bits, "{archive}, {baseline}");
+        }
         let learned = ebbline(["learn", text(&source), "--out", text(&folder.path().join("again")), "--json"]);
         assert_eq!(learned.json()["rows"], *rows, "{archive}");
     }

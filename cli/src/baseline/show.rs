@@ -50,10 +50,7 @@ pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
     let options = baseline.options();
     if let Some(days) = options.half_life_days {
         let from = options.as_of.map_or("the newest day".to_owned(), day_text);
-        lines.push(format!(
-            "counts lose half of their weight in {}, from {from} on back",
-            plural(days.into(), "day", "days")
-        ));
+        lines.push(format!("counts lose half of their weight in {}, as of {from}", plural(days.into(), "day", "days")));
     }
     if let Some(most) = options.max_entries {
         lines.push(format!("at most {} entries of a table", thousands(most)));

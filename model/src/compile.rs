@@ -239,7 +239,8 @@ mod tests {
         let segments: Vec<&Segment> = segments.iter().filter(|s| seen.insert(&s.id)).collect();
         let newest = segments.iter().map(|s| s.day).max().unwrap_or(0);
         let as_of = options.as_of.unwrap_or(newest);
-        let mut of_host: BTreeMap<(Pair, Option<&str>), BTreeMap<(u64, u64), u32>> = BTreeMap::new();
+        type Cells = BTreeMap<(u64, u64), u32>;
+        let mut of_host: BTreeMap<(Pair, Option<&str>), Cells> = BTreeMap::new();
         for segment in &segments {
             let age = (as_of - segment.day).max(0) as u32;
             let weight = options.half_life_days.map_or(256, |h| weight(age, h));
@@ -248,7 +249,7 @@ mod tests {
                 *of_host.entry(host).or_default().entry((context, cell)).or_default() += decayed(n, weight);
             }
         }
-        let mut scopes: BTreeMap<Pair, BTreeMap<(u64, u64), u32>> = BTreeMap::new();
+        let mut scopes: BTreeMap<Pair, Cells> = BTreeMap::new();
         for ((scope, host), cells) in of_host {
             let group = host.and_then(|host| options.groups.get(host)).map(|group| key().group(&group.name));
             for cell in cells.keys() {

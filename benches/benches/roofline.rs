@@ -5,7 +5,6 @@
 //! adapters. A look-up counts as a read from memory if a direct-mapped cache of the size of the processor's last one would
 //! not have had its line: coarse contexts are asked for again and again and never leave it.
 
-use model::snapshot::lay_out;
 use model::testing::{self, Case, Plan, Rng};
 use model::{Backend, CpuBackend, EncodedBatch, Scores};
 use scorer_gpu::roofline::{Rates, measure};
@@ -68,14 +67,7 @@ fn case(views: u32, bytes: usize) -> Case {
         ..Plan::default()
     };
     let mut case = testing::case(&format!("{views} views"), plan, 1);
-    let snapshot = Arc::make_mut(&mut case.snapshot);
-    let mut entries: Vec<[u32; 4]> = snapshot.slots.iter().copied().filter(|slot| slot[2] > 0).collect();
-    assert!(entries.len() <= slots / 2, "{} entries", entries.len());
-    let mut rng = Rng(2);
-    entries.resize_with(slots / 2, || [rng.bits() as u32, rng.bits() as u32, 1, 1]);
-    snapshot.slots = lay_out(entries);
-    snapshot.mask = (slots - 1) as u32;
-    assert_eq!(snapshot.slots.len(), slots);
+    case.fill(slots);
     case
 }
 

@@ -6,7 +6,6 @@
 #![allow(missing_docs)] // criterion's macros make public items
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use model::snapshot::lay_out;
 use model::testing::{self, Case, Plan, Rng};
 use model::{Backend, CpuBackend, EncodedBatch, Scores};
 use scorer_gpu::{AdapterKind, adapters, open_adapter};
@@ -26,13 +25,7 @@ fn case(views: u32, log2_slots: u32) -> Case {
     let slots = 1usize << log2_slots;
     let plan = Plan { learned: slots / 1000, ..plan(views) };
     let mut case = testing::case(&format!("{views} views, 2^{log2_slots} slots"), plan, 1);
-    let snapshot = Arc::make_mut(&mut case.snapshot);
-    let mut entries: Vec<[u32; 4]> = snapshot.slots.iter().copied().filter(|slot| slot[2] > 0).collect();
-    let mut rng = Rng(2);
-    entries.resize_with(slots / 2, || [rng.bits() as u32, rng.bits() as u32, 1, 1]);
-    snapshot.slots = lay_out(entries);
-    snapshot.mask = (slots - 1) as u32;
-    assert_eq!(snapshot.slots.len(), slots);
+    case.fill(slots);
     case
 }
 

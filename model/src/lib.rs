@@ -11,6 +11,7 @@ mod count;
 pub mod cpu;
 pub mod days;
 pub mod decay;
+pub mod diff;
 pub mod encode;
 pub mod evidence;
 pub mod explain;

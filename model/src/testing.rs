@@ -48,6 +48,20 @@ pub struct Case {
     pub batch: EncodedBatch,
 }
 
+impl Case {
+    /// Makes the table one of `slots` slots, half full, by entries that nothing asks for.
+    pub fn fill(&mut self, slots: usize) {
+        let snapshot = Arc::make_mut(&mut self.snapshot);
+        let mut entries: Vec<[u32; 4]> = snapshot.slots.iter().copied().filter(|slot| slot[2] > 0).collect();
+        assert!(entries.len() <= slots / 2, "{} entries", entries.len());
+        let mut rng = Rng(2);
+        entries.resize_with(slots / 2, || [rng.bits() as u32, rng.bits() as u32, 1, 1]);
+        snapshot.slots = lay_out(entries);
+        snapshot.mask = (slots - 1) as u32;
+        assert_eq!(snapshot.slots.len(), slots);
+    }
+}
+
 /// The shape of a random case.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {

@@ -55,8 +55,12 @@ impl Audit {
         let before = audit.status()?;
         let off = before.get("enabled").is_some_and(|value| value == "0");
         ensure!(off && !has_daemon(&before), "this machine is audited already");
-        ensure!(audit.control(&["-l"])?.trim() == "No rules", "this machine has audit rules already");
-        audit.control(&PREPARE_NOTHING)?;
+        let rules = audit.control(&["-l"])?;
+        let left_by_us = rules.trim() == PREPARE_NOTHING.join(" ");
+        ensure!(left_by_us || rules.trim() == "No rules", "this machine has audit rules already");
+        if !left_by_us {
+            audit.control(&PREPARE_NOTHING)?;
+        }
         // From here on there is something to undo.
         audit.before = before;
         Ok(audit)

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use model::Baseline;
-use model::normal::{self, Change, Children, Question, ViewDiff, Whose};
+use model::diff::{self, Change, ViewDiff};
+use model::normal::{self, Children, Question, Whose};
 use serde_json::{Value, json};
 
 use super::args::{CommonArgs, DiffArgs};
@@ -130,7 +131,7 @@ fn children_json(baseline: &Baseline, question: &Question, found: &Children, lim
 /// Says what differs between two baselines.
 pub(super) fn diff(args: &DiffArgs) -> Result<()> {
     let (before, after) = (load(&args.before)?, load(&args.after)?);
-    let views = normal::diff(&before, &after).context("cannot compare")?;
+    let views = diff::diff(&before, &after).context("cannot compare")?;
     if args.json {
         let views: Vec<Value> = views.iter().map(|view| view_json(view, args.limit)).collect();
         return print_json(&json!({ "before": before.id(), "after": after.id(), "views": views }));

@@ -65,15 +65,6 @@ impl Raw {
         }
     }
 
-    /// As a list of arguments; a text is split at white space.
-    pub(crate) fn list(&self) -> Vec<&str> {
-        match self {
-            Raw::List(list) => list.iter().map(String::as_str).collect(),
-            Raw::Text(text) => text.split_whitespace().collect(),
-            _ => Vec::new(),
-        }
-    }
-
     /// As a number; a text may spell one.
     pub(crate) fn int(&self) -> Option<i128> {
         match self {

@@ -1,9 +1,17 @@
 //! Field kinds: what a column holds, and the fixed transforms that make its values comparable (docs/contracts.md §5).
 
+mod cmdline;
+mod domain;
 pub(crate) mod mask;
+mod text;
 pub(crate) mod transform;
+mod url;
+mod user;
+mod windows;
 
 use serde::Serialize;
+
+use transform::logbin;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -11,8 +19,12 @@ use serde::Serialize;
 pub enum Kind {
     /// A file path.
     Path,
-    /// A list of arguments.
+    /// A list of arguments, or one text of them.
     Cmdline,
+    /// An address of the web.
+    Url,
+    /// The name of a host.
+    Domain,
     /// An IP address as text.
     Ip,
     /// A port number.
@@ -69,22 +81,60 @@ pub enum Part {
     HourOfWeek,
     /// A key in hexadecimal.
     Hex,
+    /// What a file's name ends in.
+    Extension,
+    /// The name of a command line's program.
+    Program,
+    /// What a URL begins with.
+    Scheme,
+    /// The host of a URL.
+    Host,
+    /// The registered name of a URL's host.
+    Site,
+    /// The port of a URL.
+    Port,
+    /// The masked path of a URL.
+    Path,
+    /// The names of a URL's parameters.
+    Query,
+    /// What of a name is registered: the suffix and one label more.
+    Registered,
+    /// The end of a name that nobody registers.
+    Suffix,
+    /// How many labels a name has.
+    Depth,
+    /// A user's name without its domain.
+    Name,
+    /// A user's domain.
+    Domain,
+    /// The day of the week, UTC.
+    Weekday,
+    /// How many characters, as a logarithmic bin.
+    Length,
+    /// The classes of a text's characters.
+    Charset,
 }
 
-const KINDS: [(Kind, &str, &[Part]); 10] = [
-    (Kind::Path, "path", &[Part::Whole, Part::Leaf, Part::Dir, Part::Place]),
-    (Kind::Cmdline, "cmdline", &[Part::Shape, Part::Flags, Part::Count]),
+const KINDS: [(Kind, &str, &[Part]); 12] = [
+    (Kind::Path, "path", &[Part::Whole, Part::Leaf, Part::Dir, Part::Place, Part::Extension]),
+    (Kind::Cmdline, "cmdline", &[Part::Shape, Part::Flags, Part::Count, Part::Program]),
+    (
+        Kind::Url,
+        "url",
+        &[Part::Shape, Part::Scheme, Part::Host, Part::Site, Part::Port, Part::Path, Part::Query, Part::Extension],
+    ),
+    (Kind::Domain, "domain", &[Part::Whole, Part::Registered, Part::Suffix, Part::Depth, Part::Shape]),
     (Kind::Ip, "ip", &[Part::Address, Part::Class, Part::Prefix]),
     (Kind::Port, "port", &[Part::Service, Part::Exact]),
-    (Kind::User, "user", &[Part::Id]),
+    (Kind::User, "user", &[Part::Id, Part::Name, Part::Domain, Part::Class]),
     (Kind::Number, "number", &[Part::Logbin]),
-    (Kind::Time, "time", &[Part::Hour, Part::HourOfWeek]),
-    (Kind::Text, "text", &[Part::Whole, Part::Shape]),
+    (Kind::Time, "time", &[Part::Hour, Part::HourOfWeek, Part::Weekday]),
+    (Kind::Text, "text", &[Part::Whole, Part::Shape, Part::Length, Part::Charset]),
     (Kind::Id, "id", &[Part::Whole]),
     (Kind::Key, "key", &[Part::Hex]),
 ];
 
-const PARTS: [(Part, &str); 17] = [
+const PARTS: [(Part, &str); 33] = [
     (Part::Whole, "whole"),
     (Part::Leaf, "leaf"),
     (Part::Dir, "dir"),
@@ -102,7 +152,33 @@ const PARTS: [(Part, &str); 17] = [
     (Part::Hour, "hour"),
     (Part::HourOfWeek, "hour_of_week"),
     (Part::Hex, "hex"),
+    (Part::Extension, "extension"),
+    (Part::Program, "program"),
+    (Part::Scheme, "scheme"),
+    (Part::Host, "host"),
+    (Part::Site, "site"),
+    (Part::Port, "port"),
+    (Part::Path, "path"),
+    (Part::Query, "query"),
+    (Part::Registered, "registered"),
+    (Part::Suffix, "suffix"),
+    (Part::Depth, "depth"),
+    (Part::Name, "name"),
+    (Part::Domain, "domain"),
+    (Part::Weekday, "weekday"),
+    (Part::Length, "length"),
+    (Part::Charset, "charset"),
 ];
+
+/// Longest ending of a file's name that counts as one.
+const EXTENSION_BYTES: usize = 8;
+
+/// What a file's name ends in, in lower case: letters and digits after its last dot; empty if there are none.
+fn extension(leaf: &str) -> String {
+    let ending = leaf.rsplit_once('.').filter(|(name, _)| !name.is_empty()).map_or("", |(_, ending)| ending);
+    let fits = ending.len() <= EXTENSION_BYTES && ending.bytes().all(|b| b.is_ascii_alphanumeric());
+    if fits { ending.to_ascii_lowercase() } else { String::new() }
+}
 
 impl Kind {
     /// The kind a lens calls by this name.
@@ -120,6 +196,11 @@ impl Kind {
         KINDS[self as usize].2
     }
 
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        KINDS.iter().map(|k| k.0)
+    }
+
     /// The names of all kinds, for messages.
     pub(crate) fn names() -> String {
         KINDS.map(|k| k.1).join(", ")
@@ -135,5 +216,23 @@ impl Part {
     /// Its name in a lens.
     pub fn name(self) -> &'static str {
         PARTS[self as usize].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_and_part_is_where_its_number_says() {
+        for (at, (kind, name, parts)) in KINDS.iter().enumerate() {
+            assert_eq!((*kind as usize, Kind::parse(name)), (at, Some(*kind)));
+            assert!(!parts.is_empty());
+        }
+        for (at, (part, name)) in PARTS.iter().enumerate() {
+            assert_eq!((*part as usize, Part::parse(name)), (at, Some(*part)));
+            let json = serde_json::to_string(part).unwrap();
+            assert_eq!(json, format!("\"{name}\""), "its name in a lens is that in the digest");
+        }
     }
 }

@@ -3,15 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mask::{cut, numbers, numbers_and_addresses};
-use super::{Kind, Part};
+use super::{Kind, Part, cmdline, domain, extension, text, url, user, windows};
 use crate::raw::Raw;
 
-/// Arguments that make up a command line's shape.
-const SHAPE_ARGUMENTS: usize = 6;
-/// Bytes kept of each argument and option name.
-const ARGUMENT_BYTES: usize = 40;
-/// Options kept of a command line.
-const MAX_FLAGS: usize = 16;
 /// Bytes kept of a text's shape.
 const TEXT_BYTES: usize = 120;
 /// Ports from here on are handed out by the system.
@@ -22,13 +16,11 @@ pub(crate) fn apply(kind: Kind, part: Part, raw: &Raw) -> Option<String> {
     let text = || raw.text();
     Some(match (kind, part) {
         _ if matches!(raw, Raw::Null) => return None,
-        (Kind::Path, Part::Leaf) => numbers(leaf(&text())),
-        (Kind::Path, Part::Dir) => numbers(dir(&text())),
-        (Kind::Path, Part::Place) => numbers(place(&text())),
-        (Kind::Path, _) => numbers(&text()),
-        (Kind::Cmdline, Part::Flags) => flags(&raw.list()),
-        (Kind::Cmdline, Part::Count) => logbin(raw.list().len() as i128),
-        (Kind::Cmdline, _) => shape(&raw.list()),
+        (Kind::Path, part) => path(part, &text()),
+        (Kind::Cmdline, part) => cmdline::apply(part, raw),
+        (Kind::Url, part) => url::apply(part, &text()),
+        (Kind::Domain, part) => domain::apply(part, &text()),
+        (Kind::User, part) => user::apply(part, &text(), raw.int()),
         (Kind::Ip, part) => ip(part, &text()),
         (Kind::Port, Part::Service) => match raw.int() {
             Some(port) if port >= FIRST_EPHEMERAL => "ephemeral".to_owned(),
@@ -39,10 +31,28 @@ pub(crate) fn apply(kind: Kind, part: Part, raw: &Raw) -> Option<String> {
             _ => raw.int().map_or_else(text, logbin),
         },
         (Kind::Time, Part::HourOfWeek) => raw.hour().map_or_else(text, hour_of_week),
+        (Kind::Time, Part::Weekday) => raw.hour().map_or_else(text, |h| weekday(h).to_owned()),
         (Kind::Time, _) => raw.hour().map_or_else(text, |h| h.rem_euclid(24).to_string()),
         (Kind::Text, Part::Shape) => cut(&numbers_and_addresses(&text()), TEXT_BYTES).to_owned(),
-        (Kind::Port | Kind::User | Kind::Text | Kind::Id | Kind::Key, _) => text(),
+        (Kind::Text, Part::Length) => logbin(text().chars().count() as i128),
+        (Kind::Text, Part::Charset) => text::charset(&text()),
+        (Kind::Port | Kind::Text | Kind::Id | Kind::Key, _) => text(),
     })
+}
+
+fn path(part: Part, path: &str) -> String {
+    match (windows::is_windows(path), part) {
+        (true, Part::Leaf) => windows::leaf(path),
+        (true, Part::Dir) => windows::dir(path),
+        (true, Part::Place) => windows::place(path),
+        (true, Part::Extension) => extension(&windows::leaf(path)),
+        (true, _) => windows::whole(path),
+        (false, Part::Leaf) => numbers(leaf(path)),
+        (false, Part::Dir) => numbers(dir(path)),
+        (false, Part::Place) => numbers(place(path)),
+        (false, Part::Extension) => extension(leaf(path)),
+        (false, _) => numbers(path),
+    }
 }
 
 fn leaf(path: &str) -> &str {
@@ -66,27 +76,6 @@ fn place(path: &str) -> &str {
     let dir = dir(path);
     let skip = usize::from(dir.starts_with('/'));
     dir[skip..].match_indices('/').nth(1).map_or(dir, |(at, _)| &dir[..skip + at])
-}
-
-/// The first arguments, masked, cut and joined by spaces; a space inside an argument is escaped.
-fn shape(arguments: &[&str]) -> String {
-    let outline = |a: &&str| cut(&numbers_and_addresses(a), ARGUMENT_BYTES).replace(' ', "\\ ");
-    arguments.iter().take(SHAPE_ARGUMENTS).map(outline).collect::<Vec<_>>().join(" ")
-}
-
-/// The sorted set of option names before `--`, without their values, masked.
-fn flags(arguments: &[&str]) -> String {
-    let mut names: Vec<String> = arguments
-        .iter()
-        .take_while(|a| **a != "--")
-        .filter(|a| a.len() > 1 && a.starts_with('-'))
-        .map(|a| a.split_once('=').map_or(*a, |(name, _)| name))
-        .map(|name| cut(&numbers(name), ARGUMENT_BYTES).to_owned())
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names.truncate(MAX_FLAGS);
-    names.join(" ")
 }
 
 /// Below this power of two a fraction is as good as nothing, denormal numbers among them.
@@ -128,9 +117,12 @@ fn bin_start(bin: u32) -> u128 {
 }
 
 fn hour_of_week(hours: i64) -> String {
+    format!("{} {}", weekday(hours), hours.rem_euclid(24))
+}
+
+fn weekday(hours: i64) -> &'static str {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]; // 1970 began on a Thursday
-    let day = DAYS[hours.div_euclid(24).rem_euclid(7) as usize];
-    format!("{day} {}", hours.rem_euclid(24))
+    DAYS[hours.div_euclid(24).rem_euclid(7) as usize]
 }
 
 fn ip(part: Part, text: &str) -> String {
@@ -181,20 +173,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn path(part: Part, text: &str) -> String {
+    fn of_path(part: Part, text: &str) -> String {
         apply(Kind::Path, part, &Raw::Text(text.to_owned())).unwrap()
     }
 
     #[test]
     fn paths() {
-        assert_eq!(path(Part::Leaf, "/usr/bin/python3"), "pythonN");
-        assert_eq!(path(Part::Dir, "/usr/lib/7/x"), "/usr/lib/N");
-        assert_eq!(path(Part::Dir, "/init"), "/");
-        assert_eq!(path(Part::Place, "/usr/lib/a/b/c"), "/usr/lib");
-        assert_eq!(path(Part::Place, "/tmp/x"), "/tmp");
-        assert_eq!(path(Part::Place, "memfd:x/y"), "memfd:");
-        assert_eq!(path(Part::Place, ""), ".");
-        assert_eq!(path(Part::Place, "a/b/c/d"), "a/b");
+        assert_eq!(of_path(Part::Leaf, "/usr/bin/python3"), "pythonN");
+        assert_eq!(of_path(Part::Dir, "/usr/lib/7/x"), "/usr/lib/N");
+        assert_eq!(of_path(Part::Dir, "/init"), "/");
+        assert_eq!(of_path(Part::Place, "/usr/lib/a/b/c"), "/usr/lib");
+        assert_eq!(of_path(Part::Place, "/tmp/x"), "/tmp");
+        assert_eq!(of_path(Part::Place, "memfd:x/y"), "memfd:");
+        assert_eq!(of_path(Part::Place, ""), ".");
+        assert_eq!(of_path(Part::Place, "a/b/c/d"), "a/b");
+        assert_eq!(of_path(Part::Extension, "/a.b/archive.tar.GZ"), "gz");
+        assert_eq!(of_path(Part::Extension, "/a.b/x"), "");
+        assert_eq!(of_path(Part::Extension, "C:\\a\\Setup.EXE"), "exe");
+        assert_eq!(of_path(Part::Leaf, "C:\\a\\Setup64.EXE"), "setupN.exe");
     }
 
     #[test]
@@ -223,6 +219,7 @@ mod tests {
     fn times_and_ports() {
         assert_eq!(hour_of_week(4 * 24 + 13), "Mon 13");
         assert_eq!(hour_of_week(-1), "Wed 23");
+        assert_eq!(apply(Kind::Time, Part::Weekday, &Raw::Hour(2 * 24)).unwrap(), "Sat");
         let port = |p| apply(Kind::Port, Part::Service, &Raw::Int(p)).unwrap();
         assert_eq!((port(443).as_str(), port(40000).as_str()), ("443", "ephemeral"));
     }
@@ -255,13 +252,26 @@ mod tests {
             prop_assert!((low.parse::<u128>().unwrap()..=high.parse::<u128>().unwrap()).contains(&u128::from(number)));
         }
 
+        /// Ordinary texts, and ones made of what the transforms look for.
         #[test]
-        fn no_text_panics(text: String) {
-            for kind in [Kind::Path, Kind::Ip, Kind::Port, Kind::Text, Kind::Cmdline, Kind::Number, Kind::Time] {
-                for part in kind.parts() {
-                    apply(kind, *part, &Raw::Text(text.clone()));
+        fn no_text_panics_or_grows(plain: String, made in "([a-zA-Z0-9é]{0,9}|[.:/?&=%@#\\\\'\"-]|xn--|://|%2F| ){0,40}") {
+            for text in [plain, made] {
+                for kind in Kind::all() {
+                    for part in kind.parts() {
+                        let out = apply(kind, *part, &Raw::Text(text.clone())).unwrap();
+                        let bound = if *part == Part::Charset { 120 } else { 3 * text.len() + 16 };
+                        prop_assert!(out.len() <= bound, "{} {}: {out:?}", kind.name(), part.name());
+                    }
                 }
             }
+        }
+
+        #[test]
+        fn what_bounds_name_stays_bounded(text in "[a-z0-9./?&=:@ -]{0,20000}") {
+            let of = |kind, part| apply(kind, part, &Raw::Text(text.clone())).unwrap().len();
+            prop_assert!(of(Kind::Url, Part::Shape) <= 1600 && of(Kind::Domain, Part::Shape) <= 350);
+            prop_assert!(of(Kind::Cmdline, Part::Shape) <= 500 && of(Kind::Cmdline, Part::Flags) <= 700);
+            prop_assert!(of(Kind::User, Part::Name) <= 64 && of(Kind::Domain, Part::Whole) <= 253);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod baseline;
+mod eval;
 mod explain;
 mod learn;
 mod output;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ebbline", &mut std::io::stdout());

@@ -1,0 +1,54 @@
+//! Process creations of attack recordings: each recording is scored by all the others.
+//!
+//! Twice: with the attack rows of the other recordings left in the baseline, and taken out. Rows of ambiguous
+//! administrator commands (label 2) teach in both, and are not measured.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::{Figures, Protocol, one_sided, outcome, rows_where};
+use crate::data::Rows;
+use crate::error::EvalError;
+use crate::metrics::Outcome;
+use crate::report::{Measure, Measured};
+use crate::scoring::Judge;
+
+const ATTACK: i64 = 1;
+const AMBIGUOUS: i64 = 2;
+
+pub(super) const PROTOCOL: Protocol = Protocol {
+    name: "windows-processes",
+    lens: include_str!("../../lenses/windows-processes.toml"),
+    labels: &["label"],
+    parts: &["time", "recording"],
+    read_as: &[],
+    measure,
+};
+
+fn measure(rows: &Rows, judge: &Judge) -> Result<Figures, EvalError> {
+    let measures = [("attack rows left in", true), ("attack rows taken out", false)];
+    let measures = measures.map(|(name, attacks_teach)| leave_one_out(rows, judge, name, attacks_teach));
+    Ok(Figures { measures: measures.into_iter().collect::<Result<_, _>>()?, notes: Vec::new() })
+}
+
+fn leave_one_out(rows: &Rows, judge: &Judge, name: &str, attacks_teach: bool) -> Result<Measure, EvalError> {
+    let (label, recording, times) = (rows.numbers("label")?, rows.texts("recording")?, rows.times()?);
+    let mut recordings: BTreeMap<&str, usize> = recording.iter().map(|name| (name.as_str(), 0)).collect();
+    recordings.values_mut().enumerate().for_each(|(at, number)| *number = at);
+    let of_recording = |(name, number): (&&str, &usize)| -> Result<Vec<Outcome>, EvalError> {
+        let teaches = |row: usize| recording[row] != *name && (attacks_teach || label[row] != ATTACK);
+        let baseline = judge.learn(rows, &rows_where(rows.len(), teaches))?;
+        let scored = rows_where(rows.len(), |row| recording[row] == *name);
+        let scores = judge.score(&baseline, rows, &scored)?;
+        let one = |(at, row): (usize, &u32)| {
+            let row = *row as usize;
+            let score = (scores.bits[at], scores.log2_n[at]);
+            (label[row] != AMBIGUOUS).then(|| outcome(score, label[row] == ATTACK, *number, times[row]))
+        };
+        Ok(scored.iter().enumerate().filter_map(one).collect())
+    };
+    let outcomes = recordings.par_iter().map(of_recording).collect::<Result<Vec<_>, _>>()?.concat();
+    let measured = Measured::new(name, "rows", &outcomes).ok_or_else(|| one_sided(rows, "the recordings"))?;
+    Ok(measured.measure)
+}

@@ -23,6 +23,8 @@ pub const MAX_FIELDS: usize = 256;
 pub const MAX_CONTEXTS: usize = 8;
 /// Most fields of a view's child, of each of its contexts, and of a channel's name.
 pub const MAX_WIDTH: usize = 8;
+/// Most suggestions of a view.
+pub const MAX_ATTACK: usize = 8;
 /// How many rows back a field may look.
 pub const MAX_LAG: u8 = 4;
 
@@ -146,6 +148,9 @@ pub struct View {
     /// `when` as bits over the lens's classes; all ones if `when` is empty.
     #[serde(skip)]
     pub class_mask: u32,
+    /// Numbers of ATT&CK techniques that what stands out in it may belong to. Prose: not part of the digest.
+    #[serde(skip)]
+    pub attack: Vec<String>,
 }
 
 /// What is alerted on: rows that share a key within a window of time.

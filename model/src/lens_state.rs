@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::kind::{Kind, Part};
 use crate::lens::{Field, MAX_LAG, MAX_WIDTH, Sort, Source, State};
-use crate::lens_text::{LensError, Names, RawField, Text, duration};
+use crate::lens_text::{LensError, Names, RawField, Text};
 
 /// Shortest and longest tick in ns: a channel's state ends with its hour.
 const TICKS_NS: std::ops::RangeInclusive<i64> = 1_000_000_000..=3_600_000_000_000;
@@ -104,7 +104,10 @@ impl RawState<'_> {
         let Some(tick) = &self.field.get_ref().tick else {
             return Err(self.text.at(self.field.span(), "a field that counts needs a `tick`, such as 60s"));
         };
-        let known = duration(tick.get_ref()).filter(|ns| TICKS_NS.contains(ns));
-        known.ok_or_else(|| self.text.at(tick.span(), "a tick lasts from 1s to 1h"))
+        let ns = self.text.duration(tick)?;
+        if !TICKS_NS.contains(&ns) {
+            return Err(self.text.at(tick.span(), "a tick lasts from 1s to 1h"));
+        }
+        Ok(ns)
     }
 }

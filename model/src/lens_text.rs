@@ -1,4 +1,4 @@
-//! Reading a lens from TOML: every mistake is named with its line and column.
+//! Reading a lens from TOML: every mistake is named with its line and column, and with the word that was probably meant.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,11 +8,12 @@ use toml::Spanned;
 
 use crate::kind::{Kind, Part};
 use crate::lens::{
-    Field, Form, Learning, Lens, MAX_CLASSES, MAX_CONTEXTS, MAX_FIELDS, MAX_RANDOM_VIEWS, MAX_VIEWS, MAX_WIDTH,
-    UnitSpec, View,
+    Field, Form, Learning, Lens, MAX_ATTACK, MAX_CLASSES, MAX_CONTEXTS, MAX_FIELDS, MAX_RANDOM_VIEWS, MAX_VIEWS,
+    MAX_WIDTH, UnitSpec, View,
 };
 use crate::lens_state::{self, RawState};
-use crate::subspace;
+use crate::nearest::unknown;
+use crate::{lens_keys, subspace};
 
 /// Why a text is not a lens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,8 @@ struct RawView {
     when: Vec<Spanned<String>>,
     child: Spanned<Vec<Spanned<String>>>,
     context: Spanned<Vec<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    attack: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -130,15 +133,14 @@ impl Text<'_> {
         let column = field.column.as_ref().ok_or_else(|| needs("column"))?;
         let of_kind = field.kind.as_ref().ok_or_else(|| needs("kind"))?;
         let kind = Kind::parse(of_kind.get_ref()).ok_or_else(|| {
-            self.at(of_kind.span(), format!("no kind {:?}; there are {}", of_kind.get_ref(), Kind::names()))
+            let known: Vec<&str> = Kind::all().map(Kind::name).collect();
+            self.at(of_kind.span(), unknown("kind", of_kind.get_ref(), &known))
         })?;
         let part = match &field.part {
             None => kind.parts()[0],
             Some(part) => Part::parse(part.get_ref()).filter(|p| kind.parts().contains(p)).ok_or_else(|| {
                 let known: Vec<_> = kind.parts().iter().map(|p| p.name()).collect();
-                let message =
-                    format!("kind {:?} has no part {:?}; it has {}", kind.name(), part.get_ref(), known.join(", "));
-                self.at(part.span(), message)
+                self.at(part.span(), format!("kind {:?}: {}", kind.name(), unknown("part", part.get_ref(), &known)))
             })?,
         };
         Ok(Field { name: name.to_owned(), column: column.get_ref().clone(), kind, part, state: None })
@@ -163,9 +165,10 @@ impl Text<'_> {
     }
 
     fn number(&self, fields: &[Field], name: &Spanned<String>) -> Result<usize, LensError> {
-        let i = *Lens::numbers(fields)
-            .get(name.get_ref().as_str())
-            .ok_or_else(|| self.at(name.span(), format!("no field {:?}", name.get_ref())))?;
+        let i = *Lens::numbers(fields).get(name.get_ref().as_str()).ok_or_else(|| {
+            let known: Vec<&str> = fields.iter().filter(|f| f.kind != Kind::Key).map(|f| f.name.as_str()).collect();
+            self.at(name.span(), unknown("field", name.get_ref(), &known))
+        })?;
         if fields[i].kind == Kind::Key {
             return Err(self.at(
                 name.span(),
@@ -200,15 +203,32 @@ impl Text<'_> {
             true => u32::MAX,
             false => classes.iter().enumerate().filter(|(_, c)| when.contains(c)).fold(0, |mask, (i, _)| mask | 1 << i),
         };
-        Ok(View { name: raw.name.get_ref().clone(), when, child, contexts, class_mask })
+        let attack = self.attack(&raw.attack)?;
+        Ok(View { name: raw.name.get_ref().clone(), when, child, contexts, class_mask, attack })
+    }
+
+    /// Numbers of techniques, checked for their form alone.
+    fn attack(&self, raw: &[Spanned<String>]) -> Result<Vec<String>, LensError> {
+        if let Some(extra) = raw.get(MAX_ATTACK) {
+            return Err(self.at(extra.span(), format!("more than {MAX_ATTACK} techniques")));
+        }
+        let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+        let fits = |id: &str| match id.strip_prefix('T').map(|n| n.split_once('.').unwrap_or((n, "000"))) {
+            Some((technique, sub)) => digits(technique, 4) && digits(sub, 3),
+            None => false,
+        };
+        let one = |id: &Spanned<String>| match fits(id.get_ref()) {
+            true => Ok(id.get_ref().clone()),
+            false => Err(self.at(id.span(), "not the number of an ATT&CK technique such as T1071 or T1071.004")),
+        };
+        raw.iter().map(one).collect()
     }
 
     fn unit(&self, fields: &[Field], raw: &RawUnit) -> Result<UnitSpec, LensError> {
         if raw.key.get_ref().is_empty() {
             return Err(self.at(raw.key.span(), "a unit needs at least one key column"));
         }
-        let window_ns = duration(raw.window.get_ref())
-            .ok_or_else(|| self.at(raw.window.span(), "not a duration such as 30s, 10m, 1h or 1d"))?;
+        let window_ns = self.duration(&raw.window)?;
         let column = |name: &String| {
             let field = fields.iter().find(|f| f.name == *name && f.kind == Kind::Key);
             field.map_or_else(|| name.clone(), |f| f.column.clone())
@@ -234,12 +254,11 @@ impl Text<'_> {
     }
 
     fn learning(&self, units: &[UnitSpec], raw: &RawLearning) -> Result<Learning, LensError> {
-        let tick = raw.tick.as_ref().map(|tick| {
-            duration(tick.get_ref()).ok_or_else(|| self.at(tick.span(), "not a duration such as 30s, 10m, 1h or 1d"))
-        });
+        let tick = raw.tick.as_ref().map(|tick| self.duration(tick));
         let teacher = raw.teacher.as_ref();
-        if let Some(unknown) = teacher.filter(|t| !units.iter().any(|u| u.kind == *t.get_ref())) {
-            return Err(self.at(unknown.span(), format!("no unit of kind {:?}", unknown.get_ref())));
+        if let Some(other) = teacher.filter(|t| !units.iter().any(|u| u.kind == *t.get_ref())) {
+            let known: Vec<&str> = units.iter().map(|u| u.kind.as_str()).collect();
+            return Err(self.at(other.span(), unknown("unit of kind", other.get_ref(), &known)));
         }
         Ok(Learning { tick_ns: tick.transpose()?, teacher: teacher.map(|t| t.get_ref().clone()) })
     }
@@ -261,6 +280,34 @@ impl Text<'_> {
     }
 }
 
+impl Text<'_> {
+    pub(crate) fn duration(&self, text: &Spanned<String>) -> Result<i64, LensError> {
+        duration(text.get_ref()).ok_or_else(|| {
+            let meant = meant_duration(text.get_ref()).map(|meant| format!("; did you mean {meant:?}?"));
+            let why = format!("not a duration such as 30s, 10m, 1h or 1d{}", meant.unwrap_or_default());
+            self.at(text.span(), why)
+        })
+    }
+}
+
+/// What was probably meant by a text that is no duration: `1 hour`, `60`.
+fn meant_duration(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let count: i64 = number.parse().ok()?;
+    let (count, unit) = match unit.trim() {
+        "" | "sec" | "secs" | "second" | "seconds" => (count, "s"),
+        "min" | "mins" | "minute" | "minutes" => (count, "m"),
+        "hr" | "hrs" | "hour" | "hours" => (count, "h"),
+        "day" | "days" => (count, "d"),
+        "w" | "week" | "weeks" => (count.checked_mul(7)?, "d"),
+        unit @ ("s" | "m" | "h" | "d") => (count, unit),
+        _ => return None,
+    };
+    let meant = format!("{count}{unit}");
+    duration(&meant).map(|_| meant)
+}
+
 /// Nanoseconds of a whole number of seconds, minutes, hours or days.
 pub(crate) fn duration(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -278,6 +325,7 @@ pub(crate) fn duration(text: &str) -> Option<i64> {
 /// The canonical form of a lens text.
 pub(crate) fn form(toml: &str) -> Result<Form, LensError> {
     let text = Text(toml);
+    lens_keys::check(&text, toml)?;
     let raw: RawLens = toml::from_str(toml).map_err(|e| match e.span() {
         Some(span) => text.at(span, e.message()),
         None => LensError::Whole(e.message().to_owned()),

@@ -62,5 +62,6 @@ fn view(fields: &[Field], number: usize, child: Vec<usize>) -> View {
         child,
         contexts: vec![Vec::new()],
         class_mask: u32::MAX,
+        attack: Vec::new(),
     }
 }

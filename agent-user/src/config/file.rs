@@ -2,12 +2,13 @@
 
 use super::{
     ConfigError, Form, Key, Place,
-    keys::{KEYS, SECTIONS, flags, nearest},
+    keys::{KEYS, SECTIONS, flags},
 };
 use clap::{
     Command,
     error::{ContextKind, ContextValue},
 };
+use model::nearest::nearest;
 use std::{io::Read, path::Path};
 use toml::{
     Spanned,

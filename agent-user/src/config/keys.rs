@@ -139,26 +139,6 @@ impl Key {
     }
 }
 
-/// Of `known`, the name that was probably meant.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|name| (distance(word, name), name)).min()?;
-    (near.0 <= 2.max(word.len() / 3)).then_some(near.1)
-}
-
-/// How many bytes to insert, remove or change to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,15 +162,5 @@ mod tests {
         let mut used: Vec<&str> = KEYS.iter().map(|key| key.section).collect();
         used.dedup();
         assert_eq!(used, sections);
-    }
-
-    #[test]
-    fn a_slip_finds_what_was_meant_and_noise_finds_nothing() {
-        let known = || ["rotate_seconds", "rotate_bytes", "path"].into_iter();
-        assert_eq!(nearest("rotate_second", known()), Some("rotate_seconds"));
-        assert_eq!(nearest("pat", known()), Some("path"));
-        assert_eq!(nearest("rotate_byte", known()), Some("rotate_bytes"));
-        assert_eq!(nearest("colour", known()), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -200,11 +200,6 @@ impl Kind {
     pub fn all() -> impl Iterator<Item = Self> {
         KINDS.iter().map(|k| k.0)
     }
-
-    /// The names of all kinds, for messages.
-    pub(crate) fn names() -> String {
-        KINDS.map(|k| k.1).join(", ")
-    }
 }
 
 impl Part {

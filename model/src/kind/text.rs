@@ -1,7 +1,10 @@
 //! What free text looks like, without what it says.
 
+/// A class of characters: its name, and whether it holds one.
+type Class = (&'static str, fn(char) -> bool);
+
 /// The classes of a text's characters, in the order of their names here.
-const CLASSES: [(&str, fn(char) -> bool); 15] = [
+const CLASSES: [Class; 15] = [
     ("arabic", |c| matches!(c, '\u{600}'..='\u{6FF}' | '\u{750}'..='\u{77F}')),
     ("control", |c| c.is_ascii_control() && !c.is_ascii_whitespace() || matches!(c, '\u{80}'..='\u{9F}')),
     ("cyrillic", |c| matches!(c, '\u{400}'..='\u{52F}')),

@@ -120,7 +120,7 @@ fn word(text: &str, addresses: bool) -> String {
     let mut rest = text;
     while let Some(at) = rest.find('%') {
         plain.push_str(&rest[..at]);
-        let escapes = rest[at..].as_bytes().chunks(3).take_while(|c| matches!(c, [b'%', a, b] if hex(*a) && hex(*b)));
+        let escapes = rest.as_bytes()[at..].chunks(3).take_while(|c| matches!(c, [b'%', a, b] if hex(*a) && hex(*b)));
         let escaped = 3 * escapes.count();
         plain.push('%');
         rest = &rest[at + escaped.max(1)..];

@@ -153,18 +153,10 @@ fn the_process_table_encodes() {
 }
 
 #[test]
-fn built_in_lenses_are_valid_and_mistakes_are_placed() {
+fn built_in_lenses_are_valid_and_the_digest_is_of_the_meaning() {
     assert!(builtin::all().iter().map(|l| l.views().len()).sum::<usize>() >= 8);
     assert_eq!(builtin::for_table("connection").unwrap().table(), "connection");
     assert!(builtin::for_table("nothing").is_none());
-    let broken = |from: &str, to: &str| Lens::parse(&LENS.replace(from, to)).unwrap_err().to_string();
-    assert_eq!(broken("child = [\"a\"]", "child = [\"q\"]"), "lens: line 13, column 10: no field \"q\"");
-    assert!(broken("kind = \"number\"", "kind = \"nmber\"").starts_with("lens: line 9, column 28: no kind \"nmber\""));
-    assert!(broken("\"number\"", "\"number\", part = \"leaf\"").contains("has no part \"leaf\"; it has logbin"));
-    assert!(broken("table = \"t\"", "tabel = \"t\"").starts_with("lens: line 2, column 1: unknown field `tabel`"));
-    assert!(broken("10m", "10 minutes").contains("not a duration"));
-    assert!(broken("kind = \"id\"", "kind = \"key\"").contains("views cannot use them"));
-    assert!(broken("class = \"class\"\n", "").contains("`when` needs a `class` column"));
     let spaced = Lens::parse(&LENS.replace(" = ", "=")).unwrap();
     assert_eq!(spaced.digest(), Lens::parse(LENS).unwrap().digest(), "the digest is of the meaning");
     assert_ne!(spaced.digest(), Lens::parse(&LENS.replace("[[\"b\"], []]", "[]")).unwrap().digest());

@@ -4,6 +4,7 @@ mod baseline;
 mod cpu;
 mod encode;
 mod learn;
+mod mistakes;
 mod ops;
 mod poison;
 mod rows;

@@ -4,6 +4,7 @@
 mod avx2;
 mod lanes;
 mod learn;
+mod level;
 mod memory;
 mod part;
 mod probe;

@@ -13,7 +13,10 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_epi32, _mm256_xor_si256,
 };
 
-use super::lanes::{CHUNK, Keys, Lanes, Scopes};
+use super::lanes::{CHUNK, Keys, Scopes};
+use super::level::{Level, Open};
+use super::part::Counts;
+use crate::backend::StageCounters;
 use crate::keys::Pair;
 use crate::log2::LOG;
 
@@ -31,32 +34,60 @@ impl Avx2 {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    /// `Path::absorb` for as many rows as fill whole registers; returns how many.
-    pub(crate) fn absorb(self, state: &mut Lanes, rows: &[u32], codes: &[u32], hashes: &[Pair]) -> usize {
+    /// `Level::steps`, with this module's functions in line.
+    pub(super) fn level<C: Counts>(
+        self,
+        level: &Level<'_, C>,
+        open: &mut Open,
+        out: &mut [u16],
+        counters: &mut StageCounters,
+    ) {
+        #[target_feature(enable = "avx2")]
+        fn steps<C: Counts>(level: &Level<'_, C>, open: &mut Open, out: &mut [u16], counters: &mut StageCounters) {
+            level.steps(open, out, counters);
+        }
+        // SAFETY: an Avx2 exists only where the processor has it.
+        unsafe { steps(level, open, out, counters) }
+    }
+
+    /// `Path::absorb`.
+    #[inline(always)]
+    pub(crate) fn absorb(self, state: &mut Keys, rows: &[u32; CHUNK], codes: &[u32], hashes: &[Pair]) {
         // SAFETY: an Avx2 exists only where the processor has it.
         unsafe { absorb_values(state, rows, codes, hashes) }
     }
 
-    /// `Path::scoped` for as many entries as fill whole registers; returns how many.
-    pub(crate) fn scoped(self, out: &mut Keys, x: &Lanes, at: &[u32], rows: &[u32], scopes: Scopes<'_>) -> usize {
+    /// `Path::scoped`.
+    #[inline(always)]
+    pub(crate) fn scoped(self, out: &mut Keys, x: &Keys, rows: &[u32; CHUNK], scopes: Scopes<'_>) {
         // SAFETY: an Avx2 exists only where the processor has it.
-        unsafe { scoped_keys(out, x, at, rows, scopes) }
+        unsafe { scoped_keys(out, x, rows, scopes) }
     }
 
-    /// `Path::add_costs` for as many rows as fill whole registers; returns how many.
-    pub(crate) fn add_costs(self, sums: &mut [u32], totals: &Lanes, seen: &[u32]) -> usize {
+    /// `Path::add_costs`.
+    #[inline(always)]
+    pub(crate) fn add_costs(self, sums: &mut [u32; CHUNK], totals: &Keys, seen: &[u32; CHUNK]) {
         // SAFETY: an Avx2 exists only where the processor has it.
         unsafe { add_costs(sums, totals, seen) }
     }
 }
 
+/// A column of a chunk as registers.
+#[inline]
+fn wide(column: &[u32; CHUNK]) -> &[[u32; WIDTH]] {
+    column.as_chunks().0
+}
+
+#[inline]
+fn wide_mut(column: &mut [u32; CHUNK]) -> &mut [[u32; WIDTH]] {
+    column.as_chunks_mut().0
+}
+
 #[target_feature(enable = "avx2")]
-fn add_costs(sums: &mut [u32], totals: &Lanes, seen: &[u32]) -> usize {
-    let (sums, _) = sums.as_chunks_mut::<WIDTH>();
-    let (seen, _) = seen.as_chunks::<WIDTH>();
-    let totals = totals.lo.as_chunks::<WIDTH>().0.iter().zip(totals.hi.as_chunks::<WIDTH>().0);
-    let whole = sums.len() * WIDTH;
-    for ((sum, n), (total, kinds)) in sums.iter_mut().zip(seen).zip(totals) {
+#[inline]
+fn add_costs(sums: &mut [u32; CHUNK], totals: &Keys, seen: &[u32; CHUNK]) {
+    let totals = wide(&totals.lo).iter().zip(wide(&totals.hi));
+    for ((sum, n), (total, kinds)) in wide_mut(sums).iter_mut().zip(wide(seen)).zip(totals) {
         let (total, kinds, n) = (load(total), load(kinds), load(n));
         // total ⊕ kinds: no more than fits is added.
         let all_of = _mm256_add_epi32(total, _mm256_min_epu32(kinds, _mm256_xor_si256(total, all(u32::MAX))));
@@ -65,7 +96,6 @@ fn add_costs(sums: &mut [u32], totals: &Lanes, seen: &[u32]) -> usize {
         let cost = _mm256_sub_epi32(lg(all_of), lg(part));
         store(sum, _mm256_add_epi32(load(sum), cost));
     }
-    whole
 }
 
 /// `log2::lg`.
@@ -85,35 +115,31 @@ fn lg(x: __m256i) -> __m256i {
 }
 
 #[target_feature(enable = "avx2")]
-fn absorb_values(state: &mut Lanes, rows: &[u32], codes: &[u32], hashes: &[Pair]) -> usize {
-    let (lo, _) = state.lo.as_chunks_mut::<WIDTH>();
-    let (hi, _) = state.hi.as_chunks_mut::<WIDTH>();
-    let (rows, _) = rows.as_chunks::<WIDTH>();
-    for ((lo, hi), rows) in lo.iter_mut().zip(hi).zip(rows) {
+#[inline]
+fn absorb_values(state: &mut Keys, rows: &[u32; CHUNK], codes: &[u32], hashes: &[Pair]) {
+    let state = wide_mut(&mut state.lo).iter_mut().zip(wide_mut(&mut state.hi));
+    for ((lo, hi), rows) in state.zip(wide(rows)) {
         let values = pick_pairs(hashes, Picks::Any(pick_words(codes, picks(rows))));
         let (a, b) = absorb((load(lo), load(hi)), values);
         store(lo, a);
         store(hi, b);
     }
-    rows.len() * WIDTH
 }
 
 #[target_feature(enable = "avx2")]
-fn scoped_keys(out: &mut Keys, x: &Lanes, at: &[u32], rows: &[u32], scopes: Scopes<'_>) -> usize {
-    let (at, _) = at.as_chunks::<WIDTH>();
-    let at = &at[..at.len().min(CHUNK / WIDTH)];
-    let out = out.lo.as_chunks_mut::<WIDTH>().0.iter_mut().zip(out.hi.as_chunks_mut::<WIDTH>().0);
-    for ((lo, hi), at) in out.zip(at) {
-        let at = picks(at);
+#[inline]
+fn scoped_keys(out: &mut Keys, x: &Keys, rows: &[u32; CHUNK], scopes: Scopes<'_>) {
+    let out = wide_mut(&mut out.lo).iter_mut().zip(wide_mut(&mut out.hi));
+    let x = wide(&x.lo).iter().zip(wide(&x.hi));
+    for (((lo, hi), x), rows) in out.zip(x).zip(wide(rows)) {
         let scope = match scopes {
             Scopes::One(scope) => (all(scope[0]), all(scope[1])),
-            Scopes::Each(scopes) => pick_pairs(scopes, again(pick_words(rows, at))),
+            Scopes::Each(scopes) | Scopes::OfMembers(scopes) => pick_pairs(scopes, picks(rows)),
         };
-        let (a, b) = finish(absorb((pick_words(&x.lo, at), pick_words(&x.hi, at)), scope));
+        let (a, b) = finish(absorb((load(x.0), load(x.1)), scope));
         store(lo, a);
         store(hi, b);
     }
-    at.len() * WIDTH
 }
 
 #[target_feature(enable = "avx2")]
@@ -177,12 +203,7 @@ enum Picks {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn picks(at: &[u32; WIDTH]) -> Picks {
-    again(load(at))
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn again(at: __m256i) -> Picks {
+    let at = load(at);
     let first = _mm256_cvtsi256_si32(at);
     let run = _mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     if _mm256_movemask_epi8(_mm256_cmpeq_epi32(at, run)) == -1 {

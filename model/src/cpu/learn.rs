@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{Lanes, Path};
+use super::lanes::{CHUNK, Keys, Path};
 use crate::encode::{Codes, EncodedBatch};
 use crate::keys::{Pair, PairMap, context_start, join, pair};
 use crate::lens::Lens;
@@ -68,23 +68,27 @@ impl CellCounter {
 
     fn deal(&self, batch: &EncodedBatch, rows: &[u32]) -> Dealt {
         let mut dealt: Dealt = vec![Vec::new(); SHARDS];
-        let (mut contexts, mut cells) = (Lanes::default(), Lanes::default());
         for (view, program) in (0..).zip(&self.programs) {
             let applies = |row: &u32| program.class_mask >> batch.class[*row as usize] & 1 == 1;
             let rows: Vec<u32> = rows.iter().copied().filter(applies).collect();
-            let absorb = |state: &mut Lanes, field: &u32| {
-                let Codes { codes, hashes, .. } = &batch.fields[*field as usize];
-                self.path.absorb(state, &rows, codes, hashes);
-            };
             for (number, fields) in (0..).zip(&program.contexts) {
-                contexts.fill(rows.len(), context_start(self.seed, view, number));
-                fields.iter().for_each(|field| absorb(&mut contexts, field));
-                cells.copy_from(&contexts);
-                program.child.iter().for_each(|field| absorb(&mut cells, field));
-                for i in 0..rows.len() {
-                    let shard = cells.hi[i] as usize >> (32 - SHARDS.ilog2());
-                    let context = join([contexts.lo[i], contexts.hi[i]]);
-                    dealt[shard].push((view, context, join([cells.lo[i], cells.hi[i]])));
+                let start = Keys::all(context_start(self.seed, view, number));
+                for rows in rows.chunks(CHUNK) {
+                    // What a last chunk lacks repeats a row that there is.
+                    let whole = std::array::from_fn(|i| rows[i.min(rows.len() - 1)]);
+                    let absorb = |state: &mut Keys, field: &u32| {
+                        let Codes { codes, hashes, .. } = &batch.fields[*field as usize];
+                        self.path.absorb(state, &whole, codes, hashes);
+                    };
+                    let mut context = start;
+                    fields.iter().for_each(|field| absorb(&mut context, field));
+                    let mut cell = context;
+                    program.child.iter().for_each(|field| absorb(&mut cell, field));
+                    for i in 0..rows.len() {
+                        let shard = cell.hi[i] as usize >> (32 - SHARDS.ilog2());
+                        let context = join([context.lo[i], context.hi[i]]);
+                        dealt[shard].push((view, context, join([cell.lo[i], cell.hi[i]])));
+                    }
                 }
             }
         }

@@ -25,7 +25,7 @@ pub(crate) fn huge_pages<T>(entries: &mut [T]) {
 }
 
 /// Asks for an entry that will be read soon.
-#[inline]
+#[inline(always)]
 pub(crate) fn prefetch<T>(entries: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {

@@ -30,8 +30,8 @@ pub(crate) trait Counts: Sync {
 
     /// `find` of the keys that are asked for; zeros for the others.
     fn find_chunk(&self, keys: &Keys, asked: &Mask, found: &mut Keys) {
-        for i in 0..CHUNK {
-            [found.lo[i], found.hi[i]] = if asked[i] == 0 { [0; 2] } else { self.find([keys.lo[i], keys.hi[i]]) };
+        for (i, asked) in asked.iter().enumerate() {
+            [found.lo[i], found.hi[i]] = if *asked == 0 { [0; 2] } else { self.find([keys.lo[i], keys.hi[i]]) };
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::lanes::{CHUNK, Keys, Mask, Path, Scopes};
+use super::lanes::{Keys, Mask, Path, Scopes};
 use super::level::{ContextKeys, Level, Made, Open};
 use crate::backend::StageCounters;
 use crate::encode::{Codes, EncodedBatch};

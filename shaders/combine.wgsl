@@ -1,6 +1,6 @@
 // Bits, reasons and log2_n of every row: calibration and sum. One thread per row, workgroup_id.x is the block of rows.
 //
-// Contract: docs/model.md §5. Reads the surprisals in `results` and program; writes bits (u32), three reasons
+// Contract: docs/model.md §5. Reads the surprisals in `results`, program, hashes and columns; writes bits (u32), three reasons
 // (view in the low half, bits in the high half, 0x0000ffff for none) and log2_n (u16), and the sums of its block.
 
 const NO_REASON = 0x0000ffffu;
@@ -10,8 +10,16 @@ const ROW_BINS = 16384u;
 var<workgroup> tally: atomic<u32>;
 var<workgroup> tile: array<u32, 256>;
 
-fn calibrated(entry: u32) -> u32 {
-    return (program[params.calibration + entry / 2u] >> (16u * (entry % 2u))) & 0xffffu;
+// Where the calibration of the row's host begins.
+fn calibration_of(row: u32) -> u32 {
+    if (params.sets == NO_SETS) {
+        return params.calibration;
+    }
+    return params.calibration + hashes[params.sets + code(params.host, row)].x;
+}
+
+fn calibrated(calibration: u32, entry: u32) -> u32 {
+    return (program[calibration + entry / 2u] >> (16u * (entry % 2u))) & 0xffffu;
 }
 
 fn surprisal(view: u32, row: u32) -> u32 {
@@ -41,12 +49,12 @@ fn add(sum: ptr<function, Sum>, view: u32, bits: u32) {
     }
 }
 
-fn combine(row: u32) -> Sum {
+fn combine(row: u32, calibration: u32) -> Sum {
     let class_code = code(params.class_column, row);
     var sum = Sum(0u, NO_REASON, NO_REASON, NO_REASON);
     for (var view = 0u; view < params.views; view++) {
         if (applies(view_program(view), class_code)) {
-            add(&sum, view, calibrated(view * VIEW_BINS + (surprisal(view, row) >> 6u)));
+            add(&sum, view, calibrated(calibration, view * VIEW_BINS + (surprisal(view, row) >> 6u)));
         }
     }
     return sum;
@@ -57,13 +65,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = group.x * BLOCK + lane;
     var mine = 0u;
     if (row < params.rows) {
-        let sum = combine(row);
+        let calibration = calibration_of(row);
+        let sum = combine(row, calibration);
         results[row] = sum.bits;
         let at = reasons_at(row);
         results[at] = sum.first;
         results[at + 1u] = sum.second;
         results[at + 2u] = sum.third;
-        mine = calibrated(params.views * VIEW_BINS + min(sum.bits >> 6u, ROW_BINS - 1u));
+        mine = calibrated(calibration, params.views * VIEW_BINS + min(sum.bits >> 6u, ROW_BINS - 1u));
         atomicAdd(&tally, 1u);
     }
     tile[lane] = mine;

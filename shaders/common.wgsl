@@ -16,6 +16,8 @@ struct Params {
     calibration: u32, // first word of the calibration tables in `program`
     slice_bits: u32,  // log2 of the slots of one binding
     sketch_mask: u32, // counters of the overflow sketch − 1; 0 if there is none
+    sets: u32,        // first entry in `hashes` of where hosts' calibrations are, in words from the first; NO_SETS if all have that
+    unused: u32,
 }
 
 // Resident: uploaded once.
@@ -25,11 +27,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> slots_1: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> slots_2: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> slots_3: array<vec4<u32>>;
-// LOG, then one offset per view, then the view programs, then u16 pairs of calibration: 1024 entries per view, 16384 for rows.
+// LOG, then one offset per view, then the view programs, then u16 pairs of calibrations: of each 1024 entries per view, 16384 for rows.
 @group(0) @binding(4) var<storage, read> program: array<u32>;
 // Per batch.
 @group(1) @binding(0) var<uniform> params: Params;
-@group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns, then the groups' scopes
+@group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns, then the groups' scopes, then where calibrations are
 @group(1) @binding(2) var<storage, read> columns: array<u32>;          // four words a column, then the narrow codes
 @group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, surprisal, counts (see `*_at`)
 
@@ -37,6 +39,7 @@ const BLOCK = 256u;
 override SLICES: u32 = 1u; // bindings that the table takes
 const LOG_WORDS = 2048u;
 const NO_GROUPS = 0xffffffffu;
+const NO_SETS = 0xffffffffu;
 
 // A view program is: class mask, vocabulary, number of child columns, the child columns, number of contexts,
 // and per context, fine to coarse, the number of its columns and the columns.

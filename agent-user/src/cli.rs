@@ -184,9 +184,12 @@ pub struct RunArgs {
     /// Take this adapter, hardware or not, if the backend is gpu
     #[arg(long, value_name = "NAME", help_heading = "Scoring")]
     pub adapter: Option<String>,
-    /// A unit, for example a process tree in one hour, is a finding if only one in N is as odd
-    #[arg(long, value_name = "N", default_value_t = 1000.0, value_parser = values::rarer_than, help_heading = "Scoring")]
-    pub rarer_than: f64,
+    /// So many false alerts a day are expected of this host, over all kinds of units together
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = values::alerts_per_day, help_heading = "Scoring")]
+    pub alerts_per_day: f64,
+    /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd
+    #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = values::rarer_than, help_heading = "Scoring")]
+    pub rarer_than: Option<f64>,
     /// On a clean stop, learn the archive into this baseline file
     #[arg(long, value_name = "FILE", help_heading = "Scoring")]
     pub learn: Option<PathBuf>,

@@ -49,7 +49,7 @@ fn settings(out: &Path) -> Settings {
         out: out.into(),
         backend: BackendArg::Cpu,
         adapter: None,
-        rarer_than: 1000.0,
+        line: model::Line::RarerThan(1000.0),
         host: "host1".into(),
         again: true,
         left_by: None,

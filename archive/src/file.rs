@@ -27,14 +27,17 @@ pub struct FileSummary {
     pub rows: u64,
     /// SHA-256 of the file in hex.
     pub digest: String,
-    /// Its hosts that the baseline learned nothing from.
-    pub strangers: BTreeSet<String>,
+    /// Its hosts.
+    pub hosts: BTreeSet<Option<String>>,
+    /// Times of its first and last row, ns since 1970; `None` without rows.
+    pub times: Option<(i64, i64)>,
     /// The units that its rows belong to, to be merged with those of other files.
     pub units: UnitTable,
 }
 
 /// Scores every row of a file and writes its sidecar below `out`. A file that turns out to be damaged leaves nothing.
-/// `encoder` is one of the file's table: fresh, or where order matters the one that had the files before it.
+/// `encoder` is one of the file's table: fresh, or where order matters the one that had the files before it; `units` is
+/// an empty table.
 ///
 /// # Errors
 /// The input's, for which [`ArchiveError::is_input`] holds, and those of writing and of the backend.
@@ -43,7 +46,7 @@ pub fn score_file(
     baseline: &Baseline,
     engines: &Engines,
     encoder: &mut Encoder,
-    rarer_than: f64,
+    units: UnitTable,
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<FileSummary, ArchiveError> {
@@ -55,11 +58,12 @@ pub fn score_file(
         file: &file,
         engine,
         sidecar,
-        units: UnitTable::new(baseline, rarer_than),
+        units,
         relative: Arc::from(source.relative.as_str()),
         table: Arc::from(table.as_str()),
         scores: Scores::default(),
         hosts: BTreeSet::new(),
+        times: None,
     };
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(AHEAD);
@@ -69,13 +73,13 @@ pub fn score_file(
     })?;
     let rows = consumer.sidecar.rows();
     consumer.sidecar.finish(&digest)?;
-    let strangers = consumer.hosts.into_iter().filter(|host| !baseline.knows_host(host.as_deref()));
     Ok(FileSummary {
         relative: source.relative.clone(),
         table,
         rows,
         digest,
-        strangers: strangers.map(|host| host.unwrap_or_else(|| "(none)".into())).collect(),
+        hosts: consumer.hosts,
+        times: consumer.times,
         units: consumer.units,
     })
 }
@@ -117,6 +121,7 @@ struct Consumer<'a> {
     table: Arc<str>,
     scores: Scores,
     hosts: BTreeSet<Option<String>>,
+    times: Option<(i64, i64)>,
 }
 
 impl Consumer<'_> {
@@ -128,6 +133,7 @@ impl Consumer<'_> {
                 .map_err(|source| ArchiveError::Backend { path: self.file.path().into(), source })?;
             let codes: BTreeSet<u32> = batch.host.codes.iter().copied().collect();
             self.hosts.extend(codes.iter().map(|code| batch.host.values[*code as usize].clone()));
+            self.times = spanned(self.times, &batch.time);
             let first = self.sidecar.rows();
             append_range(&mut self.sidecar, &self.scores, 0..batch.rows)?;
             let locate =
@@ -136,6 +142,15 @@ impl Consumer<'_> {
             progress.advance(batch.rows as u64);
         }
         Ok(())
+    }
+}
+
+/// The first and last of some times and of those so far.
+pub(crate) fn spanned(so_far: Option<(i64, i64)>, times: &[i64]) -> Option<(i64, i64)> {
+    let of_batch = times.iter().min().copied().zip(times.iter().max().copied());
+    match (so_far, of_batch) {
+        (Some((from, to)), Some((first, last))) => Some((from.min(first), to.max(last))),
+        (so_far, of_batch) => so_far.or(of_batch),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct LearnOptions {
     pub strict: bool,
     /// Hash under this key instead of a fresh one, so that two baselines can be compared and joined.
     pub key: Option<HashKey>,
+    /// Learn onto this baseline: the result is the union, and each new day is scored against the days before it.
+    pub onto: Option<Baseline>,
     /// Lenses instead of the built-in ones, one per table at most.
     pub lenses: Option<Vec<Lens>>,
 }
@@ -50,7 +52,8 @@ pub fn learn<P: AsRef<Path>>(
     progress: &dyn Progress,
 ) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
-    let lenses = options.lenses.clone().unwrap_or_else(builtin::all);
+    let known = |lens: Lens| options.onto.as_ref().and_then(|b| b.lens(lens.table()).cloned()).unwrap_or(lens);
+    let lenses = options.lenses.clone().unwrap_or_else(builtin::all).into_iter().map(known).collect();
     let files = Files::check(discover(sources)?, lenses, options.strict, progress)?;
     let lenses: Vec<Lens> =
         files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
@@ -60,7 +63,11 @@ pub fn learn<P: AsRef<Path>>(
             .map_err(|e| ArchiveError::Learn(format!("no hash key: the system's randomness: {e}")))?,
     };
     let stage = |stage: LearnStage, _rows: u64| progress.stage(stage_words(stage));
-    let learned = model::learn::learn(&lenses, key, &Feed { files: &files, progress }, &stage);
+    let feed = Feed { files: &files, progress };
+    let learned = match options.onto.clone() {
+        Some(earlier) => model::learn::learn_onto(earlier, &lenses, &feed, &stage),
+        None => model::learn::learn(&lenses, key, &feed, &stage),
+    };
     let baseline = match (learned, files.failure()) {
         (_, Some(error)) => return Err(error),
         (Err(error), None) => return Err(ArchiveError::Learn(error.to_string())),

@@ -7,6 +7,7 @@
 mod engine;
 mod error;
 mod evidence;
+mod expect;
 mod explain;
 mod file;
 mod learn;
@@ -17,6 +18,7 @@ mod words;
 
 pub use engine::{Engine, Engines};
 pub use error::ArchiveError;
+pub use expect::{LAST_DAYS, enter, last_days, stranger};
 pub use explain::{ExplainedRow, explain_row};
 pub use file::{FileSummary, score_file};
 pub use learn::{LearnOptions, Learned, learn};
@@ -46,11 +48,3 @@ pub trait Progress: Sync {
 /// Reports nothing.
 pub struct Silent;
 impl Progress for Silent {}
-
-/// What to say of a host that a baseline learned nothing from.
-pub fn stranger(host: &str) -> String {
-    format!(
-        "warning: host {host} is not in this baseline: it is scored by the habits of the fleet alone, expect many more \
-         findings than \"1 in N\" says until it is learned"
-    )
-}

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitScore, UnitTable};
-use model::{EncodedBatch, Encoder, Scores};
+use model::{Budget, EncodedBatch, Encoder, Line, Scores};
 use scorer_gpu::Choice;
-use store::{Finding, Finished, Placed, SidecarWriter, live_name, write_findings};
+use store::{Finding, Finished, Placed, Run, SidecarWriter, live_name, write_findings};
 
 use crate::engine::Engines;
 use crate::error::ArchiveError;
 use crate::evidence::{RowEvidence, finding, of_row};
-use crate::file::append_range;
+use crate::expect::{enter, state};
+use crate::file::{append_range, spanned};
 
 /// Units of open windows that are kept. Beyond it those with the fewest bits give way, an eighth of them at a time: a loop
 /// that starts sessions must not fill the memory, and it must not push out what is odd.
@@ -39,6 +40,10 @@ pub struct LiveScorer {
     encoders: HashMap<String, Encoder>,
     sidecars: HashMap<Arc<str>, SidecarWriter>,
     units: UnitTable,
+    budget: Budget,
+    line: Line,
+    /// Of the first and last row so far.
+    times: Option<(i64, i64)>,
     units_evicted: u64,
     /// Of every row that a unit holds, and of some that none holds any more.
     evidence: HashMap<RowRef, RowEvidence>,
@@ -61,7 +66,8 @@ pub struct LiveScorer {
 }
 
 impl LiveScorer {
-    /// A scorer that writes below `out`; `host` and `started` (nanoseconds, UTC) name its findings files.
+    /// A scorer that writes below `out`; `host` and `started` (nanoseconds, UTC) name its findings files. A budget of alerts
+    /// is for this host.
     ///
     /// # Errors
     /// When the wished backend is not there.
@@ -69,15 +75,21 @@ impl LiveScorer {
         baseline: Arc<Baseline>,
         choice: Choice,
         adapter: Option<&str>,
-        rarer_than: f64,
+        line: Line,
         out: PathBuf,
         host: &str,
         started: i64,
     ) -> Result<Self, ArchiveError> {
         let tables: Vec<String> = baseline.snapshots().iter().map(|s| s.lens.table().to_owned()).collect();
         let engines = Engines::open(choice, adapter, &baseline, tables)?;
+        let budget = Budget::new(&baseline, &[Some(host.to_owned())].into(), line);
+        let mut units = UnitTable::new(&baseline, 1.0);
+        units.set_line(budget.line);
         Ok(Self {
-            units: UnitTable::new(&baseline, rarer_than),
+            units,
+            budget,
+            line,
+            times: None,
             engines,
             baseline,
             out,
@@ -118,6 +130,12 @@ impl LiveScorer {
         work
     }
 
+    /// Writes what is expected of this run, and what was found, into its record.
+    pub fn enter(&self, run: &mut Run, findings: &[Finding]) {
+        enter(run, &self.budget, self.line, self.times, findings);
+        run.hosts = vec![state(&self.baseline, Some(&self.host), &self.units.held_back())];
+    }
+
     /// Scores a batch that a [`store::TableWriter`] has placed, and appends to the sidecars. Returns the rows scored: 0
     /// if the baseline does not know the table.
     ///
@@ -145,6 +163,7 @@ impl LiveScorer {
         let encoder = self.encoders.entry(table.to_owned()).or_insert_with(|| engine.encoder());
         let encoded = encoder.encode(batch).map_err(|e| ArchiveError::encode(&self.out, &e))?;
         engine.score(&encoded, scores).map_err(|source| ArchiveError::Backend { path: self.out.clone(), source })?;
+        self.times = spanned(self.times, &encoded.time);
         self.keep(table, batch, &encoded, scores, placed);
         let mut first_error = Ok(batch.num_rows() as u64);
         for run in placed {
@@ -272,7 +291,8 @@ impl LiveScorer {
         self.written = false;
         let findings = self.findings(now);
         let name = live_name(&self.host, self.started, std::process::id(), self.sequence);
-        write_findings(&self.out, self.baseline.id(), &name, &findings)?;
+        let expected = Some(self.budget.expected_a_day());
+        write_findings(&self.out, self.baseline.id(), &name, &findings, expected)?;
         self.written = true;
         Ok(findings)
     }

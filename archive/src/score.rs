@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use model::baseline::Baseline;
 use model::units::UnitTable;
-use model::{Encoder, Lens};
+use model::{Budget, Encoder, Lens, Line};
 use scorer_gpu::Choice;
 use sha2::{Digest, Sha256};
 use store::{ArchiveFile, Finding, InputDone, InputSkipped, Manifest, Run, Source, discover};
@@ -17,7 +17,8 @@ use crate::Progress;
 use crate::engine::{Engine, Engines};
 use crate::error::ArchiveError;
 use crate::evidence::{self, Place};
-use crate::file::{FileSummary, score_file};
+use crate::expect;
+use crate::file::{FileSummary, score_file, spanned};
 use crate::split;
 
 /// How to score.
@@ -27,8 +28,8 @@ pub struct ScoreOptions {
     pub choice: Choice,
     /// Adapter by name, for [`Choice::Gpu`].
     pub adapter: Option<String>,
-    /// Units rarer than one in this many are findings.
-    pub rarer_than: f64,
+    /// What makes a unit a finding.
+    pub line: Line,
     /// Files in work at a time; 0 is one per core.
     pub threads: usize,
     /// Fail on the first input that cannot be scored.
@@ -37,7 +38,7 @@ pub struct ScoreOptions {
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        Self { choice: Choice::Auto, adapter: None, rarer_than: 1000.0, threads: 0, strict: false }
+        Self { choice: Choice::Auto, adapter: None, line: Line::default(), threads: 0, strict: false }
     }
 }
 
@@ -74,16 +75,33 @@ pub fn score<P: AsRef<Path>>(
     Manifest::load(out)?;
     let parts = inputs.parts(baseline);
     let crowded = AtomicU64::new(0);
-    let job =
-        Job { inputs: &inputs, parts: &parts, baseline, engines: &engines, options, out, progress, crowded: &crowded };
+    let mut units = UnitTable::new(baseline, 1.0);
+    let job = Job {
+        inputs: &inputs,
+        parts: &parts,
+        baseline,
+        engines: &engines,
+        options,
+        out,
+        progress,
+        crowded: &crowded,
+        units: &units.empty(),
+    };
     let summaries = job.run()?;
-    let units = inputs.merge(summaries, UnitTable::new(baseline, options.rarer_than));
-    inputs.strangers.iter().for_each(|host| progress.note(&crate::stranger(host)));
+    inputs.merge(summaries, &mut units);
     inputs.check_some()?;
+    // Which hosts there are, and so how many units a day, is known only now.
+    let budget = Budget::new(baseline, &inputs.hosts, options.line);
+    units.set_line(budget.line);
+    let hosts = expect::hosts(baseline, &inputs.hosts, &units);
+    hosts.iter().filter_map(|host| expect::warning(baseline, host)).for_each(|text| progress.note(&text));
     let found = units.findings();
     let findings = evidence::findings(&found, baseline, &engines, &inputs.places(&parts))?;
-    let findings_file = store::write_findings(out, baseline.id(), &inputs.name(), &findings)?;
-    let run = Run {
+    let findings_file = {
+        let expected = Some(budget.expected_a_day());
+        store::write_findings(out, baseline.id(), &inputs.name(), &findings, expected)?
+    };
+    let mut run = Run {
         command: "score".into(),
         started: started.to_string(),
         wall_seconds: clock.elapsed().as_secs_f64(),
@@ -92,7 +110,7 @@ pub fn score<P: AsRef<Path>>(
         backend,
         device,
         choice: Some(reason),
-        rarer_than: options.rarer_than,
+        hosts,
         rows: inputs.done.iter().fold(0, |sum, input| sum.saturating_add(input.rows)),
         findings: findings.len() as u64,
         work: work(&engines, crowded.into_inner()),
@@ -100,6 +118,7 @@ pub fn score<P: AsRef<Path>>(
         inputs_skipped: inputs.skipped,
         ..Run::default()
     };
+    expect::enter(&mut run, &budget, options.line, inputs.times, &findings);
     Manifest::append(out, run.clone())?;
     Ok(Scored { run, findings, findings_file })
 }
@@ -122,7 +141,8 @@ pub(crate) struct Inputs {
     digests: Vec<String>,
     done: Vec<InputDone>,
     pub(crate) skipped: Vec<InputSkipped>,
-    strangers: BTreeSet<String>,
+    hosts: BTreeSet<Option<String>>,
+    times: Option<(i64, i64)>,
     given: usize,
 }
 
@@ -141,7 +161,8 @@ impl Inputs {
             digests: Vec::new(),
             done: Vec::new(),
             skipped: Vec::new(),
-            strangers: BTreeSet::new(),
+            hosts: BTreeSet::new(),
+            times: None,
             given: sources.len(),
         };
         let mut rows = 0u64;
@@ -180,12 +201,13 @@ impl Inputs {
     }
 
     /// Sums the summaries up in the order of the inputs.
-    fn merge(&mut self, summaries: Summaries, mut units: UnitTable) -> UnitTable {
+    fn merge(&mut self, summaries: Summaries, units: &mut UnitTable) {
         for (at, summary) in summaries {
             match summary {
                 Ok(summary) => {
                     units.merge(summary.units);
-                    self.strangers.extend(summary.strangers);
+                    self.hosts.extend(summary.hosts);
+                    self.times = spanned(self.times, &summary.times.map_or(Vec::new(), |(from, to)| vec![from, to]));
                     self.digests.push(summary.digest);
                     let FileSummary { relative: path, table, rows, .. } = summary;
                     self.done.push(InputDone { path, table, rows });
@@ -196,7 +218,6 @@ impl Inputs {
                 }
             }
         }
-        units
     }
 
     /// The files that are scored one after the other.
@@ -252,6 +273,8 @@ struct Job<'a> {
     out: &'a Path,
     progress: &'a dyn Progress,
     crowded: &'a AtomicU64,
+    /// Empty.
+    units: &'a UnitTable,
 }
 
 impl Job<'_> {
@@ -296,8 +319,8 @@ impl Job<'_> {
     }
 
     fn one(&self, source: &Source, encoder: &mut Encoder) -> Result<FileSummary, ArchiveError> {
-        let Self { baseline, engines, options, out, progress, .. } = self;
-        let result = score_file(source, baseline, engines, encoder, options.rarer_than, out, *progress);
+        let Self { baseline, engines, out, progress, .. } = self;
+        let result = score_file(source, baseline, engines, encoder, self.units.empty(), out, *progress);
         if let Err(error) = &result
             && !self.is_fatal(error)
         {

@@ -58,7 +58,8 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   ebbline learn archive/ --out normal.baseline
-  ebbline learn archive/process/day=2026-11-2* archive/connection/day=2026-11-2* --out normal.baseline")]
+  ebbline learn archive/process/day=2026-11-2* archive/connection/day=2026-11-2* --out normal.baseline
+  ebbline learn yesterday/ --onto normal.baseline --out normal.baseline      one day more, every day")]
 pub(crate) struct LearnArgs {
     /// Parquet files, or folders to search for them.
     #[arg(required = true, value_name = "SOURCE")]
@@ -69,6 +70,9 @@ pub(crate) struct LearnArgs {
     /// Use the hash key of another baseline, so that the two can be compared and joined.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) key_of: Option<PathBuf>,
+    /// Learn onto another baseline: the result has both, and each new day is scored against the days before it.
+    #[arg(long, value_name = "BASELINE", conflicts_with = "key_of")]
+    pub(crate) onto: Option<PathBuf>,
     /// Threads to use (default: one per core).
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -87,6 +91,7 @@ pub(crate) struct LearnArgs {
 #[command(after_help = "\
 Examples:
   ebbline score archive/ --baseline normal.baseline --out scores/
+  ebbline score archive/ --baseline normal.baseline --out scores/ --alerts-per-day 1
   ebbline score archive/process/day=2026-11-21 --baseline normal.baseline --out scores/ --rarer-than 100000
   ebbline score archive/ --baseline normal.baseline --out scores/ --backend gpu")]
 pub(crate) struct ScoreArgs {
@@ -105,9 +110,12 @@ pub(crate) struct ScoreArgs {
     /// A GPU by name, or a part of its name; with --backend gpu also a software adapter.
     #[arg(long, value_name = "NAME")]
     pub(crate) adapter: Option<String>,
-    /// A unit, for example a process tree in one hour, is a finding if only one in N is as odd.
-    #[arg(long, value_name = "N", default_value_t = 1000.0, value_parser = rarer_than)]
-    pub(crate) rarer_than: f64,
+    /// So many false alerts a day are expected, over all hosts and kinds of units together.
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = alerts_per_day)]
+    pub(crate) alerts_per_day: f64,
+    /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd.
+    #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = rarer_than)]
+    pub(crate) rarer_than: Option<f64>,
     /// Threads to use (default: one per core).
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -124,7 +132,8 @@ pub(crate) struct ScoreArgs {
 #[command(after_help = "\
 Examples:
   ebbline show scores/
-  ebbline show scores/ --json --all | jq '.[].title'
+  ebbline show scores/ --days
+  ebbline show scores/ --json --all | jq '.findings[].title'
 
 \"1 in N\" is absolute: of N units like this (process trees in one hour) that look like what was learned, one is as odd.
 Reasons name what was seen and how often before: \"0 of 41,220 (312 kinds), this host\".")]
@@ -138,6 +147,9 @@ pub(crate) struct ShowArgs {
     /// Show all.
     #[arg(long)]
     pub(crate) all: bool,
+    /// Count the findings of each of the last seven days, too.
+    #[arg(long)]
+    pub(crate) days: bool,
     /// Print as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -201,6 +213,13 @@ pub(crate) struct EvalArgs {
 
 fn choice(text: &str) -> Result<Choice, String> {
     text.parse().map_err(|_| "use auto, cpu or gpu".to_owned())
+}
+
+fn alerts_per_day(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if (0.001..=1e6).contains(&n) => Ok(n),
+        _ => Err("use a number from 0.001 to 1000000, for example 5".to_owned()),
+    }
 }
 
 fn rarer_than(text: &str) -> Result<f64, String> {

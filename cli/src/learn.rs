@@ -17,9 +17,11 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         Some(path) => Some(crate::baseline::load(path)?.hash_key().clone()),
         None => None,
     };
+    let onto = args.onto.as_deref().map(crate::baseline::load).transpose()?;
+    let key = onto.as_ref().map(|onto| onto.hash_key().clone()).or(key);
     let bar = Bar::new();
-    let learned =
-        archive::learn(&args.sources, &LearnOptions { strict: args.strict, key, ..LearnOptions::default() }, &bar)?;
+    let options = LearnOptions { strict: args.strict, key, onto, ..LearnOptions::default() };
+    let learned = archive::learn(&args.sources, &options, &bar)?;
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;
     let baseline = &learned.baseline;

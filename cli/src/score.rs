@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use archive::ScoreOptions;
-use model::Baseline;
+use model::{Baseline, Budget, Line, Stage};
 use serde_json::json;
 
 use crate::args::ScoreArgs;
@@ -19,18 +19,18 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
     let options = ScoreOptions {
         choice: args.backend,
         adapter: args.adapter.clone(),
-        rarer_than: args.rarer_than,
+        line: args.rarer_than.map_or(Line::AlertsPerDay(args.alerts_per_day), Line::RarerThan),
         threads: args.threads.unwrap_or(0),
         strict: args.strict,
     };
-    if let Some(warning) = out_of_reach(&baseline, args.rarer_than) {
-        eprintln!("warning: {warning}");
-    }
     let bar = Bar::new();
     archive::Progress::stage(&bar, "scoring");
     let scored = archive::score(&args.sources, &baseline, &args.out, &options, &bar)?;
     bar.done();
     let run = &scored.run;
+    if let Some(warning) = out_of_reach(&baseline, run.rarer_than) {
+        eprintln!("warning: {warning}");
+    }
     if args.json {
         print_json(&json!({ "run": run, "findings_file": scored.findings_file }))?;
     } else {
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
             n => format!(", {} skipped", plural(n, "input", "inputs")),
         };
         print(&format!(
-            "scored {} of {} in {:.1} s ({} rows/s) on {}{skipped}\n{} rarer than 1 in {}; see them with: ebbline show {}",
+            "scored {} of {} in {:.1} s ({} rows/s) on {}{skipped}\n{} rarer than 1 in {}; {}\n{}see them with: ebbline show {}",
             plural(run.rows, "row", "rows"),
             plural(run.inputs_done.len() as u64, "file", "files"),
             run.wall_seconds,
@@ -47,25 +47,55 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
             run.device,
             plural(run.findings, "finding", "findings"),
             thousands(run.rarer_than as u64),
+            expected(run, run.last_7_days),
+            learning(&run.hosts),
             args.out.display(),
         ))?;
     }
     Ok(!run.inputs_skipped.is_empty())
 }
 
+/// `expected 5.0 a day, last 7 days 12`.
+pub(crate) fn expected(run: &store::Run, last_7_days: Option<u64>) -> String {
+    let expected = run.expected_per_day.map_or("not known how many are expected".to_owned(), |n| {
+        let digits = usize::from(n < 100.0) + usize::from(n < 1.0);
+        format!("expected {n:.digits$} a day")
+    });
+    let found = last_7_days.map_or_else(String::new, |n| format!(", last 7 days {}", thousands(n)));
+    format!("{expected}{found}")
+}
+
+/// Hosts named in a line; of more only how many.
+const NAMED: usize = 5;
+
+/// A line for people on hosts that are not settled, or nothing.
+pub(crate) fn learning(hosts: &[store::HostState]) -> String {
+    let young: Vec<&store::HostState> =
+        hosts.iter().filter(|host| Stage::of(host.days as usize) != Stage::Settled).collect();
+    if young.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> =
+        young.iter().take(NAMED).map(|host| format!("{} {}", host.host, host.state.replace("learning ", ""))).collect();
+    let more = match young.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {} more", thousands(n as u64)),
+    };
+    format!("learning: {}{more}\n", named.join(", "))
+}
+
 /// Said when no unit of some kind can be a finding: its calibration saw too few units to call any so rare.
 fn out_of_reach(baseline: &Baseline, rarer_than: f64) -> Option<String> {
-    let units = baseline.snapshots().iter().flat_map(|snapshot| snapshot.lens.units());
-    let kinds: BTreeSet<&str> = units.map(|unit| unit.kind.as_str()).collect();
-    let below = |kind: &str| {
-        let rarest = f32::from(*baseline.unit_calibration(kind)?.last()?) / 1024.0;
-        let most = one_in(rarest);
-        (f64::from(rarest) < rarer_than.log2()).then(|| format!("no {kind} can be rarer than {most}"))
-    };
-    let below: Vec<String> = kinds.into_iter().filter_map(below).collect();
+    let budget = Budget::new(baseline, &BTreeSet::new(), Line::RarerThan(rarer_than));
+    let below = budget.out_of_reach(baseline).into_iter();
+    let below: Vec<String> =
+        below.map(|(kind, most)| format!("no {kind} can be rarer than {}", one_in(f32::from(most) / 1024.0))).collect();
     let line = thousands(rarer_than as u64);
     (!below.is_empty()).then(|| {
-        format!("the line of 1 in {line} is out of reach: {}; learn from more, or lower --rarer-than", below.join(", "))
+        format!(
+            "the line of 1 in {line} is out of reach: {}; learn from more, or ask for more alerts a day",
+            below.join(", ")
+        )
     })
 }
 

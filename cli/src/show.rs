@@ -1,13 +1,19 @@
 //! `ebbline show`.
 
+use std::path::Path;
+
 use anyhow::Result;
+use model::days::day_text;
 use model::explain::counts_in_words;
 use serde_json::{Value, json};
 use store::{Finding, FindingReason};
 
 use crate::args::ShowArgs;
 use crate::output::{print, print_json};
+use crate::score::{expected, learning};
 use crate::words::{one_in, plural};
+
+const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Reasons shown in the table; JSON has all.
 const REASONS: usize = 3;
@@ -15,16 +21,21 @@ const REASONS: usize = 3;
 /// Prints the findings of a folder.
 pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     let findings = store::read_all_findings(&args.dir)?;
+    let promise = Promise::of(&args.dir, &findings)?;
     let limit = if args.all { usize::MAX } else { args.limit };
     let shown = &findings[..findings.len().min(limit)];
     if args.json {
-        print_json(&Value::Array(shown.iter().map(to_json).collect()))?;
+        let mut value = promise.to_json();
+        value["findings"] = shown.iter().map(to_json).collect();
+        print_json(&value)?;
         return Ok(false);
     }
+    let header = promise.in_words(args.days);
     if findings.is_empty() {
-        print(&format!("no findings in {}: nothing was rarer than the line", args.dir.display()))?;
+        print(&format!("{header}no findings in {}: nothing was rarer than the line", args.dir.display()))?;
         return Ok(false);
     }
+    print(&header)?;
     for (at, finding) in shown.iter().enumerate() {
         print(&block(at + 1, finding))?;
     }
@@ -36,6 +47,53 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
         ))?;
     }
     Ok(false)
+}
+
+/// What was expected, and how many there were.
+struct Promise {
+    /// The last one.
+    run: store::Run,
+    /// Findings of the last days, by day, the first first.
+    days: Vec<(String, u64)>,
+    last_7_days: Option<u64>,
+}
+
+impl Promise {
+    fn of(dir: &Path, findings: &[Finding]) -> Result<Self> {
+        let mut runs = store::Manifest::load(dir)?.runs;
+        let times = || findings.iter().map(|f| f.time);
+        let ended = runs.iter().filter_map(|run| store::from_rfc3339(run.until.as_ref()?));
+        let until = ended.chain(times()).max();
+        let mut run = runs.pop().unwrap_or_default();
+        // A run that goes on is in no manifest yet, but its findings say it.
+        run.expected_per_day = store::expected_per_day(dir)?.or(run.expected_per_day);
+        let last_7_days = until.map(|until| archive::last_days(times(), until));
+        let day = |back: i64| {
+            let (until, length) = (until?, DAY_NS);
+            let day = until.div_euclid(length).saturating_sub(back);
+            let count = times().filter(|time| time.div_euclid(length) == day).count() as u64;
+            Some((day_text(i32::try_from(day).ok()?), count))
+        };
+        Ok(Self { run, days: (0..archive::LAST_DAYS).rev().filter_map(day).collect(), last_7_days })
+    }
+
+    /// Lines that come before the findings.
+    fn in_words(&self, days: bool) -> String {
+        let mut text = format!("{}\n{}", expected(&self.run, self.last_7_days), learning(&self.run.hosts));
+        for (day, count) in self.days.iter().filter(|_| days) {
+            text += &format!("  {day}  {}\n", plural(*count, "finding", "findings"));
+        }
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "expected_per_day": self.run.expected_per_day, "alerts_per_day": self.run.alerts_per_day,
+            "units_per_day": self.run.units_per_day, "last_7_days": self.last_7_days,
+            "days": self.days.iter().map(|(day, count)| json!({ "day": day, "findings": count })).collect::<Vec<_>>(),
+            "hosts": self.run.hosts,
+        })
+    }
 }
 
 /// One finding: how rare, when and where; what; and why, the strongest reason first.

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::backend::{Backend, BackendError, REASONS, Reason, Scores, StageCounters};
 use crate::encode::EncodedBatch;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Calibration, Snapshot};
 use lanes::Path;
 
 pub use learn::{CellCounter, Counted};
@@ -112,22 +112,36 @@ fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
 impl Block<'_> {
     fn score(mut self, snapshot: &Snapshot, batch: &EncodedBatch, scratch: &mut Scratch) -> StageCounters {
         let mut counters = StageCounters { sums: self.rows.len() as u64, ..StageCounters::default() };
+        let calibrations = self.calibrations(snapshot, batch);
         let mut part = Part::new(snapshot, snapshot.seed, batch, self.rows.clone(), scratch);
         for (view, program) in snapshot.views.iter().enumerate() {
             let out = &mut *self.surprisal[view];
             counters += part.score(view as u32, program, out);
             for ((row, s), class) in out.iter().enumerate().zip(&batch.class[self.rows.clone()]) {
                 if program.class_mask >> class & 1 == 1 {
-                    let bits = snapshot.calibration.view_bits(view, *s);
+                    let bits = calibrations[row].view_bits(view, *s);
                     self.bits[row] += u32::from(bits);
                     rank(&mut self.reasons[row], view, bits);
                 }
             }
         }
-        for (log2_n, bits) in self.log2_n.iter_mut().zip(&*self.bits) {
-            *log2_n = snapshot.calibration.row_log2_n(*bits);
+        for ((log2_n, bits), calibration) in self.log2_n.iter_mut().zip(&*self.bits).zip(&calibrations) {
+            *log2_n = calibration.row_log2_n(*bits);
         }
         counters
+    }
+
+    /// By row, its host's.
+    fn calibrations<'a>(&self, snapshot: &'a Snapshot, batch: &EncodedBatch) -> Vec<&'a Calibration> {
+        let mut last = (u32::MAX, &snapshot.calibration);
+        let of_host = |code: &u32| {
+            // Rows come by host, as a rule.
+            if last.0 != *code {
+                last = (*code, snapshot.calibration_of(batch.host.hashes[*code as usize]));
+            }
+            last.1
+        };
+        batch.host.codes[self.rows.clone()].iter().map(of_host).collect()
     }
 }
 

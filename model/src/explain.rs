@@ -154,7 +154,7 @@ pub fn explain_view(snapshot: &Snapshot, batch: &EncodedBatch, row: usize, view:
         }
     }
     out.surprisal = surprisal(&out.levels, program.vocabulary);
-    out.bits = snapshot.calibration.view_bits(view, out.surprisal);
+    out.bits = snapshot.calibration_of(batch.host.hash(row)).view_bits(view, out.surprisal);
     out.costliest = costliest(&out.levels);
     out
 }

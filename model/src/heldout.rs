@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::compile::{Options, sources};
-use crate::count::{contributions, merge};
+use crate::count::{Source, contributions, merge};
 use crate::cpu::Counts;
+use crate::decay::decayed;
 use crate::encode::EncodedBatch;
 use crate::keys::{FLEET, HashKey, Pair, PairMap, context_start, join, pair, scoped};
-use crate::segment::{Cell, Segment, for_each_cell};
+use crate::segment::{Cell, Segment, day_of, for_each_cell};
 use crate::snapshot::Snapshot;
 
 /// A snapshot less the contribution of some of the rows it was made from.
@@ -17,6 +18,36 @@ pub struct HeldOut<'a> {
     less: PairMap<[u32; 2]>,
     /// V of each view.
     vocabulary: Vec<u32>,
+}
+
+/// What a snapshot was compiled from, by host and day: what its rows still weigh follows from that.
+pub struct Learned<'a>(PairMap<Vec<Source<'a>>>);
+
+impl<'a> Learned<'a> {
+    /// The segments of one lens, and the options.
+    pub fn new(key: &HashKey, segments: impl IntoIterator<Item = &'a Segment>, options: &Options) -> Self {
+        let mut by_host: PairMap<Vec<Source<'a>>> = PairMap::default();
+        for source in sources(key, segments, options) {
+            by_host.entry(join(source.host)).or_default().push(source);
+        }
+        Self(by_host)
+    }
+
+    /// What the compiled table has less of a host without these cells of one day: with decay n rows of m are worth what m
+    /// are less what m − n are.
+    fn worth(&self, host: Pair, day: i32, cells: Vec<Cell>) -> Vec<Cell> {
+        let sources = self.0.get(&join(host)).map(Vec::as_slice).unwrap_or_default();
+        let of_day = || sources.iter().filter(|source| source.segment.day == day);
+        let worth = |(context, cell, n): Cell| {
+            // Of several segments of a day the first that has as many: they cannot be told apart.
+            let counted = |source: &&Source<'_>| source.segment.count(context, cell);
+            let source = of_day().find(|s| counted(s) >= n).or_else(|| of_day().max_by_key(counted))?;
+            let all = counted(&source);
+            let less = decayed(all, source.weight) - decayed(all.saturating_sub(n), source.weight);
+            (less > 0).then_some((context, cell, less))
+        };
+        cells.into_iter().filter_map(worth).collect()
+    }
 }
 
 impl Counts for HeldOut<'_> {
@@ -43,22 +74,31 @@ impl Counts for HeldOut<'_> {
 }
 
 impl<'a> HeldOut<'a> {
-    /// The snapshot without the given rows of `batch`, all of which it has counted, and in full: their days have not
-    /// decayed.
-    pub fn rows(snapshot: &'a Snapshot, batch: &EncodedBatch, rows: std::ops::Range<u32>) -> Self {
+    /// The snapshot without the given rows of `batch`, all of which `learned` has counted: the segments and options that it
+    /// was compiled from.
+    pub fn rows(
+        snapshot: &'a Snapshot,
+        learned: &Learned<'_>,
+        batch: &EncodedBatch,
+        rows: std::ops::Range<u32>,
+    ) -> Self {
         let mut held_out = Self::nothing(snapshot);
-        let mut hosts: Vec<u32> = batch.host.codes[rows.start as usize..rows.end as usize].to_vec();
-        hosts.sort_unstable();
-        hosts.dedup();
+        let place = |row: u32| (batch.host.codes[row as usize], day_of(batch.time[row as usize]));
+        let mut places: Vec<(u32, i32)> = rows.clone().map(place).collect();
+        places.sort_unstable();
+        places.dedup();
         for (view, program) in snapshot.views.iter().enumerate() {
             // One view at a time: a busy unit has many cells.
-            let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); hosts.len()];
+            let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); places.len()];
             for_each_cell(program, snapshot.seed, view as u32, batch, rows.clone(), |row, context, cell| {
-                let host = hosts.partition_point(|h| *h < batch.host.codes[row as usize]);
-                cells[host].push((context, cell, 1));
+                cells[places.partition_point(|p| *p < place(row))].push((context, cell, 1));
             });
-            let of_host = hosts.iter().zip(cells).map(|(h, cells)| (batch.host.hashes[*h as usize], merge(cells)));
-            held_out.take(of_host.collect());
+            let mut of_hosts: BTreeMap<Pair, Vec<Cell>> = BTreeMap::new();
+            for ((code, day), cells) in places.iter().zip(cells) {
+                let host = batch.host.hashes[*code as usize];
+                of_hosts.entry(host).or_default().extend(learned.worth(host, *day, merge(cells)));
+            }
+            held_out.take(of_hosts.into_iter().map(|(host, cells)| (host, merge(cells))).collect());
         }
         held_out.finish()
     }
@@ -217,9 +257,11 @@ mod tests {
             let batch = testing::batch(&plan, plan.learned, 0, &mut rng);
             let cut = rng.below(400) as usize;
             let (key, options) = (testing::key(), if seed % 2 == 0 { grouped() } else { Options::default() });
-            let whole = learned(&lens, &options, &testing::segments(&lens, &key, &batch));
+            let segments = testing::segments(&lens, &key, &batch);
+            let whole = learned(&lens, &options, &segments);
             let rest = learned(&lens, &options, &testing::segments(&lens, &key, &only(&batch, cut..400)));
-            assert_equal(&HeldOut::rows(&whole, &batch, 0..cut as u32), &whole, &rest);
+            let from = Learned::new(&key, &segments, &options);
+            assert_equal(&HeldOut::rows(&whole, &from, &batch, 0..cut as u32), &whole, &rest);
         }
     }
 
@@ -238,6 +280,8 @@ mod tests {
             let (whole, rest) = (learned(&lens, &options, &segments), learned(&lens, &options, &left));
             let (all, left): (Vec<&Segment>, Vec<&Segment>) = (segments.iter().collect(), left.iter().collect());
             assert_equal(&HeldOut::segments(&whole, &key, &options, &all, &left), &whole, &rest);
+            let from = Learned::new(&key, &segments, &options);
+            assert_equal(&HeldOut::rows(&whole, &from, &batch, 0..cut as u32), &whole, &rest);
             let (gone, kept) = all.split_at(all.len() / 2);
             let kept: Vec<Segment> = kept.iter().map(|s| (*s).clone()).collect();
             let rest = learned(&lens, &options, &kept);
@@ -258,6 +302,7 @@ mod tests {
         assert_equal(&HeldOut::segments(&whole, &key, &options, &all, &[]), &whole, &nothing);
         let first = learned(&lens, &options, &segments[..1]);
         assert_equal(&HeldOut::segments(&whole, &key, &options, &all[1..], &[]), &whole, &first);
-        assert_equal(&HeldOut::rows(&whole, &batch, 0..500), &whole, &nothing);
+        let from = Learned::new(&key, &segments, &options);
+        assert_equal(&HeldOut::rows(&whole, &from, &batch, 0..500), &whole, &nothing);
     }
 }

@@ -9,7 +9,8 @@ use crate::compile::{Compiled, Options, compile_with};
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
 use crate::lens::Lens;
-use crate::pass::calibrate;
+use crate::ops;
+use crate::pass::{Counted, calibrate};
 use crate::segment::{Segment, SegmentBuilder, day_of};
 use crate::snapshot::{Calibration, Snapshot};
 use crate::words::WordCollector;
@@ -77,38 +78,73 @@ pub fn learn_with(
     options: Options,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Baseline, LearnError> {
+    learn_parts(lenses, key, source, (None, options), progress)
+}
+
+/// Learns more: the union of a baseline and what the rows teach. Each new day is scored against the days before it, those
+/// of the baseline included, so that a baseline that grows day by day is calibrated forward. Tables that the baseline
+/// knows keep their lenses.
+pub fn learn_onto(
+    earlier: Baseline,
+    lenses: &[Lens],
+    source: &dyn RowSource,
+    progress: &dyn Fn(LearnStage, u64),
+) -> Result<Baseline, LearnError> {
+    let known = |lens: &Lens| earlier.lens(lens.table()).cloned().unwrap_or_else(|| lens.clone());
+    let lenses: Vec<Lens> = lenses.iter().map(known).collect();
+    let (parts, options) = earlier.into_parts();
+    learn_parts(&lenses, parts.key.clone(), source, (Some(parts), options), progress)
+}
+
+fn learn_parts(
+    lenses: &[Lens],
+    key: HashKey,
+    source: &dyn RowSource,
+    (earlier, options): (Option<Parts>, Options),
+    progress: &dyn Fn(LearnStage, u64),
+) -> Result<Baseline, LearnError> {
     let tables: BTreeSet<String> = source.tables().into_iter().collect();
-    let mut lenses: Vec<&Lens> = lenses.iter().filter(|l| tables.contains(l.table())).collect();
-    lenses.sort_by(|a, b| a.table().cmp(b.table()));
-    let mut words = WordCollector::default();
-    let (mut counted, mut learned) = (Vec::new(), Vec::new());
-    let mut rows = 0;
-    for lens in lenses {
+    let (mut words, mut rows) = (WordCollector::default(), 0);
+    let mut learned: BTreeMap<String, (Lens, Vec<Segment>)> = BTreeMap::new();
+    for lens in earlier.iter().flat_map(|parts| &parts.lenses) {
+        learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new()));
+    }
+    for lens in lenses.iter().filter(|l| tables.contains(l.table())) {
         let segments = count(lens, &key, source, &mut words, &mut rows, progress)?;
         // What has no rows leaves nothing behind.
         if !segments.is_empty() {
-            counted.push(segments);
-            learned.push(lens);
+            learned.insert(lens.table().to_owned(), (lens.clone(), segments));
         }
     }
     if rows == 0 {
         return Err(LearnError::Empty);
     }
-    let mut snapshots = Vec::new();
-    let mut compiled = Vec::new();
-    for (lens, segments) in learned.iter().zip(&counted) {
+    let (lenses, fresh): (Vec<Lens>, Vec<Vec<Segment>>) = learned.into_values().unzip();
+    let known = |lens: &Lens| -> Vec<&Segment> {
+        let of_lens = earlier.iter().flat_map(|parts| &parts.segments);
+        of_lens.filter(|s| s.lens_digest == lens.digest()).collect()
+    };
+    let segments: Vec<Vec<&Segment>> =
+        lenses.iter().zip(&fresh).map(|(lens, fresh)| known(lens).into_iter().chain(fresh).collect()).collect();
+    let (mut snapshots, mut compiled) = (Vec::new(), Vec::new());
+    for (lens, segments) in lenses.iter().zip(&segments) {
         progress(LearnStage::Compile, rows);
-        let mut table = compile_with(&key, segments, &options);
+        let mut table = compile_with(&key, segments.iter().copied(), &options);
         snapshots.push(uncalibrated(lens, &key, &mut table)?);
         compiled.push(table);
     }
-    let evidence = calibrate(&snapshots, &counted, &key, &options, source, progress)?;
+    let counted = Counted { key: &key, options: &options, snapshots: &snapshots, segments: &segments, fresh: &fresh };
+    let evidence = calibrate(&counted, source, progress)?;
     for (table, snapshot) in compiled.iter_mut().zip(snapshots) {
         table.slots = snapshot.slots;
     }
-    let lenses = learned.into_iter().cloned().collect();
-    let segments = counted.into_iter().flatten().collect();
-    let parts = Parts::learned(key, lenses, segments, evidence, words.finish());
+    let segments = fresh.into_iter().flatten().collect();
+    let mut parts = Parts::learned(key, lenses, segments, evidence, words.finish());
+    if let Some(mut earlier) = earlier {
+        ops::add(&mut earlier, parts);
+        earlier.tidy();
+        parts = earlier;
+    }
     Baseline::with_compiled(parts, options, compiled).map_err(LearnError::Inconsistent)
 }
 

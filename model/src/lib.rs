@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod baseline;
+pub mod budget;
 mod calibrate;
 mod channel;
 pub mod compile;
@@ -31,14 +32,17 @@ pub mod normal;
 pub mod ops;
 mod pass;
 mod pod;
+mod presence;
 mod raw;
 mod reading;
 mod sample;
 pub mod segment;
 pub mod sketch;
 pub mod snapshot;
+pub mod stage;
 pub mod stream;
 mod subspace;
+mod tally;
 pub mod teach;
 #[doc(hidden)]
 pub mod testing;
@@ -48,15 +52,17 @@ mod words;
 
 pub use backend::{Backend, BackendError, Reason, Scores, StageCounters};
 pub use baseline::{Baseline, BaselineError, Parts};
+pub use budget::{Budget, Line};
 pub use cpu::{CellCounter, CpuBackend};
 pub use encode::{Codes, EncodeError, EncodedBatch, Encoder, UnitColumn};
 pub use evidence::Evidence;
 pub use explain::{LevelExplanation, Scope, ViewExplanation, explain};
 pub use keys::HashKey;
-pub use learn::{LearnError, LearnStage, RowSource, learn, learn_with};
+pub use learn::{LearnError, LearnStage, RowSource, learn, learn_onto, learn_with};
 pub use lens::{Lens, View, builtin};
 pub use lens_text::LensError;
 pub use segment::{Segment, SegmentBuilder};
 pub use snapshot::{Basis, Calibration, Snapshot, ViewProgram};
+pub use stage::Stage;
 pub use stream::Stream;
 pub use units::{RowRef, UnitScore, UnitTable};

@@ -97,7 +97,8 @@ fn has_all(parts: &Parts, other: &Parts) -> bool {
     other.origins.iter().all(|(run, brought)| parts.origins.get(run).is_some_and(|mine| mine.is_superset(brought)))
 }
 
-fn add(parts: &mut Parts, other: Parts) {
+/// Adds the parts of another; they are not tidy then.
+pub(crate) fn add(parts: &mut Parts, other: Parts) {
     for lens in other.lenses {
         match parts.lenses.iter_mut().find(|l| l.table() == lens.table()) {
             // Of two ways to write the same lens the one stays that a merge the other way round would keep, too.

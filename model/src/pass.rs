@@ -7,16 +7,17 @@ use rayon::prelude::*;
 
 use crate::compile::Options;
 use crate::cpu::{Counts, Part, Scratch};
-use crate::encode::{Encoder, NO_UNIT};
-use crate::evidence::{self, Evidence, Sparse, Subject, sparse};
-use crate::heldout::HeldOut;
-use crate::keys::{HashKey, PairMap, join};
+use crate::encode::Encoder;
+use crate::evidence::Evidence;
+use crate::heldout::{HeldOut, Learned};
+use crate::keys::{HashKey, join};
 use crate::learn::{LearnError, LearnStage, RowSource, snapshot};
 use crate::lens::Lens;
+use crate::presence::Presence;
 use crate::sample::{Choice, Sample, Sorted, Units};
 use crate::segment::{Segment, day_of};
-use crate::snapshot::{Basis, ROW_BINS, Snapshot, VIEW_BINS, ViewProgram};
-use crate::units::UNIT_ROWS;
+use crate::snapshot::{Basis, Snapshot};
+use crate::tally::{Tally, UnitTops};
 
 /// Most rows that calibrate, over all tables.
 pub(crate) const MAX_ROWS: u64 = 2_000_000;
@@ -25,51 +26,56 @@ const MAX_DAYS: usize = 7;
 /// Rows of a view scored at a time.
 const BLOCK: usize = 8192;
 
+/// What was learned, by table.
+pub(crate) struct Counted<'a> {
+    pub(crate) key: &'a HashKey,
+    pub(crate) options: &'a Options,
+    pub(crate) snapshots: &'a [Snapshot],
+    /// What each snapshot was compiled from.
+    pub(crate) segments: &'a [Vec<&'a Segment>],
+    /// Rows that are to calibrate are of these days alone, by table.
+    pub(crate) fresh: &'a [Vec<Segment>],
+}
+
 /// What calibrates the snapshots and their unit kinds.
 pub(crate) fn calibrate(
-    snapshots: &[Snapshot],
-    segments: &[Vec<Segment>],
-    key: &HashKey,
-    options: &Options,
+    counted: &Counted<'_>,
     source: &dyn RowSource,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Evidence>, LearnError> {
+    let Counted { key, snapshots, segments, fresh, .. } = *counted;
     let plans: Vec<Plan> = segments.iter().map(|s| Plan::new(s)).collect();
-    let available = plans.iter().zip(segments).map(|(plan, segments)| plan.available(segments)).sum();
+    let available = plans.iter().zip(fresh).map(|(plan, fresh)| plan.available(fresh)).sum();
     // Each kind of unit is chosen by itself, and so may take its share of the room.
     let kinds = snapshots.iter().map(|s| s.lens.units().len()).max().unwrap_or(0).max(1) as u64;
     let choice = Choice::of(MAX_ROWS / 10 * 9 / kinds, available);
-    let (mut units, mut top) = (Units::default(), UnitBits::default());
-    let (mut evidence, mut used) = (Vec::new(), 0);
-    for ((snapshot, segments), plan) in snapshots.iter().zip(segments).zip(&plans) {
-        let sample = read(&snapshot.lens, key, source, plan, choice, &mut units, &mut used, progress)?;
-        progress(LearnStage::Calibrate, used);
-        let scored = plan.score(snapshot, segments, (key, options), sample)?;
-        evidence.extend(scored.evidence(snapshot, plan.basis, &hosts(segments, key), &mut top));
+    let mut presence = Presence::new(key, segments.iter().flatten().copied());
+    let (mut units, mut samples, mut used) = (Units::default(), Vec::new(), 0);
+    for (snapshot, plan) in snapshots.iter().zip(&plans) {
+        let read = Read { lens: &snapshot.lens, key, plan, choice };
+        samples.push(read.sample(source, (&mut units, &mut presence), &mut used, progress)?);
     }
-    let lenses = || snapshots.iter().zip(&plans).map(|(snapshot, plan)| (&snapshot.lens, plan.basis));
-    evidence.extend(top.evidence(&units, &|kind| {
-        // A unit's rows may be of several tables: it is as good as the weakest.
-        let of_kind = lenses().filter(|(lens, _)| lens.units().iter().any(|u| u.kind == kind));
-        of_kind.map(|(_, basis)| basis).filter(|basis| *basis != Basis::None).min().unwrap_or(Basis::None)
-    }));
+    let (mut evidence, mut tops) = (Vec::new(), UnitTops::new(&presence, choice));
+    for (at, (plan, sample)) in plans.iter().zip(samples).enumerate() {
+        progress(LearnStage::Calibrate, used);
+        let scored = plan.score(counted, at, &presence, sample)?;
+        let tally = Tally { scored: &scored, snapshot: &snapshots[at], basis: plan.basis };
+        evidence.extend(tally.evidence(&mut tops));
+    }
+    let tables: Vec<(&Lens, &Plan)> = snapshots.iter().map(|s| &s.lens).zip(&plans).collect();
+    evidence.extend(tops.evidence(&units, &tables));
     Ok(evidence)
 }
 
-/// The hosts of segments by the hash of their names.
-fn hosts(segments: &[Segment], key: &HashKey) -> PairMap<Option<String>> {
-    segments.iter().map(|s| (join(key.value(s.host.as_deref())), s.host.clone())).collect()
-}
-
 /// What each row of a table is scored against.
-struct Plan {
-    basis: Basis,
+pub(crate) struct Plan {
+    pub(crate) basis: Basis,
     /// The days that have data, ascending.
     days: Vec<i32>,
 }
 
 impl Plan {
-    fn new(segments: &[Segment]) -> Self {
+    fn new(segments: &[&Segment]) -> Self {
         let mut days: Vec<i32> = segments.iter().map(|s| s.day).collect();
         days.sort_unstable();
         days.dedup();
@@ -100,24 +106,70 @@ impl Plan {
         self.days[before.saturating_sub(MAX_DAYS)..before].to_vec()
     }
 
+    /// Whether rows of some of these days do not calibrate: a unit that has rows there is not whole.
+    pub(crate) fn cuts(&self, days: &Range<i32>) -> bool {
+        self.basis == Basis::Forward && self.days.first().is_some_and(|first| days.contains(first))
+    }
+
     fn score(
         &self,
-        whole: &Snapshot,
-        segments: &[Segment],
-        (key, options): (&HashKey, &Options),
+        counted: &Counted<'_>,
+        table: usize,
+        presence: &Presence,
         sample: Sample,
     ) -> Result<Scored, LearnError> {
+        let (segments, lens) = (&counted.segments[table], &counted.snapshots[table].lens);
+        let against = |days: &[i32]| {
+            let segments: Vec<&Segment> = segments.iter().copied().filter(|s| days.contains(&s.day)).collect();
+            Against::new(counted, lens, segments, days, presence)
+        };
         if self.basis == Basis::WithinDay {
-            return Ok(within_day(whole, sample));
+            return Ok(within_day(&against(&self.days)?, sample));
         }
-        let rows = sample.sorted_by(|_, time| day_of(time));
-        let mut scored = Scored::new(whole.views.len(), rows);
+        let mut scored = Scored::new(lens.views().len(), sample.sorted_by(|_, host, time| (day_of(time), host)));
         for range in runs(scored.rows.batch.rows, |row| day_of(scored.rows.batch.time[row])) {
-            let days = self.against(day_of(scored.rows.batch.time[range.start]));
-            let before = snapshot(&whole.lens, key, options, segments.iter().filter(|s| days.contains(&s.day)))?;
-            scored.score(&before, &before, range);
+            let against = against(&self.against(day_of(scored.rows.batch.time[range.start])))?;
+            scored.own_days(&against, range.clone());
+            scored.score(&against.snapshot, &against.snapshot, range.clone(), false);
+            scored.by_peers(&against, range);
         }
         Ok(scored)
+    }
+}
+
+/// What rows are scored against.
+struct Against<'a> {
+    key: &'a HashKey,
+    options: Options,
+    segments: Vec<&'a Segment>,
+    days: Vec<i32>,
+    presence: &'a Presence,
+    snapshot: Snapshot,
+}
+
+impl<'a> Against<'a> {
+    /// Reckoned from the newest of the days, as what is learned up to now will be, whatever the options say of today.
+    fn new(
+        counted: &Counted<'a>,
+        lens: &Lens,
+        segments: Vec<&'a Segment>,
+        days: &[i32],
+        presence: &'a Presence,
+    ) -> Result<Self, LearnError> {
+        let options = Options { as_of: days.last().copied(), ..counted.options.clone() };
+        let snapshot = snapshot(lens, counted.key, &options, segments.iter().copied())?;
+        Ok(Self { key: counted.key, options, segments, days: days.to_vec(), presence, snapshot })
+    }
+
+    /// The same without a host; `None` if it has no peers, or taught nothing that could be held out, or is not chosen.
+    fn without(&self, host: u64) -> Option<HeldOut<'_>> {
+        let has_own = self.presence.days(host, &self.days) > 0;
+        if !has_own || !self.presence.has_peers(host, &self.days) || !self.presence.is_chosen(host) {
+            return None;
+        }
+        let own = |s: &&&Segment| join(self.key.value(s.host.as_deref())) == host;
+        let segments: Vec<&Segment> = self.segments.iter().filter(own).copied().collect();
+        Some(HeldOut::segments(&self.snapshot, self.key, &self.options, &segments, &[]))
     }
 }
 
@@ -133,39 +185,49 @@ fn runs<K: PartialEq>(rows: usize, key: impl Fn(usize) -> K) -> Vec<Range<usize>
     runs
 }
 
-/// Reads a table again and keeps the rows that calibrate; `used` counts them over all tables.
-#[allow(clippy::too_many_arguments)] // one call; a struct would only rename them
-fn read(
-    lens: &Lens,
-    key: &HashKey,
-    source: &dyn RowSource,
-    plan: &Plan,
+/// How a table is read again.
+struct Read<'a> {
+    lens: &'a Lens,
+    key: &'a HashKey,
+    plan: &'a Plan,
     choice: Choice,
-    units: &mut Units,
-    used: &mut u64,
-    progress: &dyn Fn(LearnStage, u64),
-) -> Result<Sample, LearnError> {
-    let (mut encoder, mut sample) = (Encoder::new(lens, key), Sample::new(lens));
-    let (before, mut done) = (*used, 0);
-    source.for_each(lens.table(), &mut |batch| {
-        let batch = encoder.encode(batch)?;
-        let room = MAX_ROWS.saturating_sub(before + sample.rows() as u64) as usize;
-        sample.add(lens, &batch, units, choice, room, |time| plan.takes(day_of(time)));
-        done += batch.rows as u64;
-        progress(LearnStage::Sample, done);
-        Ok(())
-    })?;
-    *used += sample.rows() as u64;
-    Ok(sample)
+}
+
+impl Read<'_> {
+    /// Keeps the rows that calibrate; `used` counts them over all tables.
+    fn sample(
+        &self,
+        source: &dyn RowSource,
+        (units, presence): (&mut Units, &mut Presence),
+        used: &mut u64,
+        progress: &dyn Fn(LearnStage, u64),
+    ) -> Result<Sample, LearnError> {
+        let Self { lens, key, plan, choice } = *self;
+        let (mut encoder, mut sample) = (Encoder::new(lens, key), Sample::new(lens));
+        let (before, mut done) = (*used, 0);
+        source.for_each(lens.table(), &mut |batch| {
+            let batch = encoder.encode(batch)?;
+            let room = MAX_ROWS.saturating_sub(before + sample.rows() as u64) as usize;
+            presence.saw(&batch);
+            sample.add(lens, &batch, units, choice, room, |time| plan.takes(day_of(time)));
+            done += batch.rows as u64;
+            progress(LearnStage::Sample, done);
+            Ok(())
+        })?;
+        *used += sample.rows() as u64;
+        Ok(sample)
+    }
 }
 
 /// Each unit against the rest of its day.
-fn within_day(whole: &Snapshot, sample: Sample) -> Scored {
-    let mut scored = Scored::new(whole.views.len(), sample.sorted_by(|group, _| group));
+fn within_day(against: &Against<'_>, sample: Sample) -> Scored {
+    let whole = &against.snapshot;
+    let learned = Learned::new(against.key, against.segments.iter().copied(), &against.options);
+    let mut scored = Scored::new(whole.views.len(), sample.sorted_by(|group, _, _| group));
     let batch = &scored.rows.batch;
     let groups = runs(batch.rows, |row| scored.rows.group[row]);
     let score = |scratch: &mut Scratch, range: Range<usize>| {
-        let rest = HeldOut::rows(whole, batch, range.start as u32..range.end as u32);
+        let rest = HeldOut::rows(whole, &learned, batch, range.start as u32..range.end as u32);
         let mut out = vec![0; whole.views.len() * range.len()];
         let mut rows = Part::new(&rest, whole.seed, batch, range.clone(), scratch);
         for ((view, program), out) in (0..).zip(&whole.views).zip(out.chunks_mut(range.len())) {
@@ -180,24 +242,36 @@ fn within_day(whole: &Snapshot, sample: Sample) -> Scored {
             scored.surprisal[view * rows..][range.clone()].copy_from_slice(part);
         }
     }
+    scored.own_days(against, 0..rows);
+    scored.by_peers(against, 0..rows);
     scored
 }
 
 /// Calibration rows and their surprisals, view-major.
-struct Scored {
-    rows: Sorted,
-    surprisal: Vec<u16>,
+pub(crate) struct Scored {
+    pub(crate) rows: Sorted,
+    pub(crate) surprisal: Vec<u16>,
+    /// The same as if the row's host had taught nothing.
+    pub(crate) by_peers: Vec<u16>,
+    /// By row, whether there is such a surprisal.
+    pub(crate) has_peers: Vec<bool>,
+    /// By row, how many days its host had in what it was scored against.
+    pub(crate) own_days: Vec<u8>,
 }
 
 impl Scored {
     fn new(views: usize, rows: Sorted) -> Self {
-        Self { surprisal: vec![0; views * rows.batch.rows], rows }
+        let count = rows.batch.rows;
+        let surprisal = vec![0; views * count];
+        let (has_peers, own_days) = (vec![false; count], vec![0; count]);
+        Self { rows, by_peers: surprisal.clone(), surprisal, has_peers, own_days }
     }
 
-    /// Scores a range of rows with `counts`.
-    fn score<C: Counts>(&mut self, counts: &C, snapshot: &Snapshot, range: Range<usize>) {
+    /// Scores a range of rows with `counts`, as they are or by their peers.
+    fn score<C: Counts>(&mut self, counts: &C, snapshot: &Snapshot, range: Range<usize>, by_peers: bool) {
         let batch = &self.rows.batch;
-        self.surprisal.par_chunks_mut(batch.rows).enumerate().for_each(|(view, out)| {
+        let out = if by_peers { &mut self.by_peers } else { &mut self.surprisal };
+        out.par_chunks_mut(batch.rows).enumerate().for_each(|(view, out)| {
             let mut scratch = Scratch::default();
             for start in range.clone().step_by(BLOCK) {
                 let block = start..range.end.min(start + BLOCK);
@@ -207,84 +281,27 @@ impl Scored {
         });
     }
 
-    /// What was scored, by host and day; adds the rows' bits to their units.
-    fn evidence(
-        &self,
-        snapshot: &Snapshot,
-        basis: Basis,
-        hosts: &PairMap<Option<String>>,
-        top: &mut UnitBits,
-    ) -> Vec<Evidence> {
-        let batch = &self.rows.batch;
-        if batch.rows == 0 {
-            return Vec::new();
+    fn own_days(&mut self, against: &Against<'_>, range: Range<usize>) {
+        for row in range {
+            let days = against.presence.days(join(self.rows.batch.host.hash(row)), &against.days);
+            self.own_days[row] = u8::try_from(days).unwrap_or(u8::MAX);
         }
-        let mut parts: BTreeMap<(u64, i32), Vec<u32>> = BTreeMap::new();
-        for row in 0..batch.rows {
-            let place = (join(batch.host.hash(row)), day_of(batch.time[row]));
-            parts.entry(place).or_default().push(row as u32);
+    }
+
+    /// Scores a range of rows as if each one's host had taught nothing.
+    fn by_peers(&mut self, against: &Against<'_>, range: Range<usize>) {
+        let host = |row: usize| join(self.rows.batch.host.hash(range.start + row));
+        let mut by_host: BTreeMap<u64, Vec<Range<usize>>> = BTreeMap::new();
+        for run in runs(range.len(), host) {
+            let rows = range.start + run.start..range.start + run.end;
+            by_host.entry(host(run.start)).or_default().push(rows);
         }
-        let parts: Vec<((u64, i32), Vec<u32>)> = parts.into_iter().collect();
-        // How rare a view's surprisals are is known only of all parts together; from that follow the bits of rows.
-        let view = |(surprisal, view): (&[u16], &ViewProgram)| {
-            let applying = |row: &&u32| view.class_mask >> batch.class[**row as usize] & 1 == 1;
-            let of_rows = |rows: &[u32]| {
-                sparse(rows.iter().filter(applying).map(|row| u32::from(surprisal[*row as usize])), VIEW_BINS)
-            };
-            let counted: Vec<Sparse> = parts.iter().map(|(_, rows)| of_rows(rows)).collect();
-            let table = evidence::sum(&counted, VIEW_BINS).view_table();
-            (counted, table)
-        };
-        let columns = self.surprisal.par_chunks(batch.rows).zip(&snapshot.views);
-        let (counted, tables): (Vec<Vec<Sparse>>, Vec<Vec<u16>>) = columns.map(view).unzip();
-        let mut bits = vec![0u32; batch.rows];
-        for ((column, view), table) in self.surprisal.chunks(batch.rows).zip(&snapshot.views).zip(&tables) {
-            for row in (0..batch.rows).filter(|row| view.class_mask >> batch.class[*row] & 1 == 1) {
-                bits[row] += u32::from(table[usize::from(column[row] >> 6)]);
+        for (host, runs) in by_host {
+            let Some(without) = against.without(host) else { continue };
+            for run in runs {
+                self.has_peers[run.clone()].fill(true);
+                self.score(&without, &against.snapshot, run, true);
             }
         }
-        for column in &self.rows.units {
-            column.iter().zip(&bits).for_each(|(unit, bits)| top.add(*unit, *bits));
-        }
-        let mut by_view: Vec<_> = counted.into_iter().map(Vec::into_iter).collect();
-        let evidence = |((host, day), rows): ((u64, i32), Vec<u32>)| {
-            let mut histograms: Vec<Sparse> = by_view.iter_mut().filter_map(Iterator::next).collect();
-            histograms.push(sparse(rows.iter().map(|row| bits[*row as usize]), ROW_BINS));
-            let place = (hosts.get(&host).cloned().flatten(), day);
-            Evidence::new(Subject::Rows(snapshot.lens.digest()), place, basis, rows.len() as u64, histograms)
-        };
-        parts.into_iter().map(evidence).collect()
-    }
-}
-
-/// The most surprising rows of every calibrating unit, most bits first.
-#[derive(Default)]
-struct UnitBits(BTreeMap<u32, [u32; UNIT_ROWS]>);
-
-impl UnitBits {
-    fn add(&mut self, unit: u32, bits: u32) {
-        if unit == NO_UNIT {
-            return;
-        }
-        let top = self.0.entry(unit).or_default();
-        if bits > top[UNIT_ROWS - 1] {
-            let at = top.partition_point(|b| *b >= bits);
-            top[at..].rotate_right(1);
-            top[at] = bits;
-        }
-    }
-
-    fn evidence(&self, units: &Units, basis: &dyn Fn(&str) -> Basis) -> Vec<Evidence> {
-        let mut parts: BTreeMap<(&str, Option<&str>, i32), Vec<u32>> = BTreeMap::new();
-        for (unit, top) in &self.0 {
-            let unit = &units.chosen[*unit as usize];
-            parts.entry((&unit.kind, unit.host.as_deref(), unit.day)).or_default().push(top.iter().sum());
-        }
-        let evidence = |((kind, host, day), bits): ((&str, Option<&str>, i32), Vec<u32>)| {
-            let (subject, counted) = (Subject::Units(kind.to_owned()), bits.len() as u64);
-            let place = (host.map(str::to_owned), day);
-            Evidence::new(subject, place, basis(kind), counted, vec![sparse(bits.into_iter(), ROW_BINS)])
-        };
-        parts.into_iter().map(evidence).collect()
     }
 }

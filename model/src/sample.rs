@@ -1,6 +1,7 @@
 //! The rows that calibrate: whole units, chosen by hash, within a fixed memory.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::encode::{Codes, EncodedBatch, NO_UNIT};
@@ -25,6 +26,12 @@ impl Choice {
         Self { threshold: (u128::from(u64::MAX) * u128::from(wanted) / u128::from(available)) as u64 }
     }
 
+    /// How many there were of which `counted` were chosen.
+    pub(crate) fn stands_for(self, counted: u64) -> u64 {
+        let all = u128::from(counted) * u128::from(u64::MAX) / u128::from(self.threshold.max(1));
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+
     /// The key is fixed: which units calibrate does not depend on the baseline's secret.
     fn keeps(self, name: &str) -> bool {
         join(HashKey([0; 32]).value(Some(name))) <= self.threshold
@@ -47,18 +54,22 @@ pub(crate) struct ChosenUnit {
     pub(crate) day: i32,
     /// The first by name of the hosts that had rows on that day.
     pub(crate) host: Option<String>,
+    /// The days of its window.
+    pub(crate) days: Range<i32>,
 }
 
 impl Units {
     /// The number of a unit, if it is chosen.
-    fn number(&mut self, choice: Choice, kind: &str, key: &str, window: i64) -> Option<u32> {
+    fn number(&mut self, choice: Choice, kind: &str, key: &str, (window, length): (i64, i64)) -> Option<u32> {
         // Only chosen units are remembered: an archive has many more than calibrate.
         if !choice.keeps(&format!("{kind}\n{key}\n{window}")) {
             return None;
         }
         let chosen = &mut self.chosen;
         let number = self.numbers.entry((kind.to_owned(), key.to_owned(), window)).or_insert_with(|| {
-            chosen.push(ChosenUnit { kind: kind.to_owned(), host: None, day: i32::MAX });
+            let last = window.saturating_add(length.max(1) - 1);
+            let days = day_of(window)..day_of(last).saturating_add(1);
+            chosen.push(ChosenUnit { kind: kind.to_owned(), host: None, day: i32::MAX, days });
             (chosen.len() - 1) as u32
         });
         Some(*number)
@@ -158,7 +169,8 @@ impl Sample {
             for (i, (spec, column)) in lens.units().iter().zip(&batch.units).enumerate() {
                 let (code, window) = (column.codes[row], spec.window_start(batch.time[row]));
                 let number = (code != NO_UNIT).then(|| {
-                    let find = || units.number(choice, &spec.kind, &column.keys[code as usize], window);
+                    let find =
+                        || units.number(choice, &spec.kind, &column.keys[code as usize], (window, spec.window_ns));
                     *memo.entry((i, code, window)).or_insert_with(find)
                 });
                 numbers.push(number);
@@ -169,7 +181,9 @@ impl Sample {
                     // No unit: the row's host and minute stand in for one.
                     let (code, minute) = (batch.host.codes[row], batch.time[row].div_euclid(MINUTE_NS));
                     let host = batch.host.values[code as usize].as_deref().unwrap_or_default();
-                    *memo.entry((usize::MAX, code, minute)).or_insert_with(|| units.number(choice, "", host, minute))
+                    *memo
+                        .entry((usize::MAX, code, minute))
+                        .or_insert_with(|| units.number(choice, "", host, (minute, 0)))
                 }
             };
             if let Some(group) = group {
@@ -191,10 +205,13 @@ impl Sample {
         self.time.extend(kept.iter().map(|row| batch.time[*row as usize]));
     }
 
-    /// The rows by the given key, which sees group and time; equals keep their order.
-    pub(crate) fn sorted_by<K: Ord>(self, key: impl Fn(u32, i64) -> K) -> Sorted {
+    /// The rows by the given key, which sees group, host and time; equals keep their order.
+    pub(crate) fn sorted_by<K: Ord>(self, key: impl Fn(u32, u32, i64) -> K) -> Sorted {
         let mut order: Vec<u32> = (0..self.rows() as u32).collect();
-        order.sort_by_key(|row| key(self.group[*row as usize], self.time[*row as usize]));
+        order.sort_by_key(|row| {
+            let row = *row as usize;
+            key(self.group[row], self.host.codes[row], self.time[row])
+        });
         let pick = |column: &[u32]| order.iter().map(|row| column[*row as usize]).collect::<Vec<u32>>();
         Sorted {
             group: pick(&self.group),

@@ -94,6 +94,14 @@ impl Segment {
         }
     }
 
+    /// How often a cell of a context occurred.
+    pub(crate) fn count(&self, context: u64, cell: u64) -> u32 {
+        let range = self.of_context(context);
+        let start = range.start;
+        let at = self.cells[range].binary_search_by_key(&cell, |c| join(*c));
+        at.map_or(0, |at| self.counts[start + at])
+    }
+
     /// Where the first cell is that is not before (context, cell), both as one number.
     pub(crate) fn position(&self, key: u128) -> usize {
         let (context, cell) = ((key >> 64) as u64, key as u64);

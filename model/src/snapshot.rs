@@ -9,6 +9,7 @@ use crate::compile::{Compiled, Group};
 use crate::cpu::huge_pages;
 use crate::keys::{FLEET, HashKey, Pair, context_start, join, scoped};
 use crate::lens::Lens;
+use crate::stage::Stage;
 
 /// The fewest slots of a table.
 pub const MIN_SLOTS: usize = 64;
@@ -31,8 +32,14 @@ pub struct Snapshot {
     pub slots: Vec<[u32; 4]>,
     /// `slots.len() - 1`.
     pub mask: u32,
-    /// How surprisals become bits.
+    /// How surprisals become bits, of settled hosts and of those without a calibration of their own.
     pub calibration: Calibration,
+    /// The same of hosts that taught something, but less than a settled one; `None`: as settled.
+    pub learning: Option<Calibration>,
+    /// The same of hosts that taught nothing. `None`: as settled, which promises nothing.
+    pub newcomers: Option<Calibration>,
+    /// How well each host is known, by [`join`]ed value hash of the host; absent ones are new. `None`: all are settled.
+    pub stages: Option<BTreeMap<u64, Stage>>,
     /// The scope of each host's peer group, by [`join`]ed value hash of the host; hosts without a group are absent.
     pub groups: BTreeMap<u64, Pair>,
     /// The names of those groups, and why each host is in its own; for explaining alone.
@@ -158,6 +165,9 @@ impl Snapshot {
             lens,
             slots,
             calibration,
+            learning: None,
+            newcomers: None,
+            stages: None,
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
             sketch: Vec::new(),
@@ -185,6 +195,33 @@ impl Snapshot {
         }
         snapshot.sketch = sketch;
         Some(snapshot)
+    }
+
+    /// The calibrations: of settled hosts, then of those that some host has beside it. [`Snapshot::set`] says which is whose.
+    pub fn calibrations(&self) -> Vec<&Calibration> {
+        [&self.calibration].into_iter().chain(&self.learning).chain(&self.newcomers).collect()
+    }
+
+    /// The number in [`Snapshot::calibrations`] of a host's.
+    #[inline]
+    pub fn set(&self, host: Pair) -> usize {
+        let Some(stages) = &self.stages else { return 0 };
+        match stages.get(&join(host)).copied().unwrap_or(Stage::New) {
+            Stage::Learning if self.learning.is_some() => 1,
+            Stage::New if self.newcomers.is_some() => 1 + usize::from(self.learning.is_some()),
+            _ => 0,
+        }
+    }
+
+    /// How a host's surprisals become bits.
+    #[inline]
+    pub fn calibration_of(&self, host: Pair) -> &Calibration {
+        match (self.set(host), &self.learning, &self.newcomers) {
+            (0, ..) => &self.calibration,
+            (1, Some(learning), _) => learning,
+            (_, _, Some(newcomers)) => newcomers,
+            _ => &self.calibration,
+        }
     }
 
     /// The scope of a host's peer group; `None` if it has none, so that its level costs nothing.

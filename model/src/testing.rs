@@ -9,6 +9,7 @@ use crate::keys::{HashKey, NO_GROUP, absorb, context_start, join, pair, scoped};
 use crate::lens::{Lens, NO_CLASS};
 use crate::segment::SegmentBuilder;
 use crate::snapshot::{Basis, Calibration, ROW_BINS, Snapshot, VIEW_BINS, lay_out};
+use crate::stage::Stage;
 use crate::{compile, segment};
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -274,6 +275,8 @@ pub fn cases(seed: u64) -> Vec<Case> {
     let groups = [("groups", 20, 7), ("groups, many hosts, little known", 500, 200)];
     cases.extend(groups.map(|(name, hosts, values)| grouped_case(name, Plan { hosts, values, ..plan }, seed)));
     cases.push(groups_of_strangers(seed));
+    let staged = [("three stages", true, true), ("only new hosts apart", false, true), ("none new", true, false)];
+    cases.extend(staged.map(|(name, learning, newcomers)| staged_case(name, (learning, newcomers), seed)));
     cases.push(overflown("a sketch of half of the cells", seed, |slot| slot[0] % 2 == 0));
     cases.push(overflown("a sketch of all cells", seed, |_| true));
     cases.push(no_view_applies(seed));
@@ -281,6 +284,20 @@ pub fn cases(seed: u64) -> Vec<Case> {
     cases.push(wrapping_chains(seed));
     cases.push(false_friends(seed));
     cases
+}
+
+/// Hosts of which each is known in its own way, those that were never learned included, and some in groups.
+fn staged_case(name: &str, (learning, newcomers): (bool, bool), seed: u64) -> Case {
+    let mut case = grouped_case(name, Plan { hosts: 30, rows: 3000, ..Plan::default() }, seed);
+    let mut rng = Rng(seed ^ 77);
+    let snapshot = Arc::make_mut(&mut case.snapshot);
+    let views = snapshot.lens.views().len();
+    snapshot.learning = learning.then(|| calibration(views, &mut rng));
+    snapshot.newcomers = newcomers.then(|| calibration(views, &mut rng));
+    let hosts = case.batch.host.hashes.iter().map(|host| join(*host));
+    let staged = hosts.zip([Stage::Settled, Stage::Learning, Stage::New].into_iter().cycle());
+    snapshot.stages = Some(staged.filter(|(_, stage)| *stage != Stage::New).collect());
+    case
 }
 
 fn changed(name: &str, seed: u64, change: impl FnOnce(&mut Snapshot, &mut EncodedBatch, &mut Rng)) -> Case {

@@ -9,6 +9,7 @@ use crate::baseline::Baseline;
 use crate::encode::{EncodedBatch, NO_UNIT};
 use crate::lens::Lens;
 use crate::snapshot::{ROW_BINS, identity_table, row_bin};
+use crate::stage::Stage;
 
 /// How many rows make up a unit's bits.
 pub const UNIT_ROWS: usize = 5;
@@ -41,6 +42,10 @@ pub struct UnitScore {
     pub bits: u32,
     /// Units like this are expected 1 in 2^(log2_n/1024).
     pub log2_n: u16,
+    /// How well its hosts are known: as the one known least.
+    pub stage: Stage,
+    /// Whether `log2_n` can be relied on: not of a new host in a baseline that has seen none.
+    pub judged: bool,
     /// Its most surprising rows and their bits (1/1024), most surprising first.
     pub rows: Vec<(RowRef, u32)>,
 }
@@ -68,7 +73,7 @@ type UnitId = (usize, String, i64);
 /// Gathers rows into units. Memory is one entry per unit that has any bits, and five rows in each; there is no bound but
 /// [`UnitTable::shrink_to`].
 pub struct UnitTable {
-    kinds: Vec<(String, Vec<u16>)>,
+    rarity: Arc<Rarity>,
     line: f64,
     units: BTreeMap<UnitId, UnitRows>,
 }
@@ -79,17 +84,62 @@ struct UnitRows {
     top: Vec<TopRow>,
 }
 
+/// What a baseline knows of how rare units are.
+struct Rarity {
+    kinds: Vec<Kind>,
+    /// By name of the host; others are new.
+    stages: HashMap<String, Stage>,
+}
+
+struct Kind {
+    name: String,
+    /// By stage.
+    tables: [Vec<u16>; 3],
+    judges_new: bool,
+}
+
+impl Kind {
+    fn new(baseline: &Baseline, name: &str) -> Self {
+        let table = |stage| {
+            let table = baseline.unit_calibration_of(name, stage).map(<[u16]>::to_vec);
+            table.unwrap_or_else(|| identity_table(ROW_BINS))
+        };
+        let tables = [Stage::New, Stage::Learning, Stage::Settled].map(table);
+        Self { name: name.to_owned(), tables, judges_new: baseline.judges(name, Stage::New) }
+    }
+}
+
+impl Rarity {
+    fn new(baseline: &Baseline) -> Self {
+        let mut kinds: Vec<Kind> = Vec::new();
+        for unit in baseline.snapshots().iter().flat_map(|s| s.lens.units()) {
+            if !kinds.iter().any(|k| k.name == unit.kind) {
+                kinds.push(Kind::new(baseline, &unit.kind));
+            }
+        }
+        let stage = |(host, days): (Option<&str>, usize)| (host.unwrap_or_default().to_owned(), Stage::of(days));
+        Self { kinds, stages: baseline.hosts().map(stage).collect() }
+    }
+
+    fn stage(&self, host: &str) -> Stage {
+        self.stages.get(host).copied().unwrap_or(Stage::New)
+    }
+}
+
 impl UnitTable {
     /// For the unit kinds of a baseline; a unit is a finding if it is expected at most once in `rarer_than` units.
     pub fn new(baseline: &Baseline, rarer_than: f64) -> Self {
-        let mut kinds: Vec<(String, Vec<u16>)> = Vec::new();
-        for unit in baseline.snapshots().iter().flat_map(|s| s.lens.units()) {
-            if !kinds.iter().any(|k| k.0 == unit.kind) {
-                let table = baseline.unit_calibration(&unit.kind).map(<[u16]>::to_vec);
-                kinds.push((unit.kind.clone(), table.unwrap_or_else(|| identity_table(ROW_BINS))));
-            }
-        }
-        Self { kinds, line: rarer_than.log2() * 1024.0, units: BTreeMap::new() }
+        Self { rarity: Arc::new(Rarity::new(baseline)), line: rarer_than.log2() * 1024.0, units: BTreeMap::new() }
+    }
+
+    /// One without units, for the same baseline and line.
+    pub fn empty(&self) -> Self {
+        Self { rarity: Arc::clone(&self.rarity), line: self.line, units: BTreeMap::new() }
+    }
+
+    /// Sets the line: a unit is a finding if its log2_n, in 1/1024 bit, is as much or more.
+    pub fn set_line(&mut self, log2_n: u16) {
+        self.line = f64::from(log2_n);
     }
 
     /// Adds the rows of a scored batch; `locate` says where each row lies and is asked only for those kept. Returns the
@@ -103,7 +153,7 @@ impl UnitTable {
     ) -> Vec<usize> {
         let mut kept = Vec::new();
         for (spec, column) in lens.units().iter().zip(&batch.units) {
-            let Some(kind) = self.kinds.iter().position(|k| k.0 == spec.kind) else { continue };
+            let Some(kind) = self.rarity.kinds.iter().position(|k| k.name == spec.kind) else { continue };
             // The last row that a full unit keeps, by code and window, so that most rows need no key text.
             let mut floors: HashMap<(u32, i64), Option<Rank>> = HashMap::new();
             for row in 0..batch.rows {
@@ -186,8 +236,25 @@ impl UnitTable {
         self.over_the_line(closed)
     }
 
+    /// Units over the line that are not reported, as nothing says how rare they are: by host, how many.
+    pub fn held_back(&self) -> BTreeMap<String, u64> {
+        let mut hosts = BTreeMap::new();
+        for (id, rows) in &self.units {
+            let score = self.score(id, rows);
+            if self.is_over(&score) && !score.judged {
+                *hosts.entry(score.host).or_default() += 1;
+            }
+        }
+        hosts
+    }
+
+    fn is_over(&self, score: &UnitScore) -> bool {
+        f64::from(score.log2_n) >= self.line
+    }
+
+    /// Without a line everything is listed; with one only what it means something for.
     fn over_the_line(&self, mut scores: Vec<UnitScore>) -> Vec<UnitScore> {
-        scores.retain(|s| f64::from(s.log2_n) >= self.line);
+        scores.retain(|s| self.is_over(s) && (s.judged || self.line <= 0.0));
         scores.sort_by(|a, b| {
             let rarest = (b.log2_n, b.bits).cmp(&(a.log2_n, a.bits));
             rarest.then_with(|| (&a.kind, &a.key, a.window).cmp(&(&b.kind, &b.key, b.window)))
@@ -196,17 +263,20 @@ impl UnitTable {
     }
 
     fn score(&self, (kind, key, window): &UnitId, unit: &UnitRows) -> UnitScore {
-        let (kind, table) = &self.kinds[*kind];
+        let kind = &self.rarity.kinds[*kind];
+        let stage = unit.top.iter().map(|row| self.rarity.stage(&row.host)).min().unwrap_or(Stage::New);
         let bits = unit.bits();
         let most = unit.top.first();
         UnitScore {
-            kind: kind.clone(),
+            kind: kind.name.clone(),
             key: key.clone(),
             window: *window,
             host: most.map(|r| r.host.clone()).unwrap_or_default(),
             time: most.map_or(*window, |r| r.time),
             bits,
-            log2_n: table[row_bin(bits)],
+            log2_n: kind.tables[stage as usize][row_bin(bits)],
+            stage,
+            judged: stage != Stage::New || kind.judges_new,
             rows: unit.top.iter().map(|r| (r.at.clone(), r.bits)).collect(),
         }
     }

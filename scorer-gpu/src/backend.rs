@@ -115,6 +115,9 @@ impl GpuBackend {
         // Beside the hash of each host value goes the scope of its group.
         let groups = columns.last().and_then(|host| self.resident.groups(&host.hashes));
         hashes.extend(&groups);
+        // And where its calibration is.
+        let sets = columns.last().and_then(|host| self.resident.sets(&host.hashes));
+        hashes.extend(&sets);
         if self.dictionary.update(&self.gpu, &hashes)? {
             self.slots.iter_mut().for_each(Slot::unbind);
         }
@@ -145,7 +148,9 @@ impl GpuBackend {
             return Err(self.gpu.error("the value hashes are not on the card"));
         };
         let groups = self.resident.grouped().then(|| self.dictionary.first(columns.len()));
-        let job = Job { gpu: &self.gpu, kernels: &self.kernels, resident: &self.resident, hashes, groups };
+        let behind = columns.len() + usize::from(self.resident.grouped());
+        let sets = self.resident.has_sets().then(|| self.dictionary.first(behind));
+        let job = Job { gpu: &self.gpu, kernels: &self.kernels, resident: &self.resident, hashes, groups, sets };
         self.slots[slot].launch(&job, packer.finish(), (slot, rows))
     }
 

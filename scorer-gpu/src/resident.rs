@@ -5,9 +5,10 @@ use crate::dictionary::Hashes;
 use crate::error::OpenError;
 use crate::kernels::{Kernels, SLICES};
 use bytemuck::cast_slice;
-use model::keys::{NO_GROUP, Pair, join};
+use model::keys::{NO_GROUP, Pair, join, pair};
 use model::log2::LOG;
-use model::{Snapshot, ViewProgram};
+use model::snapshot::{ROW_BINS, VIEW_BINS};
+use model::{Calibration, Snapshot, ViewProgram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wgpu::{BindGroup, Buffer, BufferUsages};
@@ -49,9 +50,9 @@ impl ColumnPlan {
         self.fields.len() + 2
     }
 
-    /// Those of them that have values, and the groups of hosts.
+    /// Those of them that have values, the groups of hosts and where their calibrations are.
     pub(crate) fn dictionaries(&self) -> usize {
-        self.fields.len() + 2
+        self.fields.len() + 3
     }
 
     fn column(&self, field: u32) -> u32 {
@@ -73,16 +74,46 @@ pub(crate) struct Resident {
     pub(crate) slices: Slices,
     /// First word of the calibration among the programs.
     pub(crate) calibration_at: u32,
-    groups: Groups,
+    groups: Option<OfHosts>,
+    sets: Option<OfHosts>,
 }
 
-/// The scope of the group of each host value of a batch.
-struct Groups {
+/// What goes beside the hash of each host value of a batch.
+struct OfHosts {
     /// By joined value hash of the host.
-    scopes: BTreeMap<u64, Pair>,
+    known: BTreeMap<u64, Pair>,
+    /// Of all other hosts.
+    other: Pair,
     /// The host values that were asked for last, kept alive so that their address cannot be another dictionary's, and
     /// the answer.
     last: Option<(Hashes, Hashes)>,
+}
+
+impl OfHosts {
+    /// One entry for each of `hosts`.
+    fn of(&mut self, hosts: &Hashes) -> Hashes {
+        if let Some((same, entries)) = &self.last
+            && Arc::ptr_eq(same, hosts)
+        {
+            return Arc::clone(entries);
+        }
+        let entry = |host: &Pair| self.known.get(&join(*host)).copied().unwrap_or(self.other);
+        let entries = Arc::new(hosts.iter().map(entry).collect());
+        self.last = Some((Arc::clone(hosts), Arc::clone(&entries)));
+        entries
+    }
+}
+
+/// The first word of each host's calibration, less that of the first; `None` if all have the same.
+fn sets(snapshot: &Snapshot) -> Option<OfHosts> {
+    let stages = snapshot.stages.as_ref().filter(|_| snapshot.calibrations().len() > 1)?;
+    let words = calibration_words(snapshot.views.len()) as u32;
+    let entry = |host: Pair| [snapshot.set(host) as u32 * words, 0];
+    let known = stages.keys().map(|host| (*host, entry(pair(*host)))).collect();
+    // Stages know every host but new ones.
+    let new = 1 + u32::from(snapshot.learning.is_some());
+    let other = if snapshot.newcomers.is_some() { [new * words, 0] } else { [0, 0] };
+    Some(OfHosts { known, other, last: None })
 }
 
 /// How the table and the sketch behind it are cut into bindings.
@@ -142,30 +173,33 @@ impl Resident {
             sketch_mask: sketch(snapshot).len().saturating_sub(1) as u32,
             slices,
             calibration_at,
-            groups: Groups { scopes: snapshot.groups.clone(), last: None },
+            groups: (!snapshot.groups.is_empty()).then(|| OfHosts {
+                known: snapshot.groups.clone(),
+                other: NO_GROUP,
+                last: None,
+            }),
+            sets: sets(snapshot),
         })
     }
 
     /// Whether any host has a group.
     pub(crate) fn grouped(&self) -> bool {
-        !self.groups.scopes.is_empty()
+        self.groups.is_some()
+    }
+
+    /// Whether hosts differ in how they are calibrated.
+    pub(crate) fn has_sets(&self) -> bool {
+        self.sets.is_some()
     }
 
     /// The scope of the group of each of `hosts`, [`NO_GROUP`] for those without; `None` if no host at all has one.
     pub(crate) fn groups(&mut self, hosts: &Hashes) -> Option<Hashes> {
-        let Groups { scopes, last } = &mut self.groups;
-        if scopes.is_empty() {
-            return None;
-        }
-        if let Some((same, groups)) = last
-            && Arc::ptr_eq(same, hosts)
-        {
-            return Some(Arc::clone(groups));
-        }
-        let scope = |host: &Pair| scopes.get(&join(*host)).copied().unwrap_or(NO_GROUP);
-        let groups = Arc::new(hosts.iter().map(scope).collect());
-        *last = Some((Arc::clone(hosts), Arc::clone(&groups)));
-        Some(groups)
+        self.groups.as_mut().map(|groups| groups.of(hosts))
+    }
+
+    /// Where the calibration of each of `hosts` is, in words from the first; `None` if all have that.
+    pub(crate) fn sets(&mut self, hosts: &Hashes) -> Option<Hashes> {
+        self.sets.as_mut().map(|sets| sets.of(hosts))
     }
 }
 
@@ -232,9 +266,19 @@ fn push_columns(program: &mut Vec<u32>, fields: &[u32], plan: &ColumnPlan) {
     program.extend(fields.iter().map(|&field| plan.column(field)));
 }
 
-/// The tables of the views one after the other, then the table of rows, two u16 a word.
+/// The calibrations one after the other, as [`Snapshot::calibrations`] has them.
 fn calibration(snapshot: &Snapshot) -> Vec<u32> {
-    let tables = snapshot.calibration.views.iter().chain([&snapshot.calibration.rows]);
+    snapshot.calibrations().into_iter().flat_map(of_calibration).collect()
+}
+
+/// The tables of the views one after the other, then the table of rows, two u16 a word.
+fn of_calibration(calibration: &Calibration) -> Vec<u32> {
+    let tables = calibration.views.iter().chain([&calibration.rows]);
     let entries: Vec<u16> = tables.flatten().copied().collect();
     entries.chunks(2).map(|pair| pair.iter().rev().fold(0, |word, entry| word << 16 | u32::from(*entry))).collect()
+}
+
+/// Words of one calibration.
+fn calibration_words(views: usize) -> usize {
+    (views * VIEW_BINS + ROW_BINS) / 2
 }

@@ -28,10 +28,15 @@ pub(crate) struct Params {
     pub(crate) slice_bits: u32,
     /// 0 if there is no sketch.
     pub(crate) sketch_mask: u32,
+    /// First entry of where hosts' calibrations are, or [`NO_SETS`].
+    pub(crate) sets: u32,
+    pub(crate) unused: u32,
 }
 
 /// In the place of the groups' first entry: no host has a group.
 const NO_GROUPS: u32 = u32::MAX;
+/// In the place of that entry: all hosts have the first calibration.
+const NO_SETS: u32 = u32::MAX;
 
 /// Bytes of results of a block of rows: bits, three reasons, log2_n and a surprisal per view for each row; keys, look-ups
 /// and back-offs per view, and sums.
@@ -114,6 +119,8 @@ impl Slot {
             calibration: resident.calibration_at,
             slice_bits: resident.slices.bits,
             sketch_mask: resident.sketch_mask,
+            sets: job.sets.unwrap_or(NO_SETS),
+            unused: 0,
         };
         gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
         gpu.queue.write_buffer(&self.columns, 0, packed);
@@ -187,6 +194,8 @@ pub(crate) struct Job<'a> {
     pub(crate) hashes: &'a Buffer,
     /// First entry of the groups' scopes among the hashes, if any host has a group.
     pub(crate) groups: Option<u32>,
+    /// First entry of where hosts' calibrations are, if they differ.
+    pub(crate) sets: Option<u32>,
 }
 
 /// The results of one part, as the shaders lay them out.

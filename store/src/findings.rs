@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::properties::{ROW_GROUP_ROWS, properties};
 use crate::read::ArchiveFile;
 use crate::whole::{WholeFile, complete, hex, make_folders};
-use crate::{META_BASELINE, META_SCHEMA_VERSION};
+use crate::{META_BASELINE, META_EXPECTED, META_SCHEMA_VERSION};
 
 mod columns;
 
@@ -120,18 +120,27 @@ pub fn findings_schema() -> SchemaRef {
     ]))
 }
 
-/// Writes `OUT/findings/BASELINE/NAME.parquet`, replacing one of that name. Returns its path.
+/// Writes `OUT/findings/BASELINE/NAME.parquet`, replacing one of that name; `expected` is how many false ones are expected
+/// a day. Returns its path.
 ///
 /// # Errors
 /// [`StoreError::Write`] naming the path; nothing is left behind.
-pub fn write_findings(out: &Path, baseline: &str, name: &str, findings: &[Finding]) -> Result<PathBuf, StoreError> {
+pub fn write_findings(
+    out: &Path,
+    baseline: &str,
+    name: &str,
+    findings: &[Finding],
+    expected: Option<f64>,
+) -> Result<PathBuf, StoreError> {
     let folder = make_folders(out, &Path::new("findings").join(baseline))?;
     let path = folder.join(format!("{name}.parquet"));
     let schema = findings_schema();
     let batch = columns::to_batch(&schema, findings)
         .map_err(|e| StoreError::Write { path: path.clone(), why: e.to_string() })?;
     let version = events::SCHEMA_VERSION.to_string();
-    let meta = [(META_SCHEMA_VERSION, version.as_str()), (META_BASELINE, baseline)];
+    let expected = expected.map(|n| n.to_string());
+    let mut meta = vec![(META_SCHEMA_VERSION, version.as_str()), (META_BASELINE, baseline)];
+    meta.extend(expected.as_ref().map(|n| (META_EXPECTED, n.as_str())));
     let properties = properties(&schema, ROW_GROUP_ROWS, &meta);
     let whole = WholeFile::replace(&path).map_err(|e| StoreError::write(&path, &e))?;
     let write = |whole| {
@@ -175,6 +184,15 @@ pub fn read_all_findings(out: &Path) -> Result<Vec<Finding>, StoreError> {
     findings
         .sort_by(|a, b| b.log2_n.total_cmp(&a.log2_n).then(b.bits.total_cmp(&a.bits)).then_with(|| a.id.cmp(&b.id)));
     Ok(findings)
+}
+
+/// How many false findings a day the file that was written last expects; `None` if it does not say.
+///
+/// # Errors
+/// When there is no findings folder, or that file cannot be read.
+pub fn expected_per_day(out: &Path) -> Result<Option<f64>, StoreError> {
+    let Some(last) = findings_files(out)?.pop() else { return Ok(None) };
+    Ok(ArchiveFile::open(&last)?.footer(META_EXPECTED).and_then(|n| n.parse().ok()))
 }
 
 /// Findings files below `out`, oldest first.

@@ -36,6 +36,13 @@ pub fn rfc3339(time_ns: i64) -> String {
     timestamp(time_ns).to_string()
 }
 
+/// The time (ns since 1970) that [`rfc3339`] wrote so; `None` if it is none.
+#[must_use]
+pub fn from_rfc3339(text: &str) -> Option<i64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
 /// `20261121T140005Z`, the start of a file name.
 #[must_use]
 pub fn stamp(time_ns: i64) -> String {

@@ -23,12 +23,12 @@ mod writer;
 pub use discover::{Source, discover};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
-    Finding, FindingReason, FindingRow, StoredFindings, finding_id, findings_schema, read_all_findings, read_findings,
-    write_findings,
+    Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_schema,
+    read_all_findings, read_findings, write_findings,
 };
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
-pub use layout::{day_text, file_name, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
-pub use manifest::{InputDone, InputSkipped, Manifest, Run, Unlisted};
+pub use layout::{day_text, file_name, from_rfc3339, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
+pub use manifest::{HostState, InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use orphan::{remove_leftovers, remove_unfinished_sidecar};
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
@@ -48,6 +48,8 @@ pub const META_HOST: &str = "ebbline.host";
 pub const META_BOOT_ID: &str = "ebbline.boot_id";
 /// Footer key of the baseline id (sidecars and findings).
 pub const META_BASELINE: &str = "ebbline.baseline";
+/// Footer key: false findings a day that are expected.
+pub const META_EXPECTED: &str = "ebbline.expected_per_day";
 /// Footer key of the SHA-256 of the scored file (sidecars).
 pub const META_SOURCE_DIGEST: &str = "ebbline.source_digest";
 

@@ -41,6 +41,27 @@ pub struct Run {
     pub choice: Option<String>,
     /// Units rarer than one in this many are findings.
     pub rarer_than: f64,
+    /// False alerts a day that were asked for, if that drew the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts_per_day: Option<f64>,
+    /// False alerts a day that are expected, over all unit kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_per_day: Option<f64>,
+    /// Units of each kind that are expected in a day.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub units_per_day: std::collections::BTreeMap<String, f64>,
+    /// Time of the first and the last row scored, RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// See `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Findings of the seven days up to `until`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_7_days: Option<u64>,
+    /// How well each host is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostState>,
     /// Rows scored.
     pub rows: u64,
     /// Findings written.
@@ -70,6 +91,24 @@ impl Unlisted {
     fn is_none(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// How well a host that was scored is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostState {
+    /// Its name.
+    pub host: String,
+    /// On how many days the baseline learned something from it.
+    pub days: u64,
+    /// `learning day 2 of 7`, or `settled`.
+    pub state: String,
+    /// Units over the line that are not reported, as nothing says how rare they are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_back: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// An input that was scored.

@@ -140,6 +140,29 @@ WEEK = [(day, "web1", "exec", "sh", "cron", "root", None, 6 + day % 3) for day i
     (9, "web1", "exec", "backup", "cron", "root", None, 1),
 ]
 
+# Thirteen days: two hosts that come to be settled, and one that comes on the tenth.
+FLEET = [
+    line
+    for day in range(1, 14)
+    for line in [
+        (day, "a", "exec", "sh", "cron", "root", None, 5 + day % 4),
+        (day, "a", "connect", "curl", "sh", "root", "80" if day % 3 else "443", 1 + day % 2),
+        (day, "b", "exec", "sh", "cron", "root", None, 4),
+        (day, "b", "exec", ["ls", "ps", "id"][day % 3], "sh", "ada", None, 1 + day % 5),
+    ]
+    + ([(day, "late", "exec", "sh", "cron", "root", None, 3), (day, "late", "exec", "vim", "sh", "ada", None, day % 3)] if day > 9 else [])
+]
+FLEET_SCORE = [
+    (host, *rest)
+    for host in ("a", "late", "new9")
+    for rest in [
+        ("exec", "sh", "cron", "root", None),
+        ("exec", "vim", "sh", "ada", None),
+        ("exec", "xmrig", "sh", "eve", None),
+        ("connect", "curl", "sh", "root", "4444"),
+    ]
+]
+
 # A table with one value only, scored by the same lens: one learned row, seen once.
 SINGLE_LEARN = [(1, "only", "exec", "init", None, "root", None, 1)]
 SINGLE_SCORE = [
@@ -307,39 +330,76 @@ def tail_bits(xi, sigma, x):
 
 
 def held_out_pairs(rows):
-    """Which rows calibrate, and the rows they are scored against. All rows of a day lie in one hour."""
+    """Which rows calibrate, the rows they are scored against, and the days of those. All rows of a day lie in one hour."""
     days = sorted({day for day, _ in rows})
     if len(days) >= 3:
         before = lambda d: [e for e in days if e < d][-7:]
-        return [(of(rows, d), [r for e, r in rows if e in before(d)]) for d in days[1:]]
+        return [(d, of(rows, d), [r for e, r in rows if e in before(d)], before(d)) for d in days[1:]]
     if len(days) == 2:
-        return [(of(rows, d), [r for e, r in rows if e != d]) for d in days]
+        return [(d, of(rows, d), [r for e, r in rows if e != d], [e for e in days if e != d]) for d in days]
     hosts = sorted({r["host"] for _, r in rows}, key=str)  # the lens's unit is (host, hour)
     mine = lambda h: [r for _, r in rows if r["host"] == h]
-    return [(mine(h), [r for _, r in rows if r["host"] != h]) for h in hosts]
+    return [(days[0], mine(h), [r for _, r in rows if r["host"] != h], days) for h in hosts]
 
 
 def of(rows, day):
     return [r for d, r in rows if d == day]
 
 
+NEW, LEARNING, SETTLED = "new", "learning", "settled"
+
+
+def stage(own_days):
+    return NEW if own_days == 0 else LEARNING if own_days < 7 else SETTLED
+
+
+def of_stage(pieces, wanted):
+    """The pieces whose surprisals make the tables of a stage."""
+    own = [p for p in pieces if p["stage"] == wanted]
+    if wanted == NEW or len(own) >= 7:
+        return own
+    return [p for p in pieces if p["stage"] != NEW]
+
+
+def scored_pieces(rows):
+    """For each host and day the surprisals of its rows, as they are and as if the host had taught nothing."""
+    pieces = []
+    for day, scored, against, days in held_out_pairs(rows):
+        for host in sorted({r["host"] for r in scored}, key=str):
+            mine = [r for r in scored if r["host"] == host]
+            present = lambda h: {d for d, r in rows if d in days and r["host"] == h}
+            peers = {r["host"] for d, r in rows if d in days} - {host}
+            ways = [(len(present(host)), Counts(against))]
+            if present(host) and peers:
+                others = [r for d, r in rows if d in days and r["host"] != host]
+                ways.append((0, Counts(others)))
+            for own_days, counts in ways:
+                each = lambda row: {v: surprisal(counts, v, row)[0] for v in range(len(VIEWS)) if applies(VIEWS[v], row)}
+                pieces.append({"stage": stage(own_days), "rows": [each(row) for row in mine]})
+    return pieces
+
+
 def calibrate(rows):
-    """The tables of the views, of rows and of units, a unit being what one host did on one day."""
-    per_view, seen = [[] for _ in VIEWS], []
-    for number, (scored, against) in enumerate(held_out_pairs(rows)):
-        counts = Counts(against)
-        for row in scored:
-            s = {v: surprisal(counts, v, row)[0] for v in range(len(VIEWS)) if applies(VIEWS[v], row)}
-            seen.append(((number, row["host"]), s))
-            for v, x in s.items():
-                per_view[v].append(x)
-    tables = [view_table(x) for x in per_view]
-    units, bits = defaultdict(list), []
-    for unit, s in seen:
-        bits.append(sum(tables[v][x >> 6] for v, x in s.items()))
-        units[unit].append(bits[-1])
-    unit_bits = [sum(sorted(u)[-5:]) for u in units.values()]
-    return tables, rarity_table(bits, ROW_BINS), rarity_table(unit_bits, ROW_BINS)
+    """By stage the tables of the views, of rows and of units, a unit being what one host did on one day; None for new
+    hosts if nothing was scored as theirs."""
+    pieces = scored_pieces(rows)
+    views = lambda s: [
+        view_table([row[v] for p in of_stage(pieces, s) for row in p["rows"] if v in row]) for v in range(len(VIEWS))
+    ]
+    tables = {s: views(s) for s in (NEW, LEARNING, SETTLED)}
+    for piece in pieces:
+        of_views = tables[piece["stage"]]
+        piece["bits"] = [sum(of_views[v][x >> 6] for v, x in row.items()) for row in piece["rows"]]
+        piece["unit"] = sum(sorted(piece["bits"])[-5:])
+
+    def of(s):
+        mine = of_stage(pieces, s)
+        if s == NEW and not mine:
+            return None
+        bits, units = [b for p in mine for b in p["bits"]], [p["unit"] for p in mine]
+        return tables[s], rarity_table(bits, ROW_BINS), rarity_table(units, ROW_BINS)
+
+    return {s: of(s) for s in tables}
 
 
 # --- §3: groups, decay, overflow ---------------------------------------------------------------------------------------
@@ -692,17 +752,28 @@ def digest(table):
     return {"every_32nd": table[::32], "checksum": sum(i * x for i, x in enumerate(table)) & U32}
 
 
+def digests(calibration):
+    if calibration is None:
+        return None
+    tables, row_table, unit_table = calibration
+    return {"views": [digest(t) for t in tables], "rows": digest(row_table), "units": digest(unit_table)}
+
+
 def vectors(name, learn, to_score):
     rows = expand(learn)
-    tables, row_table, unit_table = calibrate(rows)
+    by_stage = calibrate(rows)
     counts = Counts([row for _, row in rows])
+
+    def scored(row):
+        days = len({day for day, r in rows if r["host"] == row["host"]})
+        tables, row_table, _ = by_stage[stage(days)] or by_stage[SETTLED]
+        return score(counts, tables, row_table, row)
+
     return {
         "name": name,
         "learn": [list(line) for line in learn],
-        "view_tables": [digest(t) for t in tables],
-        "row_table": digest(row_table),
-        "unit_table": digest(unit_table),
-        "scores": [score(counts, tables, row_table, row_of(r)) for r in to_score],
+        "calibrations": {s: digests(c) for s, c in by_stage.items()},
+        "scores": [scored(row_of(r)) for r in to_score],
     }
 
 
@@ -712,6 +783,7 @@ def main():
         vectors("two days, each against the other", [x for x in LEARN if x[0] <= 2], SCORE),
         vectors("one day, each unit against the rest", [x for x in LEARN if x[0] == 1], SCORE),
         vectors("nine days, against the seven before", WEEK, SCORE[:3]),
+        vectors("thirteen days, hosts of every stage", FLEET, FLEET_SCORE),
         vectors("a single row", SINGLE_LEARN, SINGLE_SCORE),
     ]
     sets = [compact(s) for s in sets]
@@ -738,10 +810,11 @@ def listed(lines):
 def compact(s):
     """One line per learned row, table and score: a change shows as the lines it changes."""
     lines = ['{"name": %s' % json.dumps(s["name"])]
-    for part in ("learn", "view_tables", "scores"):
+    for part in ("learn", "scores"):
         body = ",\n".join(json.dumps(x) for x in s[part])
         lines.append('"%s": [\n%s\n]' % (part, body))
-    lines += ['"%s": %s' % (part, json.dumps(s[part])) for part in ("row_table", "unit_table")]
+    stages = ",\n".join('"%s": %s' % (s, json.dumps(c)) for s, c in s["calibrations"].items())
+    lines.append('"calibrations": {\n%s\n}' % stages)
     return ",\n".join(lines) + "}"
 
 

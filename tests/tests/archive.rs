@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use ::archive::{Choice, LearnOptions, LiveFile, LiveScorer, ScoreOptions, Silent};
 use ebbline_tests::{Ended, ebbline, files_below, write_archive};
+use model::Line;
 use store::{ArchiveFile, TableWriter, WriterOptions, discover, read_sidecar, sidecar_path};
 use workload::columns::{FIRST_DAY, Part, archive, archive_from, intrusion};
 
@@ -50,7 +51,7 @@ fn fixture() -> &'static Fixture {
         let learned = ebbline(["learn", text(&at("past")), "--out", text(&at("normal.baseline")), "--json"]);
         let id = learned.json()["id"].as_str().expect("an id").to_owned();
         let fixture = Fixture { folder, id };
-        assert_eq!(fixture.score("scores", &["--threads", "1"]).code, 0);
+        assert_eq!(fixture.score("scores", &["--threads", "1", "--rarer-than", "1000"]).code, 0);
         fixture
     })
 }
@@ -82,7 +83,7 @@ fn every_row_has_a_score() {
 #[test]
 fn results_do_not_depend_on_threads() {
     let fixture = fixture();
-    let more = fixture.score("scores-4", &["--threads", "4"]);
+    let more = fixture.score("scores-4", &["--threads", "4", "--rarer-than", "1000"]);
     assert_eq!(more.code, 0, "{more:?}");
     for kind in ["scores", "findings"] {
         let one = files_below(&fixture.path("scores").join(kind));
@@ -99,7 +100,7 @@ fn results_do_not_depend_on_threads() {
 fn the_intrusion_is_on_top() {
     let fixture = fixture();
     let findings = ebbline(["show", text(&fixture.path("scores")), "--json"]).json();
-    let top = &findings[0];
+    let top = &findings["findings"][0];
     assert_eq!(top["host"], "host1", "{top}");
     assert_eq!(top["unit_kind"], "process_tree");
     let all = top.to_string();
@@ -115,7 +116,7 @@ fn explanations_add_up_to_the_bits() {
     let fixture = fixture();
     let findings = ebbline(["show", text(&fixture.path("scores")), "--json", "--all"]).json();
     let mut sidecars = BTreeMap::new();
-    for finding in findings.as_array().expect("a list").iter().take(3) {
+    for finding in findings["findings"].as_array().expect("a list").iter().take(3) {
         let rows = finding["rows"].as_array().expect("a list");
         let sum: f64 = rows.iter().filter_map(|row| row["bits"].as_f64()).sum();
         assert_eq!(Some(sum), finding["bits"].as_f64(), "a unit's bits are those of its rows");
@@ -170,7 +171,9 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
     let part = fixture.path("today").join("process");
     let (baseline, out) = (fixture.path("normal.baseline"), fixture.path("scores-part"));
     let args = ["score", text(&part), "--baseline", text(&baseline), "--out", text(&out), "--backend", "cpu"];
-    assert_eq!(ebbline(args).code, 0);
+    let scored = ebbline(args);
+    assert_eq!(scored.code, 0);
+    assert!(scored.stdout.contains("expected 5.0 a day, last 7 days "), "{scored:?}");
     let below = Path::new("scores").join(&fixture.id).join("process");
     let (whole, part) = (files_below(&fixture.path("scores").join(&below)), files_below(&out.join(&below)));
     assert!(whole == part, "sidecars depend on file and baseline alone");
@@ -179,7 +182,8 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
 /// Scores the rows of today as the agent does: batch by batch, while the files are being written.
 fn score_live(fixture: &Fixture, root: &Path, out: &Path) -> Vec<store::Finding> {
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
-    let opened = LiveScorer::new(baseline, Choice::Cpu, None, 1000.0, out.to_path_buf(), "host1", TODAY);
+    let opened =
+        LiveScorer::new(baseline, Choice::Cpu, None, Line::RarerThan(1000.0), out.to_path_buf(), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let mut writers = BTreeMap::new();
     let complete = |writer: &mut TableWriter, scorer: &mut LiveScorer| {
@@ -214,7 +218,7 @@ fn live_and_later_give_the_same() {
     let live = score_live(fixture, &root, &out);
     let baseline = fixture.path("normal.baseline");
     let args = ["score", text(&root), "--baseline", text(&baseline), "--out", text(&again), "--backend", "cpu"];
-    assert_eq!(ebbline(args).code, 0);
+    assert_eq!(ebbline(args.iter().chain(&["--rarer-than", "1000"])).code, 0);
     assert!(files_below(&out.join("scores")) == files_below(&again.join("scores")), "sidecars are equal files");
     let later = store::read_all_findings(&again).expect("readable");
     assert!(!later.is_empty());
@@ -229,7 +233,8 @@ fn a_file_that_was_not_scored_says_why() {
     let fixture = fixture();
     let at = tempfile::tempdir().expect("a folder for the test");
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
-    let opened = LiveScorer::new(baseline, Choice::Cpu, None, 1000.0, at.path().join("out"), "host1", TODAY);
+    let opened =
+        LiveScorer::new(baseline, Choice::Cpu, None, Line::RarerThan(1000.0), at.path().join("out"), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let part = today().find(|part| part.table == events::PROCESS).expect("there are processes");
     let options = WriterOptions::default();
@@ -290,8 +295,15 @@ impl Ordered {
 
     /// Writes the rows and scores them meanwhile, by one scorer over all files.
     fn live(&self, root: &Path, out: &Path) -> Vec<store::Finding> {
-        let opened =
-            LiveScorer::new(self.baseline.clone(), Choice::Cpu, None, 1000.0, out.to_path_buf(), "host1", TODAY);
+        let opened = LiveScorer::new(
+            self.baseline.clone(),
+            Choice::Cpu,
+            None,
+            Line::RarerThan(1000.0),
+            out.to_path_buf(),
+            "host1",
+            TODAY,
+        );
         let mut scorer = opened.expect("the CPU is there");
         let mut writers = BTreeMap::new();
         let rows = archive_from(2, 6000, 2, TODAY, 1).chain(intrusion("host1", TODAY + 24 * HOUR));
@@ -315,7 +327,8 @@ impl Ordered {
     }
 
     fn later(&self, root: &Path, out: &Path, threads: usize) -> Vec<store::Finding> {
-        let options = ScoreOptions { choice: Choice::Cpu, threads, ..ScoreOptions::default() };
+        let line = Line::RarerThan(1000.0);
+        let options = ScoreOptions { choice: Choice::Cpu, threads, line, ..ScoreOptions::default() };
         ::archive::score(&[root], &self.baseline, out, &options, &Silent).expect("scored").findings
     }
 }

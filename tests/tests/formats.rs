@@ -65,7 +65,7 @@ fn a_baseline_of_an_unknown_version_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let path = folder.path().join("other.baseline");
     let source = data("formats/schema-2");
-    for version in [0, 3, u32::MAX] {
+    for version in [0, 4, u32::MAX] {
         let mut bytes = std::fs::read(baseline()).expect("the baseline is there");
         bytes[8..12].copy_from_slice(&version.to_le_bytes());
         std::fs::write(&path, bytes).expect("written");
@@ -73,7 +73,7 @@ fn a_baseline_of_an_unknown_version_is_refused_with_what_to_do() {
         let scored =
             ebbline(["score", text(&source), "--baseline", text(&path), "--out", text(&out), "--backend", "cpu"]);
         let error = scored.error();
-        let found = format!("other.baseline: format version {version}; this program reads versions 1 to 2; ");
+        let found = format!("other.baseline: format version {version}; this program reads versions 1 to 3; ");
         assert!(error.contains(&found), "{error}");
         assert!(error.contains("use the release that wrote it") && error.contains("ebbline learn"), "{error}");
         assert!(!out.exists());

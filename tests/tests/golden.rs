@@ -9,7 +9,7 @@ use model::explain::{ViewExplanation, explain};
 use model::keys::{FLEET, Pair, absorb, context_start, scoped};
 use model::learn::{LearnError, RowSource, learn};
 use model::snapshot::lay_out;
-use model::{Backend, Calibration, CpuBackend, EncodedBatch, HashKey, Lens, Reason, Scores, Snapshot, sketch};
+use model::{Backend, Calibration, CpuBackend, EncodedBatch, HashKey, Lens, Reason, Scores, Snapshot, Stage, sketch};
 use serde_json::Value;
 use std::process::Command;
 use std::sync::Arc;
@@ -147,12 +147,24 @@ fn check(lens: &Lens, columns: &[String], set: &Value, adapters: &[scorer_gpu::A
     let source = Rows::learned(columns, &set["learn"]);
     let baseline = learn(std::slice::from_ref(lens), key.clone(), &source, &|_, _| {}).unwrap();
     let snapshot = baseline.snapshot("golden").unwrap();
-    for (view, expected) in array(&set["view_tables"]).iter().enumerate() {
-        table_agrees(&format!("{name}: table of view {view}"), expected, &snapshot.calibration.views[view]);
+    let settled = &snapshot.calibration;
+    let learning = snapshot.learning.as_ref().unwrap_or(settled);
+    for (stage, of, got) in [
+        (Stage::New, "new", snapshot.newcomers.as_ref()),
+        (Stage::Learning, "learning", Some(learning)),
+        (Stage::Settled, "settled", Some(settled)),
+    ] {
+        let (expected, place) = (&set["calibrations"][of], format!("{name}: {of}"));
+        let judged = baseline.judges("host_hour", stage);
+        assert_eq!((expected.is_null(), expected.is_null()), (got.is_none(), !judged), "{place}");
+        let Some(got) = got else { continue };
+        for (view, expected) in array(&expected["views"]).iter().enumerate() {
+            table_agrees(&format!("{place}: table of view {view}"), expected, &got.views[view]);
+        }
+        table_agrees(&format!("{place}: table of rows"), &expected["rows"], &got.rows);
+        let units = baseline.unit_calibration_of("host_hour", stage).unwrap();
+        table_agrees(&format!("{place}: table of units"), &expected["units"], units);
     }
-    table_agrees(&format!("{name}: table of rows"), &set["row_table"], &snapshot.calibration.rows);
-    let units = baseline.unit_calibration("host_hour").unwrap();
-    table_agrees(&format!("{name}: table of units"), &set["unit_table"], units);
 
     let expected = array(&set["scores"]);
     let batch = Rows::scored(columns, expected).batch();

@@ -91,7 +91,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
     sidecar.append(&[0, 1, 1025, 70_000], &[0, 512, 1024, 65_535], reason).expect("written");
     sidecar.finish("digest").expect("finished");
     files.push(sidecar_path(root, "0123456789abcdef", "x.parquet"));
-    files.push(write_findings(root, "0123456789abcdef", "all", &findings()).expect("written"));
+    files.push(write_findings(root, "0123456789abcdef", "all", &findings(), Some(5.0)).expect("written"));
     files
 }
 

@@ -6,10 +6,12 @@
 mod habits;
 mod rows;
 mod session;
+mod weeks;
 
 use arrow_array::RecordBatch;
 use rows::{ConnectionRow, ProcessRow};
 use session::{Random, Session};
+pub use weeks::weeks;
 
 const HOUR: i64 = 3_600_000_000_000;
 /// Monday, 2 November 2026, 00:00 UTC.

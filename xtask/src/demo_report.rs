@@ -25,7 +25,8 @@ pub(crate) fn print(folders: &Folders, plan: &Path) -> Result<()> {
     ensure!(status.success(), "`ebbline show` ended with {status}");
     let output =
         Command::new(program("ebbline")).arg("show").arg(&folders.scores).args(["--json", "--all"]).output()?;
-    let findings: Vec<Value> = serde_json::from_slice(&output.stdout).context("`ebbline show --json`")?;
+    let shown: Value = serde_json::from_slice(&output.stdout).context("`ebbline show --json`")?;
+    let findings = shown["findings"].as_array().context("`ebbline show --json` has no findings")?;
     let plan: Vec<Value> = serde_json::from_slice(&std::fs::read(plan)?).context("plan")?;
     let ranked: Vec<(usize, &Value)> = plan
         .iter()

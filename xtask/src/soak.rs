@@ -17,6 +17,9 @@ pub(crate) struct SoakArgs {
     /// Seconds for which the agent is stopped.
     #[arg(long, default_value_t = 60)]
     stopped: u32,
+    /// Streams of 60 days on each of which the promise of one false alert a day is kept.
+    #[arg(long, default_value_t = 10)]
+    streams: u32,
     /// Minutes of fuzzing, for each target.
     #[arg(long, default_value_t = 10)]
     fuzz_minutes: u32,
@@ -27,6 +30,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     live("live_crash", ("EBBLINE_KILLS", args.kills), "kill")?;
     live("live_crash", ("EBBLINE_STOPPED_S", args.stopped), "stopped")?;
     live("live_soak", ("EBBLINE_SOAK_S", args.minutes * 60), "flat")?;
+    live("promise", ("EBBLINE_PROMISE_STREAMS", args.streams), "one_alert")?;
     if args.fuzz_minutes > 0 {
         fuzz::run(&fuzz::FuzzArgs { seconds: args.fuzz_minutes * 60, targets: Vec::new() })?;
     }

@@ -8,6 +8,13 @@ use std::{
 /// Units of a size, each 1024 times the one before.
 const UNITS: &str = "KMGT";
 
+pub(super) fn alerts_per_day(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if (0.001..=1e6).contains(&n) => Ok(n),
+        _ => Err("use a number from 0.001 to 1000000, for example 5".to_owned()),
+    }
+}
+
 pub(super) fn rarer_than(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(n) if n >= 1.0 && n.is_finite() => Ok(n),

@@ -127,9 +127,17 @@ impl Configuration {
     }
 }
 
-/// Whether the command line has this flag, or the one that is short for it.
+/// Whether the command line has this flag, or one that stands for it.
 fn is_given(matches: &ArgMatches, field: &str) -> bool {
-    matches.value_source(field) == Some(ValueSource::CommandLine) || (field == "calls" && matches.get_flag("no_calls"))
+    let given = |field: &str| matches.value_source(field) == Some(ValueSource::CommandLine);
+    let instead = match field {
+        "calls" => matches.get_flag("no_calls"),
+        // Two ways to draw one line.
+        "alerts_per_day" => given("rarer_than"),
+        "rarer_than" => given("alerts_per_day"),
+        _ => false,
+    };
+    given(field) || instead
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

@@ -159,6 +159,17 @@ fn what_changes_while_running_is_told_from_what_needs_a_restart() {
 }
 
 #[test]
+fn a_line_that_is_drawn_by_a_flag_wins_whichever_way_the_file_draws_it() {
+    let args = |toml: &str, flags: &[&str]| load(toml, flags).unwrap().args;
+    let asked = args("[score]\nrarer_than = 100\n", &["--alerts-per-day", "1"]);
+    assert_eq!((asked.alerts_per_day, asked.rarer_than), (1.0, None));
+    let asked = args("[score]\nalerts_per_day = 3\n", &["--rarer-than", "50"]);
+    assert_eq!((asked.alerts_per_day, asked.rarer_than), (5.0, Some(50.0)));
+    assert_eq!(args("", &[]).alerts_per_day, 5.0);
+    assert!(load("[score]\nalerts_per_day = 3\nrarer_than = 100\n", &[]).is_err(), "there is one line");
+}
+
+#[test]
 fn options_that_changed_are_not_said() {
     let old = load("[upload]\noptions = { token = \"secret-1\" }\n", &[]).unwrap();
     let reloaded = old.changes_to(&load("[upload]\noptions = { token = \"secret-2\" }\n", &[]).unwrap());

@@ -95,6 +95,7 @@ fn in_force(next: &RunArgs, now: &RunArgs) -> RunArgs {
         baseline: next.baseline.clone(),
         backend: next.backend,
         adapter: next.adapter.clone(),
+        alerts_per_day: next.alerts_per_day,
         rarer_than: next.rarer_than,
         rotate: next.rotate,
         rotate_bytes: next.rotate_bytes,

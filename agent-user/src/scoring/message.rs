@@ -11,6 +11,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 use arrow_schema::SchemaRef;
 use events::{CONNECTION, DNS, HEARTBEAT, PROCESS};
+use model::Line;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     cell::Cell,
@@ -39,8 +40,8 @@ pub struct Settings {
     pub backend: BackendArg,
     /// Adapter to take, hardware or not.
     pub adapter: Option<String>,
-    /// Units rarer than one in this many are findings.
-    pub rarer_than: f64,
+    /// What makes a unit a finding.
+    pub line: Line,
     /// Name of this host in the files.
     pub host: String,
     /// A scorer of this run has been there before.
@@ -58,7 +59,7 @@ impl Settings {
             out: args.out.as_ref().unwrap_or(&args.archive).into(),
             backend: args.backend,
             adapter: args.adapter.clone(),
-            rarer_than: args.rarer_than,
+            line: args.rarer_than.map_or(Line::AlertsPerDay(args.alerts_per_day), Line::RarerThan),
             host: args.host.clone().unwrap_or_else(kernel::host_name),
             again: false,
             left_by: None,

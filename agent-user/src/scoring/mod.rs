@@ -60,12 +60,12 @@ impl Scoring {
         let adapter = settings.adapter.as_deref();
         let backend = |error: archive::ArchiveError| AgentError::Backend(error.to_string());
         let folder = |error: store::StoreError| AgentError::Archive { path: out.clone(), why: error.to_string() };
-        let (host, rarer_than) = (&settings.host, settings.rarer_than);
+        let (host, line) = (&settings.host, settings.line);
         if !settings.again && !baseline.knows_host(Some(host)) {
-            crate::say!("{}", archive::stranger(host));
+            crate::say!("{}", archive::stranger(&baseline, host, None));
         }
         let choice = settings.backend.into();
-        let scorer = LiveScorer::new(baseline.into(), choice, adapter, rarer_than, out.clone(), host, now);
+        let scorer = LiveScorer::new(baseline.into(), choice, adapter, line, out.clone(), host, now);
         let scorer = scorer.map_err(backend)?;
         // Later a disk may be full for a while: that ends nothing.
         let tried = |()| if settings.again { Ok(()) } else { store::try_folder(&out) };
@@ -79,7 +79,6 @@ impl Scoring {
             backend,
             device,
             choice: Some(reason),
-            rarer_than,
             ..Run::default()
         };
         let now = Instant::now();
@@ -156,6 +155,8 @@ impl Scoring {
         self.run.wall_seconds = wall.as_secs_f64();
         self.run.findings = earlier + self.books.findings.load(Relaxed);
         self.run.work = self.scorer.work();
+        let findings = self.scorer.findings(kernel::utc_now());
+        self.scorer.enter(&mut self.run, &findings);
         let written = Manifest::append(&self.out, std::mem::take(&mut self.run));
         self.check(written);
         self.trouble.take()

@@ -1,4 +1,4 @@
-//! The baseline file, format version 2: sections with lengths and checksums of their own, so that nothing is believed or
+//! The baseline file, format versions 2 and 3: sections with lengths and checksums of their own, so that nothing is believed or
 //! allocated before it is checked, and damage has a place (docs/contracts.md §6).
 
 use std::io::{ErrorKind, Read, Write};
@@ -10,18 +10,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::parts::{Origins, Parts, Words};
-use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, parse_lens, version1};
+use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, UnitTables, parse_lens, version1};
 use crate::compile::{Compiled, Options};
 use crate::days::day_text;
-use crate::evidence::{Evidence, Subject};
+use crate::evidence::{Evidence, Evidence2, Subject};
 use crate::keys::HashKey;
 use crate::pod;
 use crate::segment::{Segment, hex_id};
 use crate::snapshot::Calibration;
 
 const MAGIC: &[u8; 8] = b"EBBLBASE";
-/// The format that is written.
-pub(super) const VERSION: u32 = 2;
+/// The newest format.
+pub(super) const VERSION: u32 = 3;
+/// The format without stages, in which what knows of none is written still: a file has one form.
+const STAGELESS: u32 = 2;
 /// Bytes before the directory.
 pub(super) const HEADER: usize = 56;
 /// Slots of a table in one section.
@@ -115,12 +117,33 @@ impl Section<'_> {
             Self::Origins => encoded(&parts.origins),
             Self::Values => encoded(&parts.words),
             Self::Segment(segment) => encoded(segment),
+            Self::Evidence(evidence) if version(baseline) == STAGELESS => {
+                encoded(&Evidence2::from(Evidence::clone(evidence)))
+            }
             Self::Evidence(evidence) => encoded(evidence),
-            Self::Table(at) => encoded(&(&baseline.compiled[*at], &baseline.snapshots[*at].calibration)),
+            Self::Table(at) => {
+                let (compiled, table) = (&baseline.compiled[*at], &baseline.snapshots[*at]);
+                match version(baseline) {
+                    STAGELESS => encoded(&(compiled, &table.calibration)),
+                    _ => encoded(&(compiled, &table.calibration, &table.learning, &table.newcomers)),
+                }
+            }
             Self::Counts(at, slots) => Ok(pod::bytes(&baseline.snapshots[*at].slots[slots.clone()])),
-            Self::Units => encoded(&baseline.units.values().collect::<Vec<_>>()),
+            Self::Units => {
+                let UnitTables { settled, learning, newcomers } = &baseline.units;
+                match version(baseline) {
+                    STAGELESS => encoded(settled),
+                    _ => encoded(&(settled, learning, newcomers)),
+                }
+            }
         }
     }
+}
+
+/// The format that a baseline is written in.
+fn version(baseline: &Baseline) -> u32 {
+    let staged = baseline.snapshots.iter().any(|s| s.learning.is_some() || s.newcomers.is_some());
+    if staged || baseline.parts.evidence.iter().any(|e| e.measure.is_some()) { VERSION } else { STAGELESS }
 }
 
 fn encoded<T: Serialize>(value: &T) -> std::io::Result<Vec<u8>> {
@@ -147,7 +170,7 @@ pub(super) fn id(baseline: &Baseline) -> std::io::Result<String> {
 pub(super) fn write(baseline: &Baseline, out: &mut impl Write) -> std::io::Result<()> {
     let directory = directory(baseline)?;
     out.write_all(MAGIC)?;
-    out.write_all(&VERSION.to_le_bytes())?;
+    out.write_all(&version(baseline).to_le_bytes())?;
     out.write_all(&[0; 4])?;
     out.write_all(&(directory.len() as u64).to_le_bytes())?;
     out.write_all(&Sha256::digest(&directory))?;
@@ -217,7 +240,7 @@ pub(super) fn read(inner: impl Read, found: u64, path: &Path) -> Result<Baseline
             let body = input.take(found - HEADER as u64, "body")?;
             version1::decode(&header, &body, path)
         }
-        VERSION => sectioned(&mut input, &header),
+        version @ (STAGELESS | VERSION) => sectioned(&mut input, &header, version),
         found => Err(BaselineError::Version { path: path.to_owned(), found }),
     }
 }
@@ -245,9 +268,9 @@ fn entries<R: Read>(input: &mut Input<'_, R>, header: &Header) -> Result<Vec<Ent
     }
 }
 
-fn sectioned<R: Read>(input: &mut Input<'_, R>, header: &Header) -> Result<Baseline, BaselineError> {
+fn sectioned<R: Read>(input: &mut Input<'_, R>, header: &Header, version: u32) -> Result<Baseline, BaselineError> {
     let entries = entries(input, header)?;
-    let mut draft = Draft::default();
+    let mut draft = Draft { version, ..Draft::default() };
     for entry in &entries {
         let bytes = input.take(entry.length, &entry.name)?;
         if Sha256::digest(&bytes)[..] != entry.digest {
@@ -272,16 +295,19 @@ fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     }
 }
 
+type Units = Vec<UnitCalibration>;
+
 /// What was read so far.
 #[derive(Default)]
 struct Draft {
+    version: u32,
     head: Option<Head>,
     origins: Origins,
     words: Words,
     segments: Vec<Segment>,
     evidence: Vec<Evidence>,
     tables: Vec<Table>,
-    units: Vec<UnitCalibration>,
+    units: UnitTables,
 }
 
 impl Draft {
@@ -291,16 +317,25 @@ impl Draft {
             "origins" => self.origins = decoded(bytes)?,
             "values" => self.words = decoded(bytes)?,
             "segments" => self.segments.push(decoded(bytes)?),
+            "evidence" if self.version == STAGELESS => self.evidence.push(decoded::<Evidence2>(bytes)?.into()),
             "evidence" => self.evidence.push(decoded(bytes)?),
-            "tables" => {
+            "tables" if self.version == STAGELESS => {
                 let (compiled, calibration): (Compiled, Calibration) = decoded(bytes)?;
-                self.tables.push(Table { compiled, calibration });
+                self.tables.push(Table { compiled, calibration, learning: None, newcomers: None });
+            }
+            "tables" => {
+                let (compiled, calibration, learning, newcomers): (Compiled, Calibration, _, _) = decoded(bytes)?;
+                self.tables.push(Table { compiled, calibration, learning, newcomers });
             }
             "counts" => {
                 let table = self.tables.last_mut().ok_or("it belongs to no table")?;
                 table.compiled.slots.extend(pod::array::<[u32; 4]>(bytes).ok_or("it is not made of slots")?);
             }
-            "units" => self.units = decoded(bytes)?,
+            "units" if self.version == STAGELESS => self.units.settled = decoded(bytes)?,
+            "units" => {
+                let (settled, learning, newcomers): (Units, Units, Units) = decoded(bytes)?;
+                self.units = UnitTables { settled, learning, newcomers };
+            }
             _ => return Err("no section of this format".to_owned()),
         }
         Ok(())

@@ -6,7 +6,7 @@ mod file;
 mod parts;
 mod version1;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,10 +20,11 @@ pub(crate) use self::parts::Shown;
 pub use self::parts::{Origins, Parts, Words};
 use crate::compile::{Compiled, Group, Options, compile_with};
 use crate::evidence::{self, Evidence};
-use crate::keys::{HashKey, Pair};
+use crate::keys::{HashKey, Pair, join};
 use crate::lens::Lens;
 use crate::segment::Segment;
 use crate::snapshot::{Calibration, ROW_BINS, Snapshot};
+use crate::stage::Stage;
 
 /// A lens as text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,18 @@ fn parse_lens(text: &LensText) -> Result<Lens, String> {
 pub(crate) struct Table {
     pub(crate) compiled: Compiled,
     pub(crate) calibration: Calibration,
+    pub(crate) learning: Option<Calibration>,
+    pub(crate) newcomers: Option<Calibration>,
+}
+
+impl Table {
+    fn new(lens: &Lens, compiled: Compiled, evidence: &[Evidence]) -> Self {
+        let of = |stage| evidence::calibration(lens, evidence, stage);
+        let calibration = of(Stage::Settled).unwrap_or_else(|| Calibration::identity(lens.views().len()));
+        // What would say the same is left out.
+        let learning = of(Stage::Learning).filter(|learning| *learning != calibration);
+        Self { compiled, calibration, learning, newcomers: of(Stage::New) }
+    }
 }
 
 /// From a unit's bits to its rarity.
@@ -71,7 +84,41 @@ pub struct Baseline {
     /// Per lens what was compiled, without the slots.
     compiled: Vec<Compiled>,
     snapshots: Vec<Arc<Snapshot>>,
-    units: BTreeMap<String, UnitCalibration>,
+    units: UnitTables,
+    /// By host the days of which there are segments.
+    days: BTreeMap<Option<String>, BTreeSet<i32>>,
+}
+
+/// Calibrations of unit kinds, by stage; of those that learn the same as of settled ones if there is none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct UnitTables {
+    pub(crate) settled: Vec<UnitCalibration>,
+    pub(crate) learning: Vec<UnitCalibration>,
+    pub(crate) newcomers: Vec<UnitCalibration>,
+}
+
+impl UnitTables {
+    fn new(parts: &Parts) -> Self {
+        let of = |stage| evidence::unit_calibrations(&parts.lenses, &parts.evidence, stage);
+        let settled = of(Stage::Settled);
+        let learning = of(Stage::Learning).into_iter().filter(|learning| !settled.contains(learning)).collect();
+        Self { learning, newcomers: of(Stage::New), settled }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &UnitCalibration> {
+        self.settled.iter().chain(&self.learning).chain(&self.newcomers)
+    }
+
+    fn get(&self, kind: &str, stage: Stage) -> Option<&UnitCalibration> {
+        let find = |all: &'_ [UnitCalibration]| all.iter().position(|u| u.kind == kind);
+        let learning = || find(&self.learning).map(|at| &self.learning[at]);
+        let settled = || find(&self.settled).map(|at| &self.settled[at]);
+        match stage {
+            Stage::New => find(&self.newcomers).map(|at| &self.newcomers[at]),
+            Stage::Learning => learning().or_else(settled),
+            Stage::Settled => settled(),
+        }
+    }
 }
 
 impl Baseline {
@@ -101,12 +148,9 @@ impl Baseline {
 
     /// The same, if the segments of each lens are compiled already.
     pub(crate) fn with_compiled(parts: Parts, options: Options, compiled: Vec<Compiled>) -> Result<Self, String> {
-        let table = |(lens, compiled): (&Lens, Compiled)| Table {
-            compiled,
-            calibration: evidence::calibration(lens, &parts.evidence),
-        };
+        let table = |(lens, compiled): (&Lens, Compiled)| Table::new(lens, compiled, &parts.evidence);
         let tables = parts.lenses.iter().zip(compiled).map(table).collect();
-        let units = evidence::unit_calibrations(&parts.lenses, &parts.evidence);
+        let units = UnitTables::new(&parts);
         let mut baseline = Self::assemble(parts, options, false, tables, units)?;
         baseline.id = file::id(&baseline).map_err(|e| e.to_string())?;
         Ok(baseline)
@@ -118,27 +162,38 @@ impl Baseline {
         options: Options,
         kept: bool,
         tables: Vec<Table>,
-        units: Vec<UnitCalibration>,
+        units: UnitTables,
     ) -> Result<Self, String> {
         parts.check()?;
         if parts.lenses.len() != tables.len() {
             return Err(format!("{} lenses but {} tables", parts.lenses.len(), tables.len()));
         }
-        if let Some(unit) = units.iter().find(|u| u.table.len() != ROW_BINS) {
+        if let Some(unit) = units.all().find(|u| u.table.len() != ROW_BINS) {
             return Err(format!("the calibration of unit kind {:?} has the wrong size", unit.kind));
         }
+        let days = days_of(&parts.segments);
+        let stage = |(host, days): (&Option<String>, &BTreeSet<i32>)| {
+            (join(parts.key.value(host.as_deref())), Stage::of(days.len()))
+        };
+        let stages: BTreeMap<u64, Stage> = days.iter().map(stage).collect();
         let (mut snapshots, mut compiled) = (Vec::new(), Vec::new());
         for (lens, mut table) in parts.lenses.iter().zip(tables) {
             let wrong = format!("the counts of table {:?} do not fit its lens", lens.table());
             let slots = std::mem::take(&mut table.compiled.slots); // too large for a copy
             let rest = table.compiled.clone();
             table.compiled.slots = slots;
-            let snapshot = Snapshot::of(lens.clone(), &parts.key, table.compiled, table.calibration).ok_or(wrong)?;
+            let others = [&table.learning, &table.newcomers];
+            if others.into_iter().flatten().any(|calibration| !calibration.fits(lens.views().len())) {
+                return Err(wrong);
+            }
+            let snapshot = Snapshot::of(lens.clone(), &parts.key, table.compiled, table.calibration);
+            let mut snapshot = snapshot.ok_or(wrong)?;
+            (snapshot.learning, snapshot.newcomers) = (table.learning, table.newcomers);
+            snapshot.stages = Some(stages.clone());
             compiled.push(rest);
             snapshots.push(Arc::new(snapshot));
         }
-        let units = units.into_iter().map(|u| (u.kind.clone(), u)).collect();
-        Ok(Self { id: String::new(), parts, options, kept, compiled, snapshots, units })
+        Ok(Self { id: String::new(), parts, options, kept, compiled, snapshots, units, days })
     }
 
     /// Reads and checks a baseline file.
@@ -241,7 +296,23 @@ impl Baseline {
     /// Whether it learned anything from a host. Others score by the habits of the fleet alone, and their rarity is not
     /// what the calibration promises.
     pub fn knows_host(&self, host: Option<&str>) -> bool {
-        self.parts.segments.iter().any(|segment| segment.host.as_deref() == host)
+        self.host_days(host) > 0
+    }
+
+    /// On how many days it learned something from a host, in any table.
+    pub fn host_days(&self, host: Option<&str>) -> usize {
+        self.days.get(&host.map(str::to_owned)).map_or(0, BTreeSet::len)
+    }
+
+    /// Every host that it learned from, and on how many days.
+    pub fn hosts(&self) -> impl Iterator<Item = (Option<&str>, usize)> {
+        self.days.iter().map(|(host, days)| (host.as_deref(), days.len()))
+    }
+
+    /// Whether it can say how rare what a host does is: of one that taught nothing only if it has seen how new hosts look
+    /// to their peers, for which it takes two hosts.
+    pub fn judges(&self, kind: &str, stage: Stage) -> bool {
+        stage != Stage::New || self.units.get(kind, Stage::New).is_some()
     }
 
     /// What was counted.
@@ -264,15 +335,28 @@ impl Baseline {
         (self.parts.words.values().len(), self.parts.words.complete())
     }
 
-    /// The table from a unit's bits to its rarity: [`ROW_BINS`] entries.
+    /// The table from a unit's bits to its rarity, of settled hosts: [`ROW_BINS`] entries.
     pub fn unit_calibration(&self, kind: &str) -> Option<&[u16]> {
-        self.units.get(kind).map(|u| u.table.as_slice())
+        self.unit_calibration_of(kind, Stage::Settled)
+    }
+
+    /// The same of hosts of a stage; of new ones that it cannot judge, that of settled ones.
+    pub fn unit_calibration_of(&self, kind: &str, stage: Stage) -> Option<&[u16]> {
+        let found = self.units.get(kind, stage).or_else(|| self.units.get(kind, Stage::Settled));
+        found.map(|u| u.table.as_slice())
     }
 
     /// How many units of a kind calibrated it.
     pub fn units_used(&self, kind: &str) -> u64 {
-        self.units.get(kind).map_or(0, |u| u.units_used)
+        self.units.get(kind, Stage::Settled).map_or(0, |u| u.units_used)
     }
+}
+
+/// By host, the days of which there are segments.
+fn days_of(segments: &[Segment]) -> BTreeMap<Option<String>, BTreeSet<i32>> {
+    let mut days: BTreeMap<Option<String>, BTreeSet<i32>> = BTreeMap::new();
+    segments.iter().for_each(|s| _ = days.entry(s.host.clone()).or_default().insert(s.day));
+    days
 }
 
 /// Nothing there, or a baseline of any version: whatever else a mistyped name hits is somebody's.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::{HEADER, Header};
 use super::parts::{Origins, Parts, Shown, Words};
-use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, parse_lens};
+use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, UnitTables, parse_lens};
 use crate::compile::{Compiled, Options};
 use crate::keys::{HashKey, Pair};
 use crate::pod;
@@ -62,7 +62,8 @@ fn converted(body: Body, id: String) -> Result<Baseline, String> {
     let mut tables = Vec::new();
     for (text, table) in body.lenses.iter().zip(body.tables) {
         let compiled = Compiled { slots: table.slots, ..Compiled::default() };
-        tables.push((parse_lens(text)?, Table { compiled, calibration: table.calibration }));
+        let table = Table { compiled, calibration: table.calibration, learning: None, newcomers: None };
+        tables.push((parse_lens(text)?, table));
     }
     tables.sort_by(|a, b| a.0.table().cmp(b.0.table()));
     let (lenses, tables): (Vec<_>, Vec<_>) = tables.into_iter().unzip();
@@ -74,7 +75,10 @@ fn converted(body: Body, id: String) -> Result<Baseline, String> {
     let words = Words { values: body.values, shown: [(run.0.clone(), shown)].into() };
     let origins: Origins = [run].into();
     let parts = Parts { key: body.key, lenses, segments, evidence: Vec::new(), origins, words };
-    let mut baseline = Baseline::assemble(parts, Options::default(), true, tables, body.units)?;
+    let mut settled = body.units;
+    settled.sort_by(|a, b| a.kind.cmp(&b.kind));
+    let units = UnitTables { settled, ..UnitTables::default() };
+    let mut baseline = Baseline::assemble(parts, Options::default(), true, tables, units)?;
     baseline.id = id; // scores of this file are named by it
     Ok(baseline)
 }

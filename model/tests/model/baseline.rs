@@ -99,7 +99,7 @@ fn vouched(entries: &[Entry], sections: &[Vec<u8>]) -> Vec<u8> {
     };
     let entries: Vec<Entry> = entries.iter().zip(sections).map(fits).collect();
     let directory = postcard::to_stdvec(&entries).unwrap();
-    let mut bytes = b"EBBLBASE\x02\0\0\0\0\0\0\0".to_vec();
+    let mut bytes = b"EBBLBASE\x03\0\0\0\0\0\0\0".to_vec();
     bytes.extend_from_slice(&(directory.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&Sha256::digest(&directory));
     bytes.extend_from_slice(&directory);
@@ -164,7 +164,7 @@ fn lengths_are_checked_before_anything_is_allocated() {
     let (mut entries, good) = sections(&bytes);
     entries[3].length = u64::MAX;
     let directory = postcard::to_stdvec(&entries).unwrap();
-    let mut huge = b"EBBLBASE\x02\0\0\0\0\0\0\0".to_vec();
+    let mut huge = b"EBBLBASE\x03\0\0\0\0\0\0\0".to_vec();
     huge.extend_from_slice(&(directory.len() as u64).to_le_bytes());
     huge.extend_from_slice(&Sha256::digest(&directory));
     huge.extend_from_slice(&directory);

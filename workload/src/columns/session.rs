@@ -31,8 +31,13 @@ impl Random {
         self.next() % end.max(1)
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub(super) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
+    }
+
+    /// One of some things, each as likely; `None` if there are none.
+    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        of.get(self.below(of.len() as u64) as usize).copied()
     }
 
     /// An index below `len`, the i-th with weight 1/(i+1), in whole numbers so that it is the same everywhere.
@@ -73,13 +78,18 @@ pub(super) struct Session {
 impl Session {
     /// A tree that starts at `start` and whose rows all lie before `end`.
     pub(super) fn generate(random: &mut Random, host: u32, start: i64, end: i64) -> Self {
+        Self::begun_by(random, (host, None), start, end)
+    }
+
+    /// The same, whose first program is the given one.
+    pub(super) fn begun_by(random: &mut Random, (host, begin): (u32, Option<&Program>), start: i64, end: i64) -> Self {
         let service = &SERVICES[random.zipf(SERVICES.len())];
         let mut this = Self { host, clock: start, end, ..Self::default() };
         this.next_pid = 1_000 + random.below(4_000_000) as u32;
         let root = this.begin(service);
         let mut live = vec![root.clone()];
-        let first = &service.starts[random.zipf(service.starts.len())];
-        live.push(this.run(random, &root, first));
+        let usual = &service.starts[random.zipf(service.starts.len())];
+        live.push(this.run(random, &root, begin.unwrap_or(usual)));
         for _ in 0..random.below(12) {
             // The latest program is the likeliest to go on.
             let parent = live[live.len() - 1 - random.zipf(live.len().min(4))].clone();

@@ -100,14 +100,17 @@ fn what_version_1_was_learned_from_gives_its_tables_again() {
 }
 
 #[test]
-fn a_baseline_of_version_2_opens_as_it_was_written() {
-    let path = data("formats/version-2.baseline");
-    let baseline = model::Baseline::load(&path).expect("it opens");
-    assert_eq!(baseline.id(), "cca72c8da9a0b5c8");
-    let rows: u64 = baseline.segments().iter().map(|s| s.rows).sum();
-    assert_eq!((rows, baseline.parts().rows_without_evidence()), (9, 0));
-    let again = tempfile::tempdir().expect("a folder for the test");
-    let copy = again.path().join("copy.baseline");
-    baseline.save(&copy).expect("it is written");
-    assert_eq!(std::fs::read(copy).ok(), std::fs::read(path).ok(), "a baseline has one form");
+fn a_baseline_of_an_earlier_version_opens_as_it_was_written() {
+    for (version, id) in [(2, "cca72c8da9a0b5c8"), (3, "e6e2bf833ec8a2c8")] {
+        let path = data(&format!("formats/version-{version}.baseline"));
+        let baseline = model::Baseline::load(&path).expect("it opens");
+        assert_eq!(baseline.id(), id);
+        let rows: u64 = baseline.segments().iter().map(|s| s.rows).sum();
+        assert_eq!((rows, baseline.parts().rows_without_evidence()), (9, 0));
+        assert_eq!(baseline.evidence().iter().all(|e| e.measure.is_some()), version == 3);
+        let again = tempfile::tempdir().expect("a folder for the test");
+        let copy = again.path().join("copy.baseline");
+        baseline.save(&copy).expect("it is written");
+        assert_eq!(std::fs::read(copy).ok(), std::fs::read(path).ok(), "a baseline has one form");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use model::days::day_text;
-use model::{Baseline, Snapshot};
+use model::{Baseline, Snapshot, Stage};
 use serde_json::{Value, json};
 
 use super::args::ShowArgs;
@@ -42,7 +42,7 @@ pub(super) fn title(baseline: &Baseline) -> String {
 
 /// What else there is to say, a line each.
 pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
-    let mut lines = vec![calibrated(baseline)];
+    let mut lines = vec![calibrated(baseline), stages(baseline)];
     let runs = baseline.parts().origins.len() as u64;
     if runs > 1 {
         lines.push(format!("learned in {}", plural(runs, "run", "runs")));
@@ -61,6 +61,16 @@ pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
     let all = if complete { "all that were seen" } else { "not all that were seen" };
     lines.push(format!("{}, {all}", plural(values as u64, "value in words", "values in words")));
     lines
+}
+
+/// How well its hosts are known, and whether it can judge others.
+fn stages(baseline: &Baseline) -> String {
+    let hosts: Vec<(Option<&str>, usize)> = baseline.hosts().collect();
+    let settled = hosts.iter().filter(|(_, days)| Stage::of(*days) == Stage::Settled).count();
+    let kinds = baseline.snapshots().iter().flat_map(|s| s.lens.units());
+    let judges = kinds.map(|unit| &unit.kind).all(|kind| baseline.judges(kind, Stage::New));
+    let new = if judges { "new ones are judged by their peers" } else { "new ones cannot be judged" };
+    format!("{} of {} settled, {new}", thousands(settled as u64), plural(hosts.len() as u64, "host", "hosts"))
 }
 
 /// By how much it is calibrated, without hiding what is missing.
@@ -142,6 +152,7 @@ pub(super) fn to_json(baseline: &Baseline, segments: bool) -> Value {
     let mut value = json!({
         "id": baseline.id(), "segments": baseline.segments().len(), "tables": tables,
         "evidence": baseline.evidence().len(), "rows_without_evidence": baseline.parts().rows_without_evidence(),
+        "host_days": baseline.hosts().map(|(host, days)| (host.unwrap_or("(none)"), days)).collect::<BTreeMap<_, _>>(),
         "version_1_calibration": baseline.keeps_old_tables(),
         "runs": baseline.parts().origins.keys().collect::<Vec<_>>(),
         "values": values, "values_complete": complete,

@@ -67,6 +67,9 @@ pub(crate) struct LearnArgs {
     /// The baseline file to write; it holds a secret key, so keep it as you keep the logs.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) out: PathBuf,
+    /// Who is who: a file of TOML with the ids that one person or thing has, for lenses that ask.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) entities: Option<PathBuf>,
     /// Use the hash key of another baseline, so that the two can be compared and joined.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) key_of: Option<PathBuf>,
@@ -101,6 +104,9 @@ pub(crate) struct ScoreArgs {
     /// The baseline to score against.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) baseline: PathBuf,
+    /// Check that the baseline was learned with this mapping of ids.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) entities: Option<PathBuf>,
     /// The folder to write to; it is made if the folder above it exists.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
@@ -141,6 +147,9 @@ pub(crate) struct ShowArgs {
     /// The folder that was given to `score --out`, or the agent's.
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+    /// Take suggestions of techniques from the lenses of this baseline, instead of those that come with Ebbline.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) baseline: Option<PathBuf>,
     /// Show at most this many.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,

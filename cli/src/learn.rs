@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use archive::LearnOptions;
+use model::builtin;
 use serde_json::json;
 
 use crate::args::LearnArgs;
@@ -19,8 +20,16 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
     };
     let onto = args.onto.as_deref().map(crate::baseline::load).transpose()?;
     let key = onto.as_ref().map(|onto| onto.hash_key().clone()).or(key);
+    let lenses = match (&args.entities, &onto) {
+        (None, _) => builtin::all(),
+        (Some(path), Some(onto)) => {
+            crate::entities::check(onto, path)?;
+            builtin::all()
+        }
+        (Some(path), None) => crate::entities::given(builtin::all(), path)?,
+    };
     let bar = Bar::new();
-    let options = LearnOptions { strict: args.strict, key, onto, ..LearnOptions::default() };
+    let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses) };
     let learned = archive::learn(&args.sources, &options, &bar)?;
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;

@@ -2,6 +2,7 @@
 
 mod args;
 mod baseline;
+mod entities;
 mod eval;
 mod explain;
 mod learn;
@@ -9,6 +10,7 @@ mod output;
 mod progress;
 mod score;
 mod show;
+mod techniques;
 mod words;
 
 use std::process::ExitCode;

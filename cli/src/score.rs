@@ -16,6 +16,9 @@ use crate::words::{one_in, plural, thousands};
 pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
     use_threads(args.threads)?;
     let baseline = crate::baseline::load(&args.baseline)?;
+    if let Some(path) = &args.entities {
+        crate::entities::check(&baseline, path)?;
+    }
     let options = ScoreOptions {
         choice: args.backend,
         adapter: args.adapter.clone(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use model::Lens;
 use model::days::day_text;
 use model::explain::counts_in_words;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use store::{Finding, FindingReason};
 use crate::args::ShowArgs;
 use crate::output::{print, print_json};
 use crate::score::{expected, learning};
+use crate::techniques;
 use crate::words::{one_in, plural};
 
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -21,12 +23,14 @@ const REASONS: usize = 3;
 /// Prints the findings of a folder.
 pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     let findings = store::read_all_findings(&args.dir)?;
+    let given = args.baseline.as_deref().map(crate::baseline::load).transpose()?;
+    let lenses = techniques::lenses(given.map(|baseline| baseline.parts().lenses.clone()));
     let promise = Promise::of(&args.dir, &findings)?;
     let limit = if args.all { usize::MAX } else { args.limit };
     let shown = &findings[..findings.len().min(limit)];
     if args.json {
         let mut value = promise.to_json();
-        value["findings"] = shown.iter().map(to_json).collect();
+        value["findings"] = shown.iter().map(|finding| to_json(finding, &lenses)).collect();
         print_json(&value)?;
         return Ok(false);
     }
@@ -37,7 +41,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     }
     print(&header)?;
     for (at, finding) in shown.iter().enumerate() {
-        print(&block(at + 1, finding))?;
+        print(&block(at + 1, finding, &lenses))?;
     }
     if shown.len() < findings.len() {
         print(&format!(
@@ -97,7 +101,7 @@ impl Promise {
 }
 
 /// One finding: how rare, when and where; what; and why, the strongest reason first.
-fn block(number: usize, finding: &Finding) -> String {
+fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
     let head = format!("{number:>3}  {}   {:.1} bits", one_in(finding.log2_n), finding.bits);
     let mut text = format!("{head}   {} UTC   {}\n", store::time_text(finding.time), finding.host);
     text += &format!("     {}\n", shorten(&finding.title));
@@ -108,7 +112,16 @@ fn block(number: usize, finding: &Finding) -> String {
     if rest > 0.05 {
         text += &format!("     {rest:>6.1}  other\n");
     }
+    let reasons = finding.reasons.iter().take(REASONS).map(|r| techniques::of(lenses, &tables(finding), &r.view));
+    if let Some(suggestions) = techniques::in_words(reasons) {
+        text += &format!("             {suggestions}\n");
+    }
     text
+}
+
+/// The tables that its rows are of.
+fn tables(finding: &Finding) -> Vec<&str> {
+    finding.rows.iter().map(|row| row.table.as_str()).collect()
 }
 
 /// Long paths without their middle: `/srv/…/bin/httpd`. JSON has them whole.
@@ -130,7 +143,8 @@ fn in_words(reason: &FindingReason) -> String {
     format!("{}{given}: {}", reason.child, counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct))
 }
 
-fn to_json(finding: &Finding) -> Value {
+fn to_json(finding: &Finding, lenses: &[Lens]) -> Value {
+    let tables = tables(finding);
     let reasons: Vec<Value> = finding
         .reasons
         .iter()
@@ -138,6 +152,7 @@ fn to_json(finding: &Finding) -> Value {
             json!({
                 "view": r.view, "child": r.child, "context": r.context, "scope": r.scope,
                 "n": r.n, "N": r.total, "T": r.distinct, "bits": r.bits, "words": in_words(r),
+                "attack": techniques::of(lenses, &tables, &r.view),
             })
         })
         .collect();

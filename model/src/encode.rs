@@ -324,9 +324,20 @@ impl Encoder {
         let mut columns = columns.into_iter();
         let mut fields: Vec<Codes> = columns.by_ref().take(self.lens.fields().len()).collect();
         let host = columns.next().unwrap_or_default();
+        if let Some(entities) = self.lens.entities() {
+            for (codes, field) in fields.iter_mut().zip(self.lens.fields()) {
+                let Some(sort) = &field.ids else { continue };
+                *codes = entities.named(sort, codes, &host, &self.key);
+            }
+        }
         let class = classes(&self.lens, &columns.next().unwrap_or_default());
         let units = self.lens.units().iter();
-        let units = units.map(|unit| unit_column(columns.by_ref().take(unit.key.len()).collect(), rows)).collect();
+        let units = units.map(|unit| {
+            let mut parts: Vec<Codes> = columns.by_ref().take(unit.key.len()).collect();
+            unit.entities.iter().for_each(|(at, field)| parts[*at] = fields[*field].clone());
+            unit_column(parts, rows)
+        });
+        let units = units.collect();
         for Stateful { field, sources, channels } in &mut self.stateful {
             let sources: Vec<Codes> = columns.by_ref().take(*sources).collect();
             fields[*field] = channels.encode(&fields[*field], &sources, &host, &time);

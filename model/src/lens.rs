@@ -1,10 +1,12 @@
 //! A lens says what the columns of a table mean: which fields, which views of them, which units (docs/contracts.md §5).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::entities::Entities;
 use crate::kind::{Kind, Part};
 use crate::lens_text::{self, LensError};
 use crate::subspace;
@@ -34,6 +36,8 @@ pub struct Lens {
     pub(crate) form: Form,
     pub(crate) source: String,
     pub(crate) digest: [u8; 32],
+    /// Who is who, if it has fields that ask.
+    pub(crate) entities: Option<Arc<Entities>>,
 }
 
 /// The canonical form of a lens, whose JSON is digested: all that has a meaning, nothing of how it was written.
@@ -91,6 +95,9 @@ pub struct Field {
     /// What it takes from earlier rows; `None` if a row alone gives its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// The sort of ids it holds, of a field whose part is `entity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
 }
 
 /// A column and how it is read.
@@ -162,6 +169,9 @@ pub struct UnitSpec {
     pub key: Vec<String>,
     /// Length of the window in nanoseconds.
     pub window_ns: i64,
+    /// Of the key: which columns count as the entity that a field makes of them, by place and number of the field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<(usize, usize)>,
 }
 
 impl State {
@@ -194,7 +204,27 @@ impl Lens {
         let json = serde_json::to_vec(&form).map_err(|e| LensError::Digest(e.to_string()))?;
         let digest = Sha256::digest(&json).into();
         form.views.extend(subspace::views(&form.fields, form.random_views, &digest));
-        Ok(Self { digest, form, source: toml.to_owned() })
+        Ok(Self { digest, form, source: toml.to_owned(), entities: None })
+    }
+
+    /// The same lens, seeing who is who by this mapping, if it has fields that ask. The mapping is then part of what it
+    /// means: its digest is the SHA-256 of its own followed by the mapping's.
+    pub fn with_entities(mut self, entities: &Arc<Entities>) -> Self {
+        if self.entities.is_none() && self.asks_for_entities() && entities.ids() > 0 {
+            self.digest = Sha256::digest([self.digest, entities.digest()].concat()).into();
+            self.entities = Some(Arc::clone(entities));
+        }
+        self
+    }
+
+    /// Whether some field gives an entity.
+    pub fn asks_for_entities(&self) -> bool {
+        self.form.fields.iter().any(|field| field.ids.is_some())
+    }
+
+    /// Who is who for its fields.
+    pub fn entities(&self) -> Option<&Arc<Entities>> {
+        self.entities.as_ref()
     }
 
     /// Name of the table it reads.
@@ -207,7 +237,7 @@ impl Lens {
         &self.source
     }
 
-    /// SHA-256 of its canonical JSON form: equal for lenses that mean the same.
+    /// SHA-256 of its canonical JSON form, and of its entities if it has any: equal for lenses that mean the same.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }

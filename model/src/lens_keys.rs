@@ -57,6 +57,7 @@ static FIELD: Place = Place {
         ("column", OneText, false),
         ("kind", OneText, false),
         ("part", OneText, false),
+        ("ids", OneText, false),
         ("of", TextOrTexts, false),
         ("lag", Number, false),
         ("burst", Switch, false),

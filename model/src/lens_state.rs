@@ -39,7 +39,7 @@ impl RawState<'_> {
             return self.lagged(field, of);
         }
         self.refuse(raw.lag.as_ref().map(Spanned::span), "`lag` is for fields with a column of their own")?;
-        for word in [&raw.column, &raw.kind, &raw.part] {
+        for word in [&raw.column, &raw.kind, &raw.part, &raw.ids] {
             self.refuse(word.as_ref().map(Spanned::span), "a field that counts has no column, kind or part")?;
         }
         let tick_ns = self.tick()?;
@@ -51,7 +51,7 @@ impl RawState<'_> {
         };
         let state = Some(State { of, sort });
         let column = String::new();
-        Ok(Field { name: self.name.to_owned(), column, kind: Kind::Number, part: Part::Logbin, state })
+        Ok(Field { name: self.name.to_owned(), column, kind: Kind::Number, part: Part::Logbin, state, ids: None })
     }
 
     fn lagged(&self, field: Field, of: Vec<Source>) -> Result<Field, LensError> {
@@ -93,6 +93,9 @@ impl RawState<'_> {
     fn source(&self, name: &str, span: Range<usize>) -> Result<Source, LensError> {
         if (self.stateful)(name) {
             return Err(self.text.at(span, format!("field {name:?} itself depends on earlier rows")));
+        }
+        if (self.named)(name).is_some_and(|field| field.part == Part::Entity) {
+            return Err(self.text.at(span, format!("field {name:?} is an entity: name its column instead")));
         }
         Ok(match (self.named)(name) {
             Some(field) => Source { column: field.column.clone(), kind: field.kind, part: field.part },

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::entities::DEFAULT_IDS;
 use crate::kind::{Kind, Part};
 use crate::lens::{
     Field, Form, Learning, Lens, MAX_ATTACK, MAX_CLASSES, MAX_CONTEXTS, MAX_FIELDS, MAX_RANDOM_VIEWS, MAX_VIEWS,
@@ -77,6 +78,7 @@ pub(crate) struct RawField {
     pub(crate) column: Option<Spanned<String>>,
     pub(crate) kind: Option<Spanned<String>>,
     pub(crate) part: Option<Spanned<String>>,
+    pub(crate) ids: Option<Spanned<String>>,
     pub(crate) of: Option<Spanned<Names>>,
     pub(crate) lag: Option<Spanned<i64>>,
     pub(crate) burst: Option<Spanned<bool>>,
@@ -115,6 +117,12 @@ struct RawUnit {
 /// A text while it is read, for turning byte ranges into places.
 pub(crate) struct Text<'a>(&'a str);
 
+impl<'a> Text<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self(text)
+    }
+}
+
 impl Text<'_> {
     pub(crate) fn at(&self, span: Range<usize>, message: impl Into<String>) -> LensError {
         let before = self.0.get(..span.start).unwrap_or("");
@@ -143,7 +151,15 @@ impl Text<'_> {
                 self.at(part.span(), format!("kind {:?}: {}", kind.name(), unknown("part", part.get_ref(), &known)))
             })?,
         };
-        Ok(Field { name: name.to_owned(), column: column.get_ref().clone(), kind, part, state: None })
+        let ids = match (&field.ids, part) {
+            (Some(ids), Part::Entity) => Some(ids.get_ref().clone()),
+            (Some(ids), _) => {
+                return Err(self.at(ids.span(), "`ids` goes with `kind = \"user\"` and `part = \"entity\"`"));
+            }
+            (None, Part::Entity) => Some(DEFAULT_IDS.to_owned()),
+            (None, _) => None,
+        };
+        Ok(Field { name: name.to_owned(), column: column.get_ref().clone(), kind, part, state: None, ids })
     }
 
     /// Every field, in order of name.
@@ -229,11 +245,14 @@ impl Text<'_> {
             return Err(self.at(raw.key.span(), "a unit needs at least one key column"));
         }
         let window_ns = self.duration(&raw.window)?;
-        let column = |name: &String| {
-            let field = fields.iter().find(|f| f.name == *name && f.kind == Kind::Key);
-            field.map_or_else(|| name.clone(), |f| f.column.clone())
-        };
-        Ok(UnitSpec { kind: raw.kind.clone(), key: raw.key.get_ref().iter().map(column).collect(), window_ns })
+        let (mut key, mut entities) = (Vec::new(), Vec::new());
+        for (at, name) in raw.key.get_ref().iter().enumerate() {
+            let names = |f: &Field| f.kind == Kind::Key || f.part == Part::Entity && f.state.is_none();
+            let field = fields.iter().enumerate().find(|(_, f)| f.name == *name && names(f));
+            key.push(field.map_or_else(|| name.clone(), |(_, f)| f.column.clone()));
+            entities.extend(field.filter(|(_, f)| f.part == Part::Entity).map(|(number, _)| (at, number)));
+        }
+        Ok(UnitSpec { kind: raw.kind.clone(), key, window_ns, entities })
     }
 
     fn random_views(&self, fields: &[Field], raw: &RawLens) -> Result<usize, LensError> {

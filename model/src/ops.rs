@@ -41,6 +41,17 @@ pub enum OpsError {
         /// The same in the other.
         theirs: String,
     },
+    /// They know different people.
+    #[error(
+        "baselines {first} and {other} were learned with different entities, so that one name would mean two things; \
+         learn one of them again with --entities of the other"
+    )]
+    OtherEntities {
+        /// Id of the first.
+        first: String,
+        /// Id of the other.
+        other: String,
+    },
     /// There is nothing to forget.
     #[error("nothing in baseline {0} is of what was named; see what is in it with: ebbline baseline show --segments")]
     NothingMatches(String),
@@ -61,6 +72,12 @@ pub fn comparable(first: &Baseline, other: &Baseline) -> Result<(), OpsError> {
     if first.hash_key() != other.hash_key() {
         let (first, other) = names();
         return Err(OpsError::OtherKey { first, other });
+    }
+    if let (Some(mine), Some(theirs)) = (first.entities(), other.entities())
+        && mine != theirs
+    {
+        let (first, other) = names();
+        return Err(OpsError::OtherEntities { first, other });
     }
     for lens in &other.parts().lenses {
         let Some(mine) = first.lens(lens.table()).filter(|mine| mine.digest() != lens.digest()) else { continue };

@@ -4,6 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use super::parts::{Origins, Parts, Words};
 use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, UnitTables, parse_lens, version1};
 use crate::compile::{Compiled, Options};
 use crate::days::day_text;
+use crate::entities::Entities;
 use crate::evidence::{Evidence, Evidence2, Subject};
 use crate::keys::HashKey;
 use crate::pod;
@@ -57,6 +59,7 @@ struct Head {
 /// A part of the file.
 enum Section<'a> {
     Head,
+    Entities(&'a Entities),
     Origins,
     Values,
     Segment(&'a Segment),
@@ -68,7 +71,9 @@ enum Section<'a> {
 
 /// Every section of a baseline, in the order of the file.
 fn sections(baseline: &Baseline) -> Vec<Section<'_>> {
-    let mut all = vec![Section::Head, Section::Origins, Section::Values];
+    let mut all = vec![Section::Head];
+    all.extend(baseline.parts.entities().map(|entities| Section::Entities(entities)));
+    all.extend([Section::Origins, Section::Values]);
     all.extend(baseline.parts.segments.iter().map(Section::Segment));
     all.extend(baseline.parts.evidence.iter().map(Section::Evidence));
     for (at, snapshot) in baseline.snapshots.iter().enumerate() {
@@ -92,6 +97,7 @@ impl Section<'_> {
         };
         match self {
             Self::Head => "head".to_owned(),
+            Self::Entities(_) => "entities".to_owned(),
             Self::Origins => "origins".to_owned(),
             Self::Values => "values".to_owned(),
             Self::Segment(s) => format!("segments, table={} {}", of_lens(&s.lens_digest), place(&s.host, s.day)),
@@ -114,6 +120,7 @@ impl Section<'_> {
                 let (options, kept) = (baseline.options.clone(), baseline.kept);
                 encoded(&Head { key: parts.key.clone(), lenses, options, kept })
             }
+            Self::Entities(entities) => encoded(entities),
             Self::Origins => encoded(&parts.origins),
             Self::Values => encoded(&parts.words),
             Self::Segment(segment) => encoded(segment),
@@ -302,6 +309,7 @@ type Units = Vec<UnitCalibration>;
 struct Draft {
     version: u32,
     head: Option<Head>,
+    entities: Option<Arc<Entities>>,
     origins: Origins,
     words: Words,
     segments: Vec<Segment>,
@@ -314,6 +322,7 @@ impl Draft {
     fn take(&mut self, name: &str, bytes: &[u8]) -> Result<(), String> {
         match name.split(',').next().unwrap_or_default() {
             "head" => self.head = Some(decoded(bytes)?),
+            "entities" => self.entities = Some(Arc::new(decoded(bytes)?)),
             "origins" => self.origins = decoded(bytes)?,
             "values" => self.words = decoded(bytes)?,
             "segments" => self.segments.push(decoded(bytes)?),
@@ -343,7 +352,8 @@ impl Draft {
 
     fn finish(self) -> Result<Baseline, String> {
         let head = self.head.ok_or("there is no head")?;
-        let lenses: Result<Vec<_>, String> = head.lenses.iter().map(parse_lens).collect();
+        let lenses: Result<Vec<_>, String> =
+            head.lenses.iter().map(|text| parse_lens(text, self.entities.as_ref())).collect();
         let (segments, evidence, origins, words) = (self.segments, self.evidence, self.origins, self.words);
         let parts = Parts { key: head.key, lenses: lenses?, segments, evidence, origins, words };
         Baseline::assemble(parts, head.options, head.kept, self.tables, self.units)

@@ -19,6 +19,7 @@ pub use self::error::BaselineError;
 pub(crate) use self::parts::Shown;
 pub use self::parts::{Origins, Parts, Words};
 use crate::compile::{Compiled, Group, Options, compile_with};
+use crate::entities::Entities;
 use crate::evidence::{self, Evidence};
 use crate::keys::{HashKey, Pair, join};
 use crate::lens::Lens;
@@ -35,8 +36,12 @@ pub(crate) struct LensText {
     pub(crate) digest: [u8; 32],
 }
 
-fn parse_lens(text: &LensText) -> Result<Lens, String> {
+fn parse_lens(text: &LensText, entities: Option<&Arc<Entities>>) -> Result<Lens, String> {
     let lens = Lens::parse(&text.toml).map_err(|e| e.to_string())?;
+    let lens = match entities {
+        Some(entities) => lens.with_entities(entities),
+        None => lens,
+    };
     if lens.digest() != text.digest {
         return Err(format!("the lens of table {:?} does not match its digest", lens.table()));
     }
@@ -286,6 +291,11 @@ impl Baseline {
     /// The lens of a table.
     pub fn lens(&self, table: &str) -> Option<&Lens> {
         self.snapshots.iter().find(|s| s.lens.table() == table).map(|s| &s.lens)
+    }
+
+    /// Who is who, if a lens asks.
+    pub fn entities(&self) -> Option<&Arc<Entities>> {
+        self.parts.entities()
     }
 
     /// The secret under which values are hashed.

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::entities::Entities;
 use crate::evidence::Evidence;
 use crate::keys::{HashKey, Pair, join};
 use crate::lens::Lens;
@@ -45,6 +48,11 @@ impl Parts {
         parts.origins = [Self::run(parts.ids())].into();
         parts.tidy();
         parts
+    }
+
+    /// Who is who for the lenses that ask: the same for all.
+    pub fn entities(&self) -> Option<&Arc<Entities>> {
+        self.lenses.iter().find_map(Lens::entities)
     }
 
     /// The run of learning that brought these parts: equal parts are of the same run.
@@ -89,6 +97,10 @@ impl Parts {
     pub(crate) fn check(&self) -> Result<(), String> {
         if let Some(twice) = self.lenses.windows(2).find(|pair| pair[0].table() >= pair[1].table()) {
             return Err(format!("two lenses for table {:?}, or lenses out of order", twice[1].table()));
+        }
+        let who = self.entities();
+        if let Some(lens) = self.lenses.iter().find(|lens| lens.entities().is_some_and(|e| Some(e) != who)) {
+            return Err(format!("the lens of table {:?} has entities of its own", lens.table()));
         }
         let known = |s: &Segment| s.is_consistent() && self.lenses.iter().any(|l| l.digest() == s.lens_digest);
         if let Some(segment) = self.segments.iter().find(|s| !known(s)) {

@@ -63,7 +63,7 @@ fn converted(body: Body, id: String) -> Result<Baseline, String> {
     for (text, table) in body.lenses.iter().zip(body.tables) {
         let compiled = Compiled { slots: table.slots, ..Compiled::default() };
         let table = Table { compiled, calibration: table.calibration, learning: None, newcomers: None };
-        tables.push((parse_lens(text)?, table));
+        tables.push((parse_lens(text, None)?, table));
     }
     tables.sort_by(|a, b| a.0.table().cmp(b.0.table()));
     let (lenses, tables): (Vec<_>, Vec<_>) = tables.into_iter().unzip();

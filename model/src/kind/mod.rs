@@ -113,6 +113,8 @@ pub enum Part {
     Length,
     /// The classes of a text's characters.
     Charset,
+    /// The name that a mapping gives to a user's id.
+    Entity,
 }
 
 const KINDS: [(Kind, &str, &[Part]); 12] = [
@@ -126,7 +128,7 @@ const KINDS: [(Kind, &str, &[Part]); 12] = [
     (Kind::Domain, "domain", &[Part::Whole, Part::Registered, Part::Suffix, Part::Depth, Part::Shape]),
     (Kind::Ip, "ip", &[Part::Address, Part::Class, Part::Prefix]),
     (Kind::Port, "port", &[Part::Service, Part::Exact]),
-    (Kind::User, "user", &[Part::Id, Part::Name, Part::Domain, Part::Class]),
+    (Kind::User, "user", &[Part::Id, Part::Name, Part::Domain, Part::Class, Part::Entity]),
     (Kind::Number, "number", &[Part::Logbin]),
     (Kind::Time, "time", &[Part::Hour, Part::HourOfWeek, Part::Weekday]),
     (Kind::Text, "text", &[Part::Whole, Part::Shape, Part::Length, Part::Charset]),
@@ -134,7 +136,7 @@ const KINDS: [(Kind, &str, &[Part]); 12] = [
     (Kind::Key, "key", &[Part::Hex]),
 ];
 
-const PARTS: [(Part, &str); 33] = [
+const PARTS: [(Part, &str); 34] = [
     (Part::Whole, "whole"),
     (Part::Leaf, "leaf"),
     (Part::Dir, "dir"),
@@ -168,7 +170,13 @@ const PARTS: [(Part, &str); 33] = [
     (Part::Weekday, "weekday"),
     (Part::Length, "length"),
     (Part::Charset, "charset"),
+    (Part::Entity, "entity"),
 ];
+
+/// Whether a path is one of Windows.
+pub(crate) fn is_windows_path(path: &str) -> bool {
+    windows::is_windows(path)
+}
 
 /// Longest ending of a file's name that counts as one.
 const EXTENSION_BYTES: usize = 8;

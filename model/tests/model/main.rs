@@ -2,7 +2,9 @@
 
 mod baseline;
 mod cpu;
+mod drafts;
 mod encode;
+mod entities;
 mod learn;
 mod mistakes;
 mod ops;

@@ -43,7 +43,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "{ column = \"a\", kind = \"path\", part",
         "{ colum = \"a\", kind = \"path\", part",
-        r#"7, column 10: no key "colum" in a field of [fields]; did you mean "column"? There are column, kind, part, of, lag, burst, fanout, tick"#,
+        r#"7, column 10: no key "colum" in a field of [fields]; did you mean "column"? There are column, kind, part, ids, of, lag, burst, fanout, tick"#,
     ),
     (
         "when = ",

@@ -4,7 +4,7 @@ use model::{Lens, builtin};
 
 /// The lenses that suggestions come from: the given ones, else those of Ebbline's own tables.
 pub(crate) fn lenses(given: Option<Vec<Lens>>) -> Vec<Lens> {
-    given.unwrap_or_else(|| builtin::all())
+    given.unwrap_or_else(builtin::all)
 }
 
 /// What the lenses of these tables suggest for a view.

@@ -68,6 +68,7 @@ enum Channel {
     /// Numbers of the last values, the newest first.
     Lag([u32; MAX_LAG as usize]),
     Burst(Burst),
+    Rate(Rate),
     Fanout(Box<Fanout>),
 }
 
@@ -78,6 +79,13 @@ struct Burst {
     count: u32,
     /// Rows a tick, Q8, decayed.
     history: u32,
+}
+
+/// Rows lately, Q8: each counts less with every tick that has begun since.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    tick: i64,
+    level: u32,
 }
 
 /// A map of the values of the current tick.
@@ -153,7 +161,7 @@ impl Channels {
             let entity = of.iter().fold([0; 2], |state, codes| absorb(state, codes.hash(row)));
             let value = match self.sort {
                 Sort::Lag(_) => self.values.number(own, row, &mut numbers),
-                Sort::Burst { .. } => 0,
+                Sort::Burst { .. } | Sort::Rate { .. } => 0,
                 Sort::Fanout { .. } => counted.first().map_or(NULL_VALUE, |c| bit_of(c, row)),
             };
             let number = self.row(join(host.hash(row)), join(entity), *time, value);
@@ -171,10 +179,11 @@ impl Channels {
         let number = match channel {
             Channel::Lag(past) => lagged(past, sort, value),
             Channel::Burst(burst) => burst.row(sort, time),
+            Channel::Rate(rate) => rate.row(sort, time),
             Channel::Fanout(fanout) => fanout.row(sort, time, value),
         };
         let number = match channel {
-            Channel::Burst(_) | Channel::Fanout(_) if begins_crowded => CROWDED_NUMBER,
+            Channel::Burst(_) | Channel::Rate(_) | Channel::Fanout(_) if begins_crowded => CROWDED_NUMBER,
             _ => number,
         };
         if *total > MAX_TOTAL {
@@ -189,6 +198,7 @@ impl Channels {
             Sort::Lag(_) => return self.values.known[number as usize].clone(),
             _ if number == CROWDED_NUMBER => CROWDED.to_owned(),
             Sort::Burst { .. } => half_bits(i64::from(number) - HALVES_ZERO),
+            Sort::Rate { .. } => logbin(i128::from(number)),
             Sort::Fanout { .. } => logbin(i128::from(distinct_of(number))),
         };
         (self.key.value(Some(&text)), Some(text))
@@ -288,6 +298,7 @@ impl Channel {
             Sort::Lag(_) if crowded => Channel::Lag([CROWDED_VALUE; MAX_LAG as usize]),
             Sort::Lag(_) => Channel::Lag([NULL_VALUE; MAX_LAG as usize]),
             Sort::Burst { tick_ns } => Channel::Burst(Burst { tick: tick(*tick_ns), count: 0, history: 0 }),
+            Sort::Rate { tick_ns } => Channel::Rate(Rate { tick: tick(*tick_ns), level: 0 }),
             Sort::Fanout { tick_ns, .. } => Channel::Fanout(Box::new(Fanout { tick: tick(*tick_ns), map: [0; 16] })),
         }
     }
@@ -320,6 +331,22 @@ impl Burst {
         self.count = (self.count + 1).min(MAX_COUNT);
         let ratio = i64::from(lg(256 * self.count + 256)) - i64::from(lg(self.history + 256));
         ((ratio >> 15) + HALVES_ZERO) as u32
+    }
+}
+
+impl Rate {
+    /// The rows lately, this one included, rounded down to a whole number.
+    fn row(&mut self, sort: &Sort, time: i64) -> u32 {
+        let Sort::Rate { tick_ns } = sort else { return 0 };
+        let tick = time.div_euclid(*tick_ns);
+        let mut begun = tick.saturating_sub(self.tick);
+        while begun > 0 && self.level >= 8 {
+            self.level -= self.level / 8;
+            begun -= 1;
+        }
+        self.tick = self.tick.max(tick);
+        self.level = (self.level + 256).min(256 * MAX_COUNT);
+        self.level / 256
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cpu::Counts;
 use crate::decay::decayed;
 use crate::encode::EncodedBatch;
 use crate::keys::{FLEET, HashKey, Pair, PairMap, context_start, join, pair, scoped};
-use crate::segment::{Cell, Segment, day_of, for_each_cell};
+use crate::segment::{Cell, Segment, Ticks, day_of, for_each_cell};
 use crate::snapshot::Snapshot;
 
 /// A snapshot less the contribution of some of the rows it was made from.
@@ -75,7 +75,8 @@ impl Counts for HeldOut<'_> {
 
 impl<'a> HeldOut<'a> {
     /// The snapshot without the given rows of `batch`, all of which `learned` has counted: the segments and options that it
-    /// was compiled from.
+    /// was compiled from. Where cells count once a tick, all ticks in which the rows have a cell are taken away, also those
+    /// in which other rows have it.
     pub fn rows(
         snapshot: &'a Snapshot,
         learned: &Learned<'_>,
@@ -90,8 +91,13 @@ impl<'a> HeldOut<'a> {
         for (view, program) in snapshot.views.iter().enumerate() {
             // One view at a time: a busy unit has many cells.
             let mut cells: Vec<Vec<Cell>> = vec![Vec::new(); places.len()];
+            let mut ticks: Vec<Ticks> = places.iter().filter_map(|_| Ticks::of(&snapshot.lens)).collect();
             for_each_cell(program, snapshot.seed, view as u32, batch, rows.clone(), |row, context, cell| {
-                cells[places.partition_point(|p| *p < place(row))].push((context, cell, 1));
+                let at = places.partition_point(|p| *p < place(row));
+                if ticks.get_mut(at).is_some_and(|ticks| !ticks.admit(cell, batch.time[row as usize])) {
+                    return;
+                }
+                cells[at].push((context, cell, 1));
             });
             let mut of_hosts: BTreeMap<Pair, Vec<Cell>> = BTreeMap::new();
             for ((code, day), cells) in places.iter().zip(cells) {

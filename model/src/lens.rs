@@ -73,6 +73,9 @@ pub(crate) struct Learning {
     /// The unit kind whose lessons are capped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) teacher: Option<String>,
+    /// Whether a cell counts once a tick.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) count_ticks: bool,
 }
 
 impl Learning {
@@ -132,6 +135,11 @@ pub enum Sort {
         /// Length of a tick in nanoseconds.
         tick_ns: i64,
     },
+    /// How many rows there were lately.
+    Rate {
+        /// Length of a tick in nanoseconds.
+        tick_ns: i64,
+    },
     /// How many distinct values the tick has.
     Fanout {
         /// Values of what.
@@ -184,7 +192,7 @@ impl State {
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
         let value = match &self.sort {
             Sort::Fanout { value, .. } => Some(value),
-            Sort::Lag(_) | Sort::Burst { .. } => None,
+            Sort::Lag(_) | Sort::Burst { .. } | Sort::Rate { .. } => None,
         };
         self.of.iter().chain(value)
     }
@@ -300,6 +308,11 @@ impl Lens {
     /// Length in ns of the ticks of event time that streamed learning advances by; 0: row by row.
     pub fn tick_ns(&self) -> i64 {
         self.form.learning.tick_ns.unwrap_or(0)
+    }
+
+    /// Length in ns of the ticks in each of which a cell counts once; `None` if it counts with each row.
+    pub fn counted_ticks(&self) -> Option<i64> {
+        self.form.learning.tick_ns.filter(|_| self.form.learning.count_ticks)
     }
 
     /// The unit whose lessons are capped, and its number: as given, else the first; none if there are no units.

@@ -61,6 +61,7 @@ static FIELD: Place = Place {
         ("of", TextOrTexts, false),
         ("lag", Number, false),
         ("burst", Switch, false),
+        ("rate", Switch, false),
         ("fanout", OneText, false),
         ("tick", OneText, false),
     ],
@@ -85,7 +86,7 @@ static SUBSPACE: Place = Place { name: "the subspace", written: "in [subspace]",
 static LEARNING: Place = Place {
     name: "learning",
     written: "in [learning]",
-    keys: &[("tick", OneText, false), ("teacher", OneText, false)],
+    keys: &[("tick", OneText, false), ("count", OneText, false), ("teacher", OneText, false)],
 };
 
 impl Takes {

@@ -13,7 +13,12 @@ const TICKS_NS: std::ops::RangeInclusive<i64> = 1_000_000_000..=3_600_000_000_00
 
 /// Whether a field is to take something from earlier rows.
 pub(crate) fn is_stateful(raw: &RawField) -> bool {
-    raw.of.is_some() || raw.lag.is_some() || raw.burst.is_some() || raw.fanout.is_some() || raw.tick.is_some()
+    raw.of.is_some()
+        || raw.lag.is_some()
+        || raw.burst.is_some()
+        || raw.rate.is_some()
+        || raw.fanout.is_some()
+        || raw.tick.is_some()
 }
 
 /// A field as it is written, among the others.
@@ -43,11 +48,15 @@ impl RawState<'_> {
             self.refuse(word.as_ref().map(Spanned::span), "a field that counts has no column, kind or part")?;
         }
         let tick_ns = self.tick()?;
-        let sort = match (&raw.burst, &raw.fanout) {
-            (Some(burst), None) if *burst.get_ref() => Sort::Burst { tick_ns },
-            (None, Some(value)) => Sort::Fanout { value: self.source(value.get_ref(), value.span())?, tick_ns },
-            (Some(burst), _) => return Err(self.text.at(burst.span(), "a field has `burst = true` or a `fanout`")),
-            (None, None) => return Err(self.text.at(self.field.span(), "missing field `column`")),
+        let sort = match (&raw.burst, &raw.rate, &raw.fanout) {
+            (Some(burst), None, None) if *burst.get_ref() => Sort::Burst { tick_ns },
+            (None, Some(rate), None) if *rate.get_ref() => Sort::Rate { tick_ns },
+            (None, None, Some(value)) => Sort::Fanout { value: self.source(value.get_ref(), value.span())?, tick_ns },
+            (Some(word), ..) | (_, Some(word), _) => {
+                let why = "a field has one of `burst = true`, `rate = true` and a `fanout`";
+                return Err(self.text.at(word.span(), why));
+            }
+            (None, None, None) => return Err(self.text.at(self.field.span(), "missing field `column`")),
         };
         let state = Some(State { of, sort });
         let column = String::new();
@@ -56,7 +65,7 @@ impl RawState<'_> {
 
     fn lagged(&self, field: Field, of: Vec<Source>) -> Result<Field, LensError> {
         let raw = self.field.get_ref();
-        self.refuse(raw.tick.as_ref().map(Spanned::span), "`tick` goes with `burst` or `fanout`")?;
+        self.refuse(raw.tick.as_ref().map(Spanned::span), "`tick` goes with `burst`, `rate` or `fanout`")?;
         if field.kind == Kind::Key {
             return Err(self.text.at(self.field.span(), "a key names units, it has no past"));
         }

@@ -63,6 +63,7 @@ struct RawSubspace {
 #[serde(deny_unknown_fields)]
 struct RawLearning {
     tick: Option<Spanned<String>>,
+    count: Option<Spanned<String>>,
     teacher: Option<Spanned<String>>,
 }
 
@@ -82,6 +83,7 @@ pub(crate) struct RawField {
     pub(crate) of: Option<Spanned<Names>>,
     pub(crate) lag: Option<Spanned<i64>>,
     pub(crate) burst: Option<Spanned<bool>>,
+    pub(crate) rate: Option<Spanned<bool>>,
     pub(crate) fanout: Option<Spanned<String>>,
     pub(crate) tick: Option<Spanned<String>>,
 }
@@ -164,7 +166,7 @@ impl Text<'_> {
 
     /// Every field, in order of name.
     fn fields(&self, raw: &BTreeMap<String, Spanned<RawField>>) -> Result<Vec<Field>, LensError> {
-        let is_plain = |f: &RawField| f.burst.is_none() && f.fanout.is_none();
+        let is_plain = |f: &RawField| f.burst.is_none() && f.rate.is_none() && f.fanout.is_none();
         let mut plain = Vec::new();
         for (name, field) in raw.iter().filter(|(_, f)| is_plain(f.get_ref())) {
             plain.push(self.field(name, field)?);
@@ -279,7 +281,18 @@ impl Text<'_> {
             let known: Vec<&str> = units.iter().map(|u| u.kind.as_str()).collect();
             return Err(self.at(other.span(), unknown("unit of kind", other.get_ref(), &known)));
         }
-        Ok(Learning { tick_ns: tick.transpose()?, teacher: teacher.map(|t| t.get_ref().clone()) })
+        let count_ticks = self.counts_ticks(raw)?;
+        Ok(Learning { tick_ns: tick.transpose()?, teacher: teacher.map(|t| t.get_ref().clone()), count_ticks })
+    }
+
+    fn counts_ticks(&self, raw: &RawLearning) -> Result<bool, LensError> {
+        let Some(count) = &raw.count else { return Ok(false) };
+        match count.get_ref().as_str() {
+            "rows" => Ok(false),
+            "ticks" if raw.tick.is_none() => Err(self.at(count.span(), "counting ticks needs a `tick`, such as 60s")),
+            "ticks" => Ok(true),
+            other => Err(self.at(count.span(), unknown("way to count", other, &["rows", "ticks"]))),
+        }
     }
 
     fn classes(&self, raw: &RawLens) -> Result<Vec<String>, LensError> {

@@ -178,7 +178,39 @@ pub struct SegmentBuilder {
 struct ViewCounts {
     program: ViewProgram,
     cells: PairMap<(u64, u32)>,
+    /// Where a cell counts once a tick: the tick in which each counted last.
+    ticks: Option<Ticks>,
     teachers: Teachers,
+}
+
+/// In which tick each cell counted last: it counts again in a later one only.
+#[derive(Debug)]
+pub(crate) struct Ticks {
+    length_ns: i64,
+    last: PairMap<i64>,
+}
+
+impl Ticks {
+    /// Of a lens whose cells count once a tick.
+    pub(crate) fn of(lens: &Lens) -> Option<Self> {
+        lens.counted_ticks().map(|length_ns| Self { length_ns, last: PairMap::default() })
+    }
+
+    /// Whether a row of this time counts for a cell; then no other of the same tick or an earlier one does.
+    pub(crate) fn admit(&mut self, cell: u64, time: i64) -> bool {
+        let tick = time.div_euclid(self.length_ns);
+        match self.last.get_mut(&cell) {
+            Some(last) if tick <= *last => false,
+            Some(last) => {
+                *last = tick;
+                true
+            }
+            None => {
+                self.last.insert(cell, tick);
+                true
+            }
+        }
+    }
 }
 
 impl SegmentBuilder {
@@ -189,7 +221,12 @@ impl SegmentBuilder {
 
     /// An empty segment to which each unit may add as much as `caps` say.
     pub fn with_caps(lens: &Lens, key: &HashKey, host: Option<&str>, day: i32, caps: Caps) -> Self {
-        let view = |program| ViewCounts { program, cells: PairMap::default(), teachers: Teachers::new(caps) };
+        let view = |program| ViewCounts {
+            program,
+            cells: PairMap::default(),
+            ticks: Ticks::of(lens),
+            teachers: Teachers::new(caps),
+        };
         Self {
             host: host.map(str::to_owned),
             day,
@@ -214,9 +251,11 @@ impl SegmentBuilder {
     }
 
     /// Adds what was counted elsewhere, per view, of so many rows of this host and day. Where units teach under caps that
-    /// cannot be done, because what a unit may add depends on the order of its rows: nothing is added and `false` returned.
+    /// cannot be done, because what a unit may add depends on the order of its rows, nor where cells count once a tick: nothing
+    /// is added and `false` returned.
     pub fn add_counted(&mut self, rows: u64, views: Vec<Counted>) -> bool {
-        if self.teacher.is_some() || views.len() != self.views.len() {
+        let by_rows = self.views.iter().all(|view| view.ticks.is_none());
+        if self.teacher.is_some() || !by_rows || views.len() != self.views.len() {
             return false;
         }
         self.rows += rows;
@@ -281,12 +320,15 @@ impl SegmentBuilder {
 impl ViewCounts {
     /// Counts one context of some rows.
     fn add(&mut self, seed: Pair, view: u32, number: u32, batch: &EncodedBatch, rows: &[u32], teachers: &[u64]) {
-        let Self { program, cells, teachers: taught } = self;
+        let Self { program, cells, ticks, teachers: taught } = self;
         let mut at = 0;
         for_each_cell_of(program, seed, view, number, batch, rows.iter().copied(), |row, context, cell| {
             use std::collections::hash_map::Entry;
             while rows[at] < row {
                 at += 1;
+            }
+            if ticks.as_mut().is_some_and(|ticks| !ticks.admit(cell, batch.time[row as usize])) {
+                return;
             }
             let entry = cells.entry(cell);
             let known = matches!(entry, Entry::Occupied(_));

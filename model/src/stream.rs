@@ -10,6 +10,7 @@ use crate::encode::EncodedBatch;
 use crate::keys::{FLEET, HashKey, Pair, PairMap, absorb, context_start, join, pair, scoped};
 use crate::lens::Lens;
 use crate::log2::lg;
+use crate::segment::Ticks;
 use crate::snapshot::{Calibration, ViewProgram, lay_out, programs};
 
 /// Counts that grow with the rows they score. Memory: one entry per distinct scoped context and cell, and the rows of one
@@ -37,6 +38,8 @@ struct ViewCounts {
     program: ViewProgram,
     /// By scoped key: (N, T) of a context, (n, 0) of a cell.
     counts: PairMap<[u32; 2]>,
+    /// Where a cell counts once a tick, those of each host.
+    ticks: Option<Ticks>,
     /// Of the row at hand, each context and its cell, without scope.
     keys: Vec<(Pair, Pair)>,
 }
@@ -55,6 +58,7 @@ impl Stream {
             number: number as u32,
             program,
             counts: PairMap::default(),
+            ticks: Ticks::of(lens),
             keys: Vec::new(),
         };
         Self {
@@ -222,6 +226,7 @@ enum Step {
 /// Rows by the hashes of their values.
 trait Hashes {
     fn class(&self, row: usize) -> u8;
+    fn time(&self, row: usize) -> i64;
     fn scopes(&self, row: usize) -> Scopes;
     fn hash(&self, field: u32, row: usize) -> Pair;
 }
@@ -234,6 +239,10 @@ struct BatchRows<'a> {
 impl Hashes for BatchRows<'_> {
     fn class(&self, row: usize) -> u8 {
         self.batch.class[row]
+    }
+
+    fn time(&self, row: usize) -> i64 {
+        self.batch.time[row]
     }
 
     fn scopes(&self, row: usize) -> Scopes {
@@ -249,6 +258,7 @@ impl Hashes for BatchRows<'_> {
 #[derive(Default)]
 struct PendingRows {
     class: Vec<u8>,
+    time: Vec<i64>,
     scopes: Vec<Scopes>,
     fields: Vec<Vec<Pair>>,
 }
@@ -260,12 +270,14 @@ impl PendingRows {
 
     fn clear(&mut self) {
         self.class.clear();
+        self.time.clear();
         self.scopes.clear();
         self.fields.iter_mut().for_each(Vec::clear);
     }
 
     fn extend(&mut self, rows: &BatchRows<'_>, range: Range<usize>) {
         self.class.extend_from_slice(&rows.batch.class[range.clone()]);
+        self.time.extend_from_slice(&rows.batch.time[range.clone()]);
         self.scopes.extend_from_slice(&rows.scopes[range.clone()]);
         for (field, codes) in self.fields.iter_mut().zip(&rows.batch.fields) {
             field.extend(range.clone().map(|row| codes.hash(row)));
@@ -276,6 +288,10 @@ impl PendingRows {
 impl Hashes for PendingRows {
     fn class(&self, row: usize) -> u8 {
         self.class[row]
+    }
+
+    fn time(&self, row: usize) -> i64 {
+        self.time[row]
     }
 
     fn scopes(&self, row: usize) -> Scopes {
@@ -294,7 +310,7 @@ impl ViewCounts {
                 for (row, out) in out.iter_mut().enumerate() {
                     if self.take(seed, rows, row) {
                         *out = self.score(rows.scopes(row));
-                        self.count(rows.scopes(row));
+                        self.count(rows.scopes(row), rows.time(row));
                     }
                 }
             }
@@ -313,7 +329,7 @@ impl ViewCounts {
     fn count_all(&mut self, seed: Pair, rows: &impl Hashes, range: Range<usize>) {
         for row in range {
             if self.take(seed, rows, row) {
-                self.count(rows.scopes(row));
+                self.count(rows.scopes(row), rows.time(row));
             }
         }
     }
@@ -354,9 +370,12 @@ impl ViewCounts {
     }
 
     /// Counts the row whose keys are at hand: once on its host, and on its group and the fleet if it is new to its host.
-    fn count(&mut self, scopes: Scopes) {
-        let Self { counts, keys, .. } = self;
+    fn count(&mut self, scopes: Scopes, time: i64) {
+        let Self { counts, keys, ticks, .. } = self;
         for (context, cell) in keys.iter() {
+            if ticks.as_mut().is_some_and(|ticks| !ticks.admit(join(scoped(*cell, scopes.host)), time)) {
+                continue;
+            }
             let is_new = add(counts, *context, *cell, scopes.host);
             for scope in scopes.levels().skip(1).filter(|_| is_new) {
                 add(counts, *context, *cell, scope);

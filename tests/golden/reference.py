@@ -549,6 +549,7 @@ before = { column = "exe", kind = "text", of = "process" }
 burst = { burst = true, of = "process", tick = "10s" }
 exe = { column = "exe", kind = "text" }
 names = { fanout = "name", of = ["exe", "process"], tick = "60s" }
+rate = { rate = true, of = "process", tick = "10s" }
 third_before = { column = "exe", kind = "text", of = "process", lag = 3 }
 
 [[views]]
@@ -618,6 +619,7 @@ def half_octave(n):
 class Channel:
     def __init__(self):
         self.past, self.ticks, self.h, self.c, self.tick, self.bits, self.minute = [], 0, 0, 0, None, set(), None
+        self.level, self.newest = 0, None
 
     def lag(self, k):
         return self.past[-k] if len(self.past) >= k else None
@@ -634,6 +636,15 @@ class Channel:
         sign = "-" if half_bits < 0 else ""
         return "%s%d.%d" % (sign, abs(half_bits) // 2, abs(half_bits) % 2 * 5)
 
+    def rate(self, tick):
+        if self.newest is None:
+            self.newest = tick
+        while self.newest < tick:
+            self.level -= self.level // 8
+            self.newest += 1
+        self.level += 256
+        return half_octave(self.level // 256)
+
     def fan_out(self, minute, name):
         if self.minute is None or minute > self.minute:
             self.minute, self.bits = minute, set()
@@ -645,19 +656,20 @@ class Channel:
 
 
 def earlier():
-    """Each row and the values of the fields, in order of name: before, burst, exe, names, third_before."""
+    """Each row and the values of the fields, in order of name: before, burst, exe, names, rate, third_before."""
     of_process, of_both, lines = defaultdict(Channel), defaultdict(Channel), []
     for row in earlier_rows():
         time, host, process, exe, name = row
         hour = time // HOUR
-        before = burst = names = third = None
+        before = burst = names = rate = third = None
         if process is not None:
             channel = of_process[host, hour, process]
             before, third, burst = channel.lag(1), channel.lag(3), channel.burst(time // 10)
+            rate = channel.rate(time // 10)
             channel.past.append(exe)
         if process is not None and exe is not None:
             names = of_both[host, hour, exe, process].fan_out(time // 60, name)
-        lines.append([list(row), [before, burst, exe, names, third]])
+        lines.append([list(row), [before, burst, exe, names, rate, third]])
     return lines
 
 

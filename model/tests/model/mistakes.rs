@@ -43,7 +43,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "{ column = \"a\", kind = \"path\", part",
         "{ colum = \"a\", kind = \"path\", part",
-        r#"7, column 10: no key "colum" in a field of [fields]; did you mean "column"? There are column, kind, part, ids, of, lag, burst, fanout, tick"#,
+        r#"7, column 10: no key "colum" in a field of [fields]; did you mean "column"? There are column, kind, part, ids, of, lag, burst, rate, fanout, tick"#,
     ),
     (
         "when = ",
@@ -57,7 +57,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         r#"21, column 1: no key "windows" in [[units]]; did you mean "window"? There are kind, key, window"#,
     ),
     ("teacher = ", "window = ", r#"26, column 1: no key "window" in [learning]; it belongs in [[units]]"#),
-    ("teacher = ", "blue = ", r#"26, column 1: no key "blue" in [learning]; there are tick, teacher"#),
+    ("teacher = ", "blue = ", r#"26, column 1: no key "blue" in [learning]; there are tick, count, teacher"#),
     (
         "[subspace]",
         "[subspaces]",
@@ -97,6 +97,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     ("[\"size\"]", "[\"tree\"]", r#"16, column 13: field "tree" is a key: keys name units, views cannot use them"#),
     ("[\"name\"]", "[]", "15, column 9: a view needs at least one child field"),
+    (
+        "teacher = \"u\"",
+        "count = \"tics\"",
+        r#"26, column 9: no way to count "tics"; did you mean "ticks"? There are rows, ticks"#,
+    ),
+    ("tick = \"60s\"\nteacher = \"u\"", "count = \"ticks\"", r#"25, column 9: counting ticks needs a `tick`, such as 60s"#),
     ("teacher = \"u\"", "teacher = \"uu\"", r#"26, column 11: no unit of kind "uu"; did you mean "u"? There are u"#),
     ("T1071.004", "T1071.4", "17, column 20: not the number of an ATT&CK technique such as T1071 or T1071.004"),
     // Durations.

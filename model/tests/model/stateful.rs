@@ -231,7 +231,7 @@ fn mistakes_are_placed() {
     };
     assert_eq!(broken("lag = 3", "lag = 5"), "lens: line 10, column 90: `lag` is a number of rows from 1 to 4");
     assert_eq!(broken("\"10s\"", "\"2h\""), "lens: line 7, column 48: a tick lasts from 1s to 1h");
-    at("burst = true, of", "burst = false, of", "`burst = true` or a `fanout`");
+    at("burst = true, of", "burst = false, of", "a field has one of `burst = true`");
     at(", tick = \"10s\"", "", "needs a `tick`");
     at("of = \"process\", lag", "lag", "needs `of`");
     at("burst = true,", "burst = true, lag = 1,", "`lag` is for fields with a column");

@@ -122,6 +122,44 @@ fn a_batch_of_another_lens_changes_nothing() {
     assert!(Stream::new(&lens, &testing::key()).with_calibration(Calibration::identity(1)).is_none());
 }
 
+/// The lens with cells that count once in so many seconds.
+fn by_ticks(lens: &Lens, seconds: i64) -> Lens {
+    Lens::parse(&format!("{}\n[learning]\ntick = \"{seconds}s\"\ncount = \"ticks\"\n", lens.source())).unwrap()
+}
+
+#[test]
+fn a_flood_counts_once_a_tick_where_ticks_are_counted() {
+    let (lens, batch) = case(50, 4);
+    let mut flood = batch.clone();
+    for codes in flood.fields.iter_mut().chain([&mut flood.host]).map(|codes| &mut codes.codes) {
+        *codes = codes.iter().flat_map(|code| [*code; 20]).collect();
+    }
+    flood.class = flood.class.iter().flat_map(|class| [*class; 20]).collect();
+    flood.time = flood.time.iter().flat_map(|time| [*time; 20]).collect();
+    flood.rows *= 20;
+    flood.units.clear();
+    let lens = by_ticks(&lens, 1);
+    let table = |batch: &EncodedBatch| {
+        let mut stream = Stream::new(&lens, &testing::key());
+        stream.learn(batch).unwrap();
+        stream.table()
+    };
+    assert_eq!(table(&flood), table(&batch));
+    let segments = |batch: &EncodedBatch| compile(&testing::key(), &testing::segments(&lens, &testing::key(), batch));
+    assert_eq!(segments(&flood), segments(&batch));
+    // Every row counts where each has a tick of its own.
+    let (plain, mut apart) = (case(50, 4).0, batch.clone());
+    apart.time.iter_mut().enumerate().for_each(|(row, time)| *time = (100_000 + row as i64) * SECOND);
+    let counts = |lens: &Lens| {
+        let table = compile(&testing::key(), &testing::segments(lens, &testing::key(), &apart));
+        let mut counts: Vec<[u32; 2]> = table.iter().map(|slot| [slot[2], slot[3]]).collect();
+        counts.sort_unstable();
+        counts
+    };
+    assert_eq!(counts(&lens), counts(&plain));
+    assert_ne!(counts(&by_ticks(&plain, 50)), counts(&plain));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -139,6 +177,20 @@ proptest! {
             }
         }
         stream.finish();
+        stream.finish();
+        let table = compile(&testing::key(), &testing::segments(&lens, &testing::key(), &batch));
+        prop_assert!(stream.table() == table);
+    }
+
+    #[test]
+    fn so_they_are_where_ticks_are_counted(seed: u64, size in 1usize..400, ticks in 0i64..3, seconds in 1i64..100) {
+        let (lens, batch) = case(300, seed);
+        let lens = by_ticks(&lens, seconds);
+        let mut stream = Stream::new(&lens, &testing::key()).with_tick(ticks * 7 * SECOND);
+        let mut scores = Scores::default();
+        for start in (0..batch.rows).step_by(size) {
+            stream.feed(&range(&batch, start..batch.rows.min(start + size)), &mut scores).unwrap();
+        }
         stream.finish();
         let table = compile(&testing::key(), &testing::segments(&lens, &testing::key(), &batch));
         prop_assert!(stream.table() == table);

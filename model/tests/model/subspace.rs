@@ -75,6 +75,6 @@ fn learning_names_its_tick_and_teacher() {
 #[test]
 fn the_example_of_the_documents_is_a_lens() {
     let lens = Lens::parse(include_str!("../../../docs/examples/lens.toml")).unwrap();
-    assert_eq!((lens.table(), lens.views().len(), lens.tick_ns()), ("process", 37, 60_000_000_000));
+    assert_eq!((lens.table(), lens.views().len(), lens.tick_ns()), ("process", 38, 60_000_000_000));
     assert!(lens.is_stateful());
 }

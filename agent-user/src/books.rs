@@ -5,6 +5,7 @@ use crate::{
     error::one_line,
     load::KernelCount,
     rows::Counts,
+    scoring::Promise,
     status::{AgentStage, Dropped, EventStatus, KernelStage, OwnStatus, Status, WriterStage},
     usage::Usage,
 };
@@ -311,6 +312,8 @@ impl Snapshot {
             pid: run.pid,
             backend: run.backend.map(str::to_owned),
             baseline: run.baseline.map(str::to_owned),
+            host_state: run.promise.map(|promise| promise.host_state.clone()),
+            expected_per_day: run.promise.map(|promise| promise.expected_milli as f64 / 1000.0),
             metrics: run.metrics.map(|address| address.to_string()),
             events: EventType::ALL.into_iter().map(|kind| (kind.name().to_owned(), self.event(kind))).collect(),
             unknown: self.agent.unknown,
@@ -356,6 +359,8 @@ pub struct RunFacts<'a> {
     pub backend: Option<&'a str>,
     /// Baseline id, if any.
     pub baseline: Option<&'a str>,
+    /// What is to be expected of scoring, if there is a baseline.
+    pub promise: Option<&'a Promise>,
     /// Another worker came before this one: what its scorer had not answered when it ended is not known.
     pub follows: bool,
     /// Name of the host in the files.

@@ -14,6 +14,7 @@ use crate::{
     ready::readable,
     rows::Batch,
     sandbox::Report,
+    scoring::Promise,
     snapshot::Reader,
     status::{Status, publish::Publisher, serve::Listeners},
     sweep::Sweep,
@@ -56,6 +57,8 @@ pub struct Settings {
     pub backend: Option<String>,
     /// Baseline id, for the status.
     pub baseline: Option<String>,
+    /// What is to be expected of scoring, if there is a baseline.
+    pub promise: Option<Promise>,
     /// Size of the kernel's ring buffers, for the status.
     pub ring_bytes: u64,
     /// The loader's run.
@@ -373,6 +376,7 @@ impl Run {
             sandbox: self.settings.sandbox.as_ref(),
             backend: self.settings.backend.as_deref(),
             baseline: self.settings.baseline.as_deref(),
+            promise: self.settings.promise.as_ref(),
             follows: self.settings.begun,
             host: &self.settings.host,
             metrics: self.metrics,

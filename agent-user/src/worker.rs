@@ -21,7 +21,7 @@ use ebbline_agent_user::{
     run::{self, Settings, Sources, Wish},
     sandbox::{self, Report},
     say,
-    scoring::{self, RemoteScoring},
+    scoring::{self, Promise, RemoteScoring},
     sink::{Archive, ArchiveOptions},
     status::{Status, serve::Listeners},
     writer::Writer,
@@ -95,6 +95,7 @@ struct Opened {
     before: Before,
     /// Backend and baseline.
     scoring: Option<(String, String)>,
+    promise: Option<Promise>,
 }
 
 fn open(start: &Start, scorers: Channel, books: &Arc<WriterBooks>) -> Result<Opened> {
@@ -117,6 +118,7 @@ fn open(start: &Start, scorers: Channel, books: &Arc<WriterBooks>) -> Result<Ope
         let (backend, device, reason) = scoring.backend();
         (backend.to_owned(), scoring.baseline().to_owned(), format!("scoring on {device} ({reason})"))
     });
+    let promise = scoring.as_ref().map(|scoring| scoring.promise().clone());
     let kept = start.note.as_deref().and_then(Note::from_bytes);
     let options = ArchiveOptions {
         root: &args.archive,
@@ -138,7 +140,7 @@ fn open(start: &Start, scorers: Channel, books: &Arc<WriterBooks>) -> Result<Ope
         }
         (backend, baseline)
     });
-    Ok(Opened { archive, before, scoring })
+    Ok(Opened { archive, before, scoring, promise })
 }
 
 /// Starts the scorer, if there is a baseline.
@@ -168,7 +170,7 @@ fn capture(
     start: &Start,
     (facts, digests, listeners): Asked,
     control: Channel,
-    Opened { archive, before, scoring }: Opened,
+    Opened { archive, before, scoring, promise }: Opened,
     books: Arc<WriterBooks>,
     (report, notifier): (Report, Notifier),
 ) -> Result<ExitCode> {
@@ -188,6 +190,7 @@ fn capture(
         json: args.json,
         backend,
         baseline,
+        promise,
         ring_bytes: args.rings().total(),
         pid: start.pid,
         age: start.age,

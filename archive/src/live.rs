@@ -130,6 +130,12 @@ impl LiveScorer {
         work
     }
 
+    /// How well this scorer's host is known, in words, and how many false alerts a day are expected.
+    #[must_use]
+    pub fn promise(&self) -> (String, f64) {
+        (state(&self.baseline, Some(&self.host), &BTreeMap::new()).state, self.budget.expected_a_day())
+    }
+
     /// Writes what is expected of this run, and what was found, into its record.
     pub fn enter(&self, run: &mut Run, findings: &[Finding]) {
         enter(run, &self.budget, self.line, self.times, findings);

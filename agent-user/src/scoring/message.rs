@@ -139,8 +139,18 @@ pub(super) struct Ready {
     pub(super) device: String,
     pub(super) reason: String,
     pub(super) baseline: String,
+    pub(super) promise: Promise,
     pub(super) tables: Vec<String>,
     pub(super) process: u32,
+}
+
+/// What is to be expected of a scorer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// How well the baseline knows this host: `learning day 2 of 7`, `settled`.
+    pub host_state: String,
+    /// False alerts a day, in thousandths.
+    pub expected_milli: u64,
 }
 
 /// Sends one message.

@@ -13,7 +13,7 @@ mod start;
 mod tally;
 
 pub use feed::attempt;
-pub use message::Settings;
+pub use message::{Promise, Settings};
 pub use remote::RemoteScoring;
 pub use serve::serve;
 pub use start::{OwnProcess, Starter};
@@ -96,6 +96,13 @@ impl Scoring {
     #[must_use]
     pub fn baseline(&self) -> &str {
         &self.run.baseline
+    }
+
+    /// What is to be expected.
+    #[must_use]
+    pub fn promise(&self) -> Promise {
+        let (host_state, expected) = self.scorer.promise();
+        Promise { host_state, expected_milli: (expected * 1000.0).round() as u64 }
     }
 
     /// Tables that the baseline knows.

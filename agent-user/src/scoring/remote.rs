@@ -3,7 +3,7 @@
 use super::{
     Settings,
     feed::{Feed, Link},
-    message::Ready,
+    message::{Promise, Ready},
     start::{OwnProcess, Starter},
     tally::Tally,
 };
@@ -165,6 +165,12 @@ impl RemoteScoring {
     #[must_use]
     pub fn backend(&self) -> (&str, &str, &str) {
         (&self.ready.backend, &self.ready.device, &self.ready.reason)
+    }
+
+    /// What is to be expected.
+    #[must_use]
+    pub fn promise(&self) -> &Promise {
+        &self.ready.promise
     }
 
     /// Baseline id.

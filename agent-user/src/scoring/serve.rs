@@ -96,6 +96,7 @@ impl Server {
             device: device.into(),
             reason: reason.into(),
             baseline: scoring.baseline().into(),
+            promise: scoring.promise(),
             tables: scoring.tables().to_vec(),
             process: std::process::id(),
         };

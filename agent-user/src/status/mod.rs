@@ -46,6 +46,10 @@ pub struct Status {
     pub backend: Option<String>,
     /// Baseline id, if any.
     pub baseline: Option<String>,
+    /// How well the baseline knows this host: `learning day 2 of 7`, `settled`.
+    pub host_state: Option<String>,
+    /// False alerts a day that are expected.
+    pub expected_per_day: Option<f64>,
     /// Address of the metrics page, if there is one.
     pub metrics: Option<String>,
     /// The books, by event type.

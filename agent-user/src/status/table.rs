@@ -34,10 +34,11 @@ pub fn text(status: &Status) -> String {
     let mut lines = vec![
         head,
         format!(
-            "backend {}   baseline {}   findings {}{}",
+            "backend {}   baseline {}   findings {}{}{}",
             word(&status.backend),
             word(&status.baseline),
             status.findings,
+            promise(status),
             unscored(status)
         ),
         String::new(),
@@ -68,6 +69,14 @@ pub fn text(status: &Status) -> String {
     lines.extend(own.sandbox.iter().map(|report| format!("worker: {}", one_line(&report.text()))));
     lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
     lines.join("\n")
+}
+
+/// `   expected 5.0 a day, learning day 2 of 7`.
+fn promise(status: &Status) -> String {
+    match (&status.host_state, status.expected_per_day) {
+        (Some(state), Some(expected)) => format!("   expected {expected:.1} a day, {}", one_line(state)),
+        _ => String::new(),
+    }
 }
 
 /// Rows without a score, in words.

@@ -131,6 +131,9 @@ impl Consumer<'_> {
             self.engine
                 .score(&batch, &mut self.scores)
                 .map_err(|source| ArchiveError::Backend { path: self.file.path().into(), source })?;
+            if let Some(trouble) = self.engine.trouble() {
+                progress.note(&trouble);
+            }
             let codes: BTreeSet<u32> = batch.host.codes.iter().copied().collect();
             self.hosts.extend(codes.iter().map(|code| batch.host.values[*code as usize].clone()));
             self.times = spanned(self.times, &batch.time);

@@ -69,8 +69,7 @@ pub fn score<P: AsRef<Path>>(
     let sources = discover(sources)?;
     let mut inputs = Inputs::look(sources, baseline, options.strict, progress)?;
     let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
-    let (backend, device, reason) = engines.describe();
-    progress.note(&reason);
+    progress.note(&engines.describe().2);
     store::ensure_folder(out)?;
     Manifest::load(out)?;
     let parts = inputs.parts(baseline);
@@ -101,6 +100,7 @@ pub fn score<P: AsRef<Path>>(
         let expected = Some(budget.expected_a_day());
         store::write_findings(out, baseline.id(), &inputs.name(), &findings, expected)?
     };
+    let (backend, device, reason) = engines.describe();
     let mut run = Run {
         command: "score".into(),
         started: started.to_string(),

@@ -61,9 +61,9 @@ mod tests {
 
     fn ranking(things: u32) -> Ranking {
         let outcome = |i: u32| Outcome {
-            score: u64::from(i.wrapping_mul(2_654_435_761) >> 24) + u64::from(i % 4 == 0) * 60,
+            score: u64::from(i.wrapping_mul(2_654_435_761) >> 24) + u64::from(i.is_multiple_of(4)) * 60,
             log2_n: 0,
-            attack: i % 4 == 0,
+            attack: i.is_multiple_of(4),
             cluster: i,
             day: 0,
         };

@@ -102,7 +102,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "count = \"tics\"",
         r#"26, column 9: no way to count "tics"; did you mean "ticks"? There are rows, ticks"#,
     ),
-    ("tick = \"60s\"\nteacher = \"u\"", "count = \"ticks\"", r#"25, column 9: counting ticks needs a `tick`, such as 60s"#),
+    (
+        "tick = \"60s\"\nteacher = \"u\"",
+        "count = \"ticks\"",
+        r#"25, column 9: counting ticks needs a `tick`, such as 60s"#,
+    ),
     ("teacher = \"u\"", "teacher = \"uu\"", r#"26, column 11: no unit of kind "uu"; did you mean "u"? There are u"#),
     ("T1071.004", "T1071.4", "17, column 20: not the number of an ATT&CK technique such as T1071 or T1071.004"),
     // Durations.

@@ -114,6 +114,11 @@ impl Scoring {
     /// Scores rows of a table; returns how many.
     pub fn score(&mut self, table: &str, rows: &RecordBatch, placed: &[Placed]) -> u64 {
         let scored = self.scorer.score(table, rows, placed);
+        if let Some(trouble) = self.scorer.engines().trouble() {
+            crate::say!("warning: {trouble}");
+            let (backend, device, reason) = self.scorer.engines().describe();
+            (self.run.backend, self.run.device, self.run.choice) = (backend, device, Some(reason));
+        }
         let rows = self.check(scored).unwrap_or(0);
         self.run.rows += rows;
         self.books.scored.fetch_add(rows, Relaxed);

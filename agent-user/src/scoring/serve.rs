@@ -137,9 +137,6 @@ impl Server {
                 let checked = placed.iter().map(|run| run.checked(rows.num_rows()));
                 let placed = checked.collect::<Result<Vec<_>>>()?;
                 let scored = self.scoring.score(&table, &rows, &placed);
-                if let Some(trouble) = self.scoring.engines().trouble() {
-                    crate::say!("warning: {trouble}");
-                }
                 // A scorer that is always busy is never told the time.
                 self.scoring.tick();
                 Answer::Scored(scored)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::baseline::Baseline;
-use model::{Backend, BackendError, CpuBackend, EncodedBatch, Encoder, Scores, Snapshot, StageCounters};
+use model::{Backend, BackendError, CpuBackend, EncodedBatch, Encoder, Lens, Scores, Snapshot, StageCounters};
 use scorer_gpu::Choice;
 
 use crate::error::ArchiveError;
@@ -170,6 +170,11 @@ impl Engines {
     #[must_use]
     pub fn get(&self, table: &str) -> Option<&Engine> {
         self.0.get(table)
+    }
+
+    /// The lenses of all tables.
+    pub fn lenses(&self) -> impl Iterator<Item = &Lens> {
+        self.0.values().map(|engine| &engine.snapshot().lens)
     }
 
     /// Name of the backend, device in words and the reason for the choice.

@@ -8,12 +8,13 @@ use arrow_array::RecordBatch;
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitScore};
 use model::{EncodedBatch, Encoder, Snapshot, ViewExplanation, explain};
-use store::{ArchiveFile, Finding, FindingReason, FindingRow, bits_f32, finding_id};
+use store::{Finding, FindingReason, FindingRow, Form, TableFile, Wanted, bits_f32, finding_id};
 
 use crate::SCORE_ROWS;
 use crate::engine::Engines;
 use crate::error::ArchiveError;
 use crate::file::engine_of;
+use crate::tables::wanted;
 use crate::words::{TITLE_COLUMNS, printable, title};
 
 /// Reasons of a finding; what the others contribute is the rest up to its bits.
@@ -59,7 +60,7 @@ pub(crate) fn findings(
 
 /// Evidence of the given rows of a file, which must rise.
 fn of_file(place: &Place<'_>, engines: &Engines, rows: &[u64]) -> Result<Vec<RowEvidence>, ArchiveError> {
-    let file = ArchiveFile::open(place.path)?;
+    let file = TableFile::open(place.path)?;
     let (table, engine) = engine_of(&file, engines)?;
     let batch = read_for_titles(&file, engine.snapshot(), rows)?;
     let encoded = encode_rows(&file, &place.before, engine.snapshot(), engine.encoder(), &batch, rows)?;
@@ -72,7 +73,7 @@ fn of_file(place: &Place<'_>, engines: &Engines, rows: &[u64]) -> Result<Vec<Row
 /// Rows of a file, each as a row of an encoded batch. `batch` holds them alone; where fields depend on earlier rows, all
 /// rows up to them are read again, and those of the files before theirs.
 pub(crate) fn encode_rows(
-    file: &ArchiveFile,
+    file: &TableFile,
     before: &[&Path],
     snapshot: &Snapshot,
     mut encoder: Encoder,
@@ -84,10 +85,10 @@ pub(crate) fn encode_rows(
         let encoded = Arc::new(encoder.encode(batch).map_err(failed)?);
         return Ok((0..rows.len()).map(|row| (encoded.clone(), row)).collect());
     }
-    let columns = snapshot.lens.columns();
+    let columns = wanted(&snapshot.lens);
     for path in before {
         // What cannot be read was skipped when it was scored, too.
-        let Ok(batches) = ArchiveFile::open(path).and_then(|file| file.batches(&columns, SCORE_ROWS)) else { continue };
+        let Ok(batches) = TableFile::open(path).and_then(|file| file.batches(&columns, SCORE_ROWS)) else { continue };
         for batch in batches {
             if !batch.is_ok_and(|batch| encoder.encode(&batch).is_ok()) {
                 break;
@@ -110,14 +111,15 @@ pub(crate) fn encode_rows(
 
 /// The columns that scores and titles need.
 pub(crate) fn read_for_titles(
-    file: &ArchiveFile,
+    file: &TableFile,
     snapshot: &Snapshot,
     rows: &[u64],
 ) -> Result<RecordBatch, ArchiveError> {
-    let mut columns = snapshot.lens.columns();
-    for column in TITLE_COLUMNS {
-        if !columns.contains(&column) && file.schema().index_of(column).is_ok() {
-            columns.push(column);
+    let mut columns = wanted(&snapshot.lens);
+    let own = if crate::tables::is_foreign(&snapshot.lens) { &[][..] } else { &TITLE_COLUMNS };
+    for column in own {
+        if columns.iter().all(|known| known.column != *column) && file.has(column) {
+            columns.push(Wanted { column: (*column).to_owned(), form: Form::Text, required: false });
         }
     }
     Ok(file.read_rows(&columns, rows)?)

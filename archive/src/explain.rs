@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use model::baseline::Baseline;
 use model::{Backend, CpuBackend, Encoder, Scores, ViewExplanation, explain};
-use store::ArchiveFile;
+use store::TableFile;
 
 use crate::error::ArchiveError;
 use crate::evidence::{encode_rows, read_for_titles};
-use crate::split;
+use crate::{split, tables};
 use crate::words::title;
 
 /// A row and every view of it.
@@ -37,10 +37,11 @@ pub struct ExplainedRow {
 /// # Errors
 /// As for reading the file; and when the baseline knows no such table or the file has no such row.
 pub fn explain_row(path: &Path, row: u64, baseline: &Baseline) -> Result<ExplainedRow, ArchiveError> {
-    let file = ArchiveFile::open(path)?;
+    let file = TableFile::open(path)?;
     let no_lens = |why: String| ArchiveError::NoLens { path: path.into(), why };
-    let table = file.table().ok_or_else(|| no_lens("its footer names no table and its columns fit none".into()))?;
-    let snapshot = baseline.snapshot(table).ok_or_else(|| no_lens(format!("the baseline knows no table {table}")))?;
+    let table = &tables::table_of(&file, baseline.lenses())?;
+    let snapshot = baseline.snapshot(table);
+    let snapshot = snapshot.ok_or_else(|| no_lens(format!("the baseline knows no table {table}")))?;
     let batch = read_for_titles(&file, &snapshot, &[row])?;
     let encoder = Encoder::new(&snapshot.lens, baseline.hash_key());
     let before = split::before(path);

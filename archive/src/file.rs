@@ -8,10 +8,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitTable};
 use model::{EncodedBatch, Encoder, Reason, Scores};
-use store::{ArchiveFile, SidecarWriter, Source, file_sha256};
+use store::{SidecarWriter, Source, TableFile, file_sha256};
 
 use crate::engine::{Engine, Engines};
 use crate::error::ArchiveError;
+use crate::tables::{self, wanted};
 use crate::{Progress, SCORE_ROWS};
 
 /// Batches that may wait between decoding and scoring.
@@ -50,7 +51,7 @@ pub fn score_file(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<FileSummary, ArchiveError> {
-    let file = ArchiveFile::open(&source.path)?;
+    let file = TableFile::open(&source.path)?;
     let (table, engine) = engine_of(&file, engines)?;
     let digest = file_sha256(&source.path)?;
     let sidecar = SidecarWriter::create(out, baseline.id(), &source.relative, engine.views())?;
@@ -85,19 +86,18 @@ pub fn score_file(
 }
 
 /// Table and engine of a file.
-pub(crate) fn engine_of<'a>(file: &ArchiveFile, engines: &'a Engines) -> Result<(String, &'a Engine), ArchiveError> {
-    let no_lens = |why: String| ArchiveError::NoLens { path: file.path().into(), why };
-    let table = file.table().ok_or_else(|| no_lens("its footer names no table and its columns fit none".into()))?;
-    let engine = engines.get(table).ok_or_else(|| no_lens(format!("the baseline knows no table {table}")))?;
-    Ok((table.to_owned(), engine))
+pub(crate) fn engine_of<'a>(file: &TableFile, engines: &'a Engines) -> Result<(String, &'a Engine), ArchiveError> {
+    let table = tables::table_of(file, engines.lenses())?;
+    let no_lens = || format!("the baseline knows no table {table}");
+    let engine = engines.get(&table).ok_or_else(|| ArchiveError::NoLens { path: file.path().into(), why: no_lens() })?;
+    Ok((table, engine))
 }
 
 type Encoded = Result<EncodedBatch, ArchiveError>;
 
 /// Decodes and encodes ahead of the scoring; ends early when nobody listens any more.
-fn produce(file: &ArchiveFile, engine: &Engine, encoder: &mut Encoder, send: &SyncSender<Encoded>) {
-    let columns = engine.snapshot().lens.columns();
-    let batches = match file.batches(&columns, SCORE_ROWS) {
+fn produce(file: &TableFile, engine: &Engine, encoder: &mut Encoder, send: &SyncSender<Encoded>) {
+    let batches = match file.batches(&wanted(&engine.snapshot().lens), SCORE_ROWS) {
         Ok(batches) => batches,
         Err(error) => return drop(send.send(Err(error.into()))),
     };
@@ -113,7 +113,7 @@ fn produce(file: &ArchiveFile, engine: &Engine, encoder: &mut Encoder, send: &Sy
 }
 
 struct Consumer<'a> {
-    file: &'a ArchiveFile,
+    file: &'a TableFile,
     engine: &'a Engine,
     sidecar: SidecarWriter,
     units: UnitTable,

@@ -8,9 +8,10 @@ use std::time::Instant;
 use arrow_array::{Array, RecordBatch};
 use model::learn::{LearnError, LearnStage, RowSource};
 use model::{Baseline, Encoder, HashKey, Lens, builtin};
-use store::{ArchiveFile, InputSkipped, Source, discover};
+use store::{InputSkipped, Source, TableFile, Wanted};
 
 use crate::error::ArchiveError;
+use crate::tables::{self, wanted};
 use crate::{Progress, SCORE_ROWS};
 
 /// How to learn.
@@ -52,9 +53,8 @@ pub fn learn<P: AsRef<Path>>(
     progress: &dyn Progress,
 ) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
-    let known = |lens: Lens| options.onto.as_ref().and_then(|b| b.lens(lens.table()).cloned()).unwrap_or(lens);
-    let lenses = options.lenses.clone().unwrap_or_else(builtin::all).into_iter().map(known).collect();
-    let files = Files::check(discover(sources)?, lenses, options.strict, progress)?;
+    let lenses = lenses_of(options);
+    let files = Files::check(tables::discover(sources, lenses.iter())?, lenses, options.strict, progress)?;
     let lenses: Vec<Lens> =
         files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
     let key = match options.key.clone() {
@@ -80,6 +80,18 @@ pub fn learn<P: AsRef<Path>>(
         skipped: files.skipped,
         wall_seconds: clock.elapsed().as_secs_f64(),
     })
+}
+
+/// The lenses to learn with: what is learned onto has its own, whatever else is given for their tables.
+fn lenses_of(options: &LearnOptions) -> Vec<Lens> {
+    let mut lenses: Vec<Lens> = options.onto.iter().flat_map(Baseline::lenses).cloned().collect();
+    let others = options.lenses.clone().unwrap_or_else(builtin::all);
+    for lens in others {
+        if lenses.iter().all(|known| known.table() != lens.table()) {
+            lenses.push(lens);
+        }
+    }
+    lenses
 }
 
 fn stage_words(stage: LearnStage) -> &'static str {
@@ -155,18 +167,19 @@ impl Files {
 /// Table and rows of a file that can be decoded to its end and fits the lens of its table.
 fn check(source: &Source, lenses: &[Lens]) -> Result<Option<(String, u64)>, ArchiveError> {
     let path = &source.path;
-    let file = ArchiveFile::open(path)?;
-    let no_lens = |why: String| ArchiveError::NoLens { path: path.clone(), why };
-    let table = file.table().ok_or_else(|| no_lens("its footer names no table and its columns fit none".into()))?;
+    let file = TableFile::open(path)?;
+    let table = tables::table_of(&file, lenses.iter())?;
     if table == events::HEARTBEAT {
         return Ok(None);
     }
+    let no_lens = |why: String| ArchiveError::NoLens { path: path.clone(), why };
     let lens = lenses.iter().find(|lens| lens.table() == table);
     let lens = lens.ok_or_else(|| no_lens(format!("there is no lens for table {table}")))?;
     let mut encoder = Encoder::new(lens, &HashKey([0; 32]));
-    let mut types_known = false;
-    for batch in file.batches(&lens.columns(), SCORE_ROWS)? {
+    let (mut types_known, mut rows) = (false, 0);
+    for batch in file.batches(&wanted(lens), SCORE_ROWS)? {
         let batch = batch?;
+        rows += batch.num_rows() as u64;
         // All batches of a file have its types, so the first one shows them; only a time may be missing later.
         let timed = batch.column_by_name(lens.time_column()).is_some_and(|time| time.null_count() == 0);
         if !(types_known && timed) {
@@ -174,7 +187,7 @@ fn check(source: &Source, lenses: &[Lens]) -> Result<Option<(String, u64)>, Arch
             types_known = true;
         }
     }
-    Ok(Some((table.to_owned(), file.rows())))
+    Ok(Some((table, rows)))
 }
 
 /// The files as a source of rows that can be read again and again.
@@ -194,7 +207,7 @@ impl RowSource for Feed<'_> {
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError> {
         let lens = self.files.lenses.iter().find(|lens| lens.table() == table);
-        let columns = lens.map(Lens::columns).unwrap_or_default();
+        let columns = lens.map(wanted).unwrap_or_default();
         let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
         self.progress.total(rows(files.iter().copied()));
         std::thread::scope(|scope| {
@@ -230,11 +243,10 @@ impl RowSource for Feed<'_> {
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArchiveError>>>;
 
 /// These columns of a file; a failure to open is its only item.
-fn batches(path: &Path, columns: &[&str]) -> Batches {
-    let open =
-        || -> Result<store::Batches, ArchiveError> { Ok(ArchiveFile::open(path)?.batches(columns, SCORE_ROWS)?) };
+fn batches(path: &Path, columns: &[Wanted]) -> Batches {
+    let open = || TableFile::open(path).and_then(|file| file.batches(columns, SCORE_ROWS));
     match open() {
         Ok(batches) => Box::new(batches.map(|batch| batch.map_err(ArchiveError::from))),
-        Err(error) => Box::new(std::iter::once(Err(error))),
+        Err(error) => Box::new(std::iter::once(Err(error.into()))),
     }
 }

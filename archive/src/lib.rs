@@ -1,4 +1,4 @@
-//! Learn and score over Parquet archives: one engine-free step, file to sidecar and summary.
+//! Learn and score over files: one engine-free step, file to sidecar and summary.
 //!
 //! [`learn`] builds a baseline, [`score`] runs the step over many files, [`LiveScorer`] runs it on batches as they are
 //! captured, and [`explain_row`] takes one row apart. Results depend on inputs and baseline alone, never on threads,
@@ -14,6 +14,7 @@ mod learn;
 mod live;
 mod score;
 mod split;
+mod tables;
 mod words;
 
 pub use engine::{Engine, Engines};

@@ -11,7 +11,7 @@ use model::units::UnitTable;
 use model::{Budget, Encoder, Lens, Line};
 use scorer_gpu::Choice;
 use sha2::{Digest, Sha256};
-use store::{ArchiveFile, Finding, InputDone, InputSkipped, Manifest, Run, Source, discover};
+use store::{Finding, InputDone, InputSkipped, Manifest, Run, Source, TableFile};
 
 use crate::Progress;
 use crate::engine::{Engine, Engines};
@@ -19,7 +19,7 @@ use crate::error::ArchiveError;
 use crate::evidence::{self, Place};
 use crate::expect;
 use crate::file::{FileSummary, score_file, spanned};
-use crate::split;
+use crate::{split, tables};
 
 /// How to score.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ pub fn score<P: AsRef<Path>>(
 ) -> Result<Scored, ArchiveError> {
     let clock = Instant::now();
     let started = jiff::Timestamp::now();
-    let sources = discover(sources)?;
+    let sources = tables::discover(sources, baseline.lenses())?;
     let mut inputs = Inputs::look(sources, baseline, options.strict, progress)?;
     let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
     progress.note(&engines.describe().2);
@@ -167,7 +167,7 @@ impl Inputs {
         };
         let mut rows = 0u64;
         for source in sources {
-            match ArchiveFile::open(&source.path).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
+            match TableFile::open(&source.path).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
                 Ok(None) => this.given -= 1, // counters of the agent: nothing to score, nothing wrong
                 Ok(Some((table, more))) => {
                     rows = rows.saturating_add(more); // a footer can say anything
@@ -249,14 +249,16 @@ impl Inputs {
     }
 }
 
-/// Table and rows of a file that the baseline can score; nothing for the agent's counters.
-fn known(file: &ArchiveFile, baseline: &Baseline) -> Result<Option<(String, u64)>, ArchiveError> {
-    let no_lens = |why: String| ArchiveError::NoLens { path: file.path().into(), why };
-    match file.table() {
-        Some(events::HEARTBEAT) => Ok(None),
-        Some(table) if baseline.snapshot(table).is_some() => Ok(Some((table.to_owned(), file.rows()))),
-        Some(table) => Err(no_lens(format!("the baseline knows no table {table}"))),
-        None => Err(no_lens("its footer names no table and its columns fit none".into())),
+/// Table and rows (0 if they are not known yet) of a file that the baseline can score; nothing for the agent's counters.
+fn known(file: &TableFile, baseline: &Baseline) -> Result<Option<(String, u64)>, ArchiveError> {
+    let table = tables::table_of(file, baseline.lenses())?;
+    match baseline.snapshot(&table) {
+        _ if table == events::HEARTBEAT => Ok(None),
+        Some(_) => Ok(Some((table, file.rows().unwrap_or(0)))),
+        None => {
+            let why = format!("the baseline knows no table {table}");
+            Err(ArchiveError::NoLens { path: file.path().into(), why })
+        }
     }
 }
 

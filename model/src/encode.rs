@@ -141,7 +141,7 @@ impl Use {
                 Kind::Path | Kind::Url | Kind::Domain | Kind::Ip | Kind::Text => form == Form::Text,
                 Kind::Cmdline => matches!(form, Form::List | Form::Text),
                 Kind::Port | Kind::User => matches!(form, Form::Int | Form::Text),
-                Kind::Number => matches!(form, Form::Int | Form::Float),
+                Kind::Number => matches!(form, Form::Int | Form::Float | Form::Text),
                 Kind::Time => form == Form::Time,
                 Kind::Id | Kind::Key => !matches!(form, Form::List | Form::Time | Form::Float),
             }
@@ -152,7 +152,7 @@ impl Use {
             Use::Field(Kind::Path | Kind::Url | Kind::Domain | Kind::Ip | Kind::Text, _) => "text",
             Use::Field(Kind::Cmdline, _) => "a list of text, or text",
             Use::Field(Kind::Port | Kind::User, _) => "an integer or text",
-            Use::Field(Kind::Number, _) => "a number",
+            Use::Field(Kind::Number, _) => "a number, or text",
             Use::Field(Kind::Time, _) => "a timestamp",
             Use::Field(Kind::Id | Kind::Key, _) | Use::Name => "text, an integer, a boolean or 16 bytes",
         }

@@ -220,7 +220,7 @@ pub(crate) fn unit_calibrations(lenses: &[Lens], evidence: &[Evidence], stage: S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lens::builtin;
+    use crate::builtin;
     use crate::stage::SETTLED_DAYS;
 
     fn rows(values: &[u32]) -> Evidence {

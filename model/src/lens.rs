@@ -264,6 +264,23 @@ impl Lens {
         columns
     }
 
+    /// Whether some field sees this column as a kind of this name.
+    fn reads_as(&self, column: &str, kind: Kind) -> bool {
+        let stateful = self.form.fields.iter().filter_map(|f| f.state.as_ref()).flat_map(State::sources);
+        let plain = self.form.fields.iter().any(|f| f.column == column && f.kind == kind);
+        plain || stateful.into_iter().any(|source| source.column == column && source.kind == kind)
+    }
+
+    /// Whether a column holds times: that of the rows, or one of kind `time`.
+    pub fn reads_times(&self, column: &str) -> bool {
+        self.form.time == column || self.reads_as(column, Kind::Time)
+    }
+
+    /// Whether a column holds lists of words, or text that is split into such: of kind `cmdline`.
+    pub fn reads_words(&self, column: &str) -> bool {
+        self.reads_as(column, Kind::Cmdline)
+    }
+
     /// The timestamp column.
     pub fn time_column(&self) -> &str {
         &self.form.time
@@ -329,39 +346,5 @@ impl Lens {
     /// Field numbers by name.
     pub(crate) fn numbers(fields: &[Field]) -> BTreeMap<&str, usize> {
         fields.iter().enumerate().map(|(i, f)| (f.name.as_str(), i)).collect()
-    }
-}
-
-/// The lenses of Ebbline's own tables.
-pub mod builtin {
-    use super::Lens;
-
-    const PROCESS: &str = include_str!("../lenses/process.toml");
-    const CONNECTION: &str = include_str!("../lenses/connection.toml");
-    const DNS: &str = include_str!("../lenses/dns.toml");
-
-    /// The lens of the `process` table.
-    pub fn process() -> Lens {
-        Lens::parse(PROCESS).expect("the built-in process lens is valid")
-    }
-
-    /// The lens of the `connection` table.
-    pub fn connection() -> Lens {
-        Lens::parse(CONNECTION).expect("the built-in connection lens is valid")
-    }
-
-    /// The lens of the `dns` table.
-    pub fn dns() -> Lens {
-        Lens::parse(DNS).expect("the built-in dns lens is valid")
-    }
-
-    /// The built-in lens of a table, if there is one.
-    pub fn for_table(table: &str) -> Option<Lens> {
-        all().into_iter().find(|lens| lens.table() == table)
-    }
-
-    /// All built-in lenses.
-    pub fn all() -> Vec<Lens> {
-        vec![process(), connection(), dns()]
     }
 }

@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod baseline;
 pub mod budget;
+pub mod builtin;
 mod calibrate;
 mod channel;
 pub mod compile;
@@ -64,7 +65,7 @@ pub use evidence::Evidence;
 pub use explain::{LevelExplanation, Scope, ViewExplanation, explain};
 pub use keys::HashKey;
 pub use learn::{LearnError, LearnStage, RowSource, learn, learn_onto, learn_with};
-pub use lens::{Lens, View, builtin};
+pub use lens::{Lens, View};
 pub use lens_text::LensError;
 pub use segment::{Segment, SegmentBuilder};
 pub use snapshot::{Basis, Calibration, Snapshot, ViewProgram};

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::StoreError;
+use crate::sidecar::sidecar_name;
+use crate::table::is_table_name;
 
 /// A folder nested deeper than this is a loop of links or a mistake.
 const DEPTH: usize = 32;
@@ -25,6 +27,32 @@ pub struct Source {
 /// # Errors
 /// When a source is missing or unreadable, when nothing is found, or when two files have the same relative path.
 pub fn discover<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError> {
+    search(sources, &is_parquet, StoreError::NothingFound)
+}
+
+/// As [`discover`], but folders give files of every format that [`crate::TableFile`] reads.
+///
+/// # Errors
+/// As for [`discover`].
+pub fn discover_tables<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError> {
+    search(sources, &|path| is_table_name(path) && !is_manifest(path), StoreError::NoTables)
+}
+
+fn is_parquet(path: &Path) -> bool {
+    matches!(path.extension().and_then(OsStr::to_str), Some("parquet" | "pq"))
+}
+
+/// The manifest that lies beside results.
+fn is_manifest(path: &Path) -> bool {
+    let beside = |name| is_result_folder(&path.with_file_name(name));
+    path.file_name() == Some(OsStr::new("manifest.json")) && (beside("scores") || beside("findings"))
+}
+
+fn search<P: AsRef<Path>>(
+    sources: &[P],
+    is_wanted: &dyn Fn(&Path) -> bool,
+    nothing: fn(String) -> StoreError,
+) -> Result<Vec<Source>, StoreError> {
     let mut files = Vec::new();
     for source in sources {
         let root = source.as_ref();
@@ -33,7 +61,7 @@ pub fn discover<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError
             _ => StoreError::read(root, &error),
         })?;
         if meta.is_dir() {
-            walk(root, DEPTH, &mut |path| files.push(located(path, root)))?;
+            walk(root, DEPTH, is_wanted, &mut |path| files.push(located(path, root)))?;
         } else {
             let folder = root.parent().unwrap_or(Path::new(""));
             files.push(located(root.into(), folder));
@@ -42,13 +70,18 @@ pub fn discover<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError
     let mut files = without_doubles(files)?;
     if files.is_empty() {
         let names: Vec<_> = sources.iter().map(|s| s.as_ref().display().to_string()).collect();
-        return Err(StoreError::NothingFound(names.join(", ")));
+        return Err(nothing(names.join(", ")));
     }
     files.sort_by(|a, b| a.relative.cmp(&b.relative));
     Ok(files)
 }
 
-fn walk(folder: &Path, depth: usize, found: &mut dyn FnMut(PathBuf)) -> Result<(), StoreError> {
+fn walk(
+    folder: &Path,
+    depth: usize,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    found: &mut dyn FnMut(PathBuf),
+) -> Result<(), StoreError> {
     let listing = fs::read_dir(folder).map_err(|e| StoreError::read(folder, &e))?;
     let mut paths = Vec::new();
     for entry in listing {
@@ -62,9 +95,9 @@ fn walk(folder: &Path, depth: usize, found: &mut dyn FnMut(PathBuf)) -> Result<(
         }
         if path.is_dir() {
             if depth > 0 && !is_result_folder(&path) {
-                walk(&path, depth - 1, found)?;
+                walk(&path, depth - 1, is_wanted, found)?;
             }
-        } else if matches!(path.extension().and_then(OsStr::to_str), Some("parquet" | "pq")) {
+        } else if is_wanted(&path) {
             found(path);
         }
     }
@@ -119,9 +152,10 @@ fn without_doubles(files: Vec<Source>) -> Result<Vec<Source>, StoreError> {
     let mut seen: HashMap<String, PathBuf> = HashMap::new();
     let mut kept = Vec::with_capacity(files.len());
     for file in files {
-        match seen.get(&file.relative) {
+        let name = sidecar_name(&file.relative).into_owned();
+        match seen.get(&name) {
             None => {
-                seen.insert(file.relative.clone(), file.path.clone());
+                seen.insert(name, file.path.clone());
                 kept.push(file);
             }
             Some(first) if same_file(first, &file.path) => {}

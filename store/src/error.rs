@@ -16,6 +16,9 @@ pub enum StoreError {
     /// Sources without any Parquet file.
     #[error("nothing to read: {0}: no Parquet file found; name an archive folder or a .parquet file")]
     NothingFound(String),
+    /// Sources without any file of a format that is read.
+    #[error("nothing to read: {0}: no Parquet, JSON lines, CSV or Zeek file found; name a folder of them or a file")]
+    NoTables(String),
     /// Two sources that would write to the same place.
     #[error("sources collide: {} and {}: both are {relative} below their source; name a common folder instead", .first.display(), .second.display())]
     Collision {
@@ -72,6 +75,16 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
+        /// Reason in words.
+        why: String,
+    },
+    /// A row of a foreign file that cannot be used.
+    #[error("unreadable row: {}: {row}: {why}", .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, or the row from 0, in words.
+        row: String,
         /// Reason in words.
         why: String,
     },

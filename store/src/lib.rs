@@ -15,12 +15,13 @@ mod properties;
 mod read;
 mod sidecar;
 mod space;
+mod table;
 #[cfg(feature = "remote")]
 mod upload;
 mod whole;
 mod writer;
 
-pub use discover::{Source, discover};
+pub use discover::{Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_schema,
@@ -32,6 +33,7 @@ pub use manifest::{HostState, InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use orphan::{remove_leftovers, remove_unfinished_sidecar};
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
+pub use table::{Form, Format, TableBatches, TableFile, Wanted};
 pub use space::{Limits, Removed, RowsByKind, tidy};
 #[cfg(feature = "remote")]
 pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader, shown_url};

@@ -96,7 +96,7 @@ impl ArchiveFile {
     /// # Errors
     /// When a column is missing; each batch can fail as damaged.
     pub fn batches(&self, columns: &[&str], batch_rows: usize) -> Result<Batches, StoreError> {
-        self.reader(columns, batch_rows, None, self.rows)
+        self.reader(self.projection(columns)?, batch_rows, None, self.rows)
     }
 
     /// The named columns of the given rows, which must rise.
@@ -104,26 +104,48 @@ impl ArchiveFile {
     /// # Errors
     /// As for [`ArchiveFile::batches`], and when the file has fewer rows.
     pub fn read_rows(&self, columns: &[&str], rows: &[u64]) -> Result<RecordBatch, StoreError> {
+        self.rows_of(self.projection(columns)?, rows)
+    }
+
+    fn rows_of(&self, mask: ProjectionMask, rows: &[u64]) -> Result<RecordBatch, StoreError> {
         if let Some(row) = rows.last().filter(|row| **row >= self.rows) {
             let why = format!("row {row} asked for, the file has {} (rows count from 0)", self.rows);
             return Err(StoreError::Read { path: self.path.clone(), why });
         }
         let ranges = rows.iter().map(|row| *row as usize..*row as usize + 1);
         let selection = RowSelection::from_consecutive_ranges(ranges, self.rows as usize);
-        let batches = self.reader(columns, DEFAULT_BATCH_ROWS, Some(selection), rows.len() as u64)?;
+        let batches = self.reader(mask, DEFAULT_BATCH_ROWS, Some(selection), rows.len() as u64)?;
         let schema = batches.schema();
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         concat_batches(&schema, &batches).map_err(|e| StoreError::damaged(&self.path, e.to_string()))
     }
 
+    /// Whether it holds one of Ebbline's own tables.
+    pub(crate) fn is_own(&self) -> bool {
+        self.table().is_some_and(|table| own_schema(table).is_some())
+    }
+
+    /// As [`ArchiveFile::batches`], of columns given as Parquet names them: paths with dots into structs.
+    pub(crate) fn batches_of(&self, paths: &[String], batch_rows: usize) -> Result<Batches, StoreError> {
+        self.reader(self.leaves(paths), batch_rows, None, self.rows)
+    }
+
+    /// As [`ArchiveFile::read_rows`], of columns given as Parquet names them.
+    pub(crate) fn read_rows_of(&self, paths: &[String], rows: &[u64]) -> Result<RecordBatch, StoreError> {
+        self.rows_of(self.leaves(paths), rows)
+    }
+
+    fn leaves(&self, paths: &[String]) -> ProjectionMask {
+        ProjectionMask::columns(self.metadata.parquet_schema(), paths.iter().map(String::as_str))
+    }
+
     fn reader(
         &self,
-        columns: &[&str],
+        mask: ProjectionMask,
         batch_rows: usize,
         selection: Option<RowSelection>,
         expected: u64,
     ) -> Result<Batches, StoreError> {
-        let mask = self.projection(columns)?;
         let file = self.file.try_clone().map_err(|e| StoreError::read(&self.path, &e))?;
         let built = guarded(|| {
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())

@@ -1,5 +1,6 @@
 //! Sidecars: one row of scores per row of a source file (`docs/contracts.md` §4).
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,10 +35,18 @@ pub fn sidecar_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// `OUT/scores/BASELINE/RELATIVE`.
+/// `OUT/scores/BASELINE/RELATIVE`, with `.parquet` behind what is not called so.
 #[must_use]
 pub fn sidecar_path(out: &Path, baseline: &str, relative: &str) -> PathBuf {
-    out.join("scores").join(baseline).join(relative)
+    out.join("scores").join(baseline).join(&*sidecar_name(relative))
+}
+
+/// What the sidecar of a file is called: it is Parquet, whatever the file is.
+pub(crate) fn sidecar_name(relative: &str) -> Cow<'_, str> {
+    match relative.ends_with(".parquet") || relative.ends_with(".pq") {
+        true => relative.into(),
+        false => format!("{relative}.parquet").into(),
+    }
 }
 
 /// Writes the sidecar of one source file. Dropped without [`SidecarWriter::finish`], it leaves nothing.

@@ -298,6 +298,11 @@ impl Baseline {
         self.parts.entities()
     }
 
+    /// The lens of every table.
+    pub fn lenses(&self) -> impl Iterator<Item = &Lens> {
+        self.snapshots.iter().map(|s| &s.lens)
+    }
+
     /// The secret under which values are hashed.
     pub fn hash_key(&self) -> &HashKey {
         &self.parts.key

@@ -28,7 +28,7 @@ pub(crate) fn apply(kind: Kind, part: Part, raw: &Raw) -> Option<String> {
         },
         (Kind::Number, _) => match raw {
             Raw::Float(number) => logbin_of_float(number.get()),
-            _ => raw.int().map_or_else(text, logbin),
+            _ => raw.int().map_or_else(|| number_in(text()), logbin),
         },
         (Kind::Time, Part::HourOfWeek) => raw.hour().map_or_else(text, hour_of_week),
         (Kind::Time, Part::Weekday) => raw.hour().map_or_else(text, |h| weekday(h).to_owned()),
@@ -53,6 +53,11 @@ fn path(part: Part, path: &str) -> String {
         (false, Part::Extension) => extension(leaf(path)),
         (false, _) => numbers(path),
     }
+}
+
+/// The bin of a number that text spells with a fraction or an exponent; what is none stays as it is.
+fn number_in(text: String) -> String {
+    text.parse().map_or(text, logbin_of_float)
 }
 
 fn leaf(path: &str) -> &str {
@@ -233,6 +238,8 @@ mod tests {
         let rest = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, 5e-324, 2f64.powi(-32)];
         assert_eq!(rest.map(bin), ["NaN", "NaN", "inf", "-inf", "0", "0", "2^-32"]);
         assert_eq!(bin(f64::MAX), logbin(i128::MAX));
+        let spelt = |text: &str| apply(Kind::Number, Part::Logbin, &Raw::Text(text.to_owned())).unwrap();
+        assert_eq!(["5", "5.5", "0.25", "1e3", "-9", "5 s"].map(spelt), ["4-5", "4-5", "2^-2", "724-1023", "-8-11", "5 s"]);
         assert_eq!(Float::new(f64::from_bits(0xFFF0_0000_0000_0001)), Float::new(f64::NAN));
     }
 

@@ -1,0 +1,101 @@
+//! Which table a file holds, and how its lens wants the columns (docs/contracts.md §1, "Inputs").
+
+use model::Lens;
+use store::{Form, Format, Source, StoreError, TableFile, Wanted};
+
+use crate::error::ArchiveError;
+
+/// Columns that are named of those a file lacks.
+const NAMED: usize = 4;
+
+/// The columns of a lens, each as it is to be read.
+pub(crate) fn wanted(lens: &Lens) -> Vec<Wanted> {
+    let form = |column: &str| match column {
+        column if lens.reads_times(column) => Form::Time,
+        column if lens.reads_words(column) => Form::Words,
+        _ => Form::Text,
+    };
+    let columns = lens.columns().into_iter();
+    let wanted = columns.map(|column| Wanted {
+        column: column.to_owned(),
+        form: form(column),
+        required: column == lens.time_column(),
+    });
+    wanted.collect()
+}
+
+/// Whether a lens reads a table that other programs write.
+pub(crate) fn is_foreign(lens: &Lens) -> bool {
+    ![events::PROCESS, events::CONNECTION, events::DNS, events::HEARTBEAT].contains(&lens.table())
+}
+
+/// The files among and below the sources: of every format if there is a lens for what others write, else Parquet alone.
+pub(crate) fn discover<'a, P: AsRef<std::path::Path>>(
+    sources: &[P],
+    mut lenses: impl Iterator<Item = &'a Lens>,
+) -> Result<Vec<Source>, StoreError> {
+    if lenses.any(is_foreign) { store::discover_tables(sources) } else { store::discover(sources) }
+}
+
+/// The table of a file: as the file says, else that of the one lens whose columns it has.
+pub(crate) fn table_of<'a>(
+    file: &TableFile,
+    lenses: impl Iterator<Item = &'a Lens>,
+) -> Result<String, ArchiveError> {
+    if let Some(table) = file.table() {
+        return Ok(table.to_owned());
+    }
+    let fits: Vec<Fit<'_>> = lenses.filter(|lens| is_foreign(lens)).map(|lens| Fit::new(file, lens)).collect();
+    let wrong = |why: String| Err(ArchiveError::NoLens { path: file.path().into(), why });
+    let Some(best) = fits.iter().filter(|fit| fit.is_one(file.format())).max_by_key(|fit| fit.rank()) else {
+        return wrong(no_fit(&fits));
+    };
+    let also = |fit: &&Fit<'_>| fit.is_one(file.format()) && fit.rank() == best.rank();
+    let tables: Vec<&str> = fits.iter().filter(also).map(|fit| fit.lens.table()).collect();
+    match tables.as_slice() {
+        [table] => Ok((*table).to_owned()),
+        several => wrong(format!("it has the columns of several lenses: {}; give one of them", several.join(", "))),
+    }
+}
+
+/// Why no lens fits: which comes closest, and what is missing for it.
+fn no_fit(fits: &[Fit<'_>]) -> String {
+    let Some(closest) = fits.iter().max_by_key(|fit| (fit.has_time, fit.rank())) else {
+        return "its footer names no table and its columns fit none; name a lens for it with --lens".into();
+    };
+    let mut missing = closest.missing.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    if closest.missing.len() > NAMED {
+        missing.push_str(", …");
+    }
+    format!("its columns fit no lens; for table {} it lacks {missing}", closest.lens.table())
+}
+
+/// How a lens fits a file.
+struct Fit<'a> {
+    lens: &'a Lens,
+    has_time: bool,
+    found: usize,
+    missing: Vec<&'a str>,
+}
+
+impl<'a> Fit<'a> {
+    fn new(file: &TableFile, lens: &'a Lens) -> Self {
+        let columns = lens.columns();
+        let has = |column: &str| file.has(column);
+        let missing: Vec<&str> = columns.iter().copied().filter(|column| !has(column)).collect();
+        Self { lens, has_time: has(lens.time_column()), found: columns.len() - missing.len(), missing }
+    }
+
+    /// All columns must be there; in JSON lines, whose keys come and go, half of them and the time.
+    fn is_one(&self, format: Format) -> bool {
+        match format {
+            Format::JsonLines => self.has_time && self.found >= self.missing.len(),
+            _ => self.missing.is_empty(),
+        }
+    }
+
+    /// Of JSON lines the lens with the most columns counts; other formats have all of them.
+    fn rank(&self) -> usize {
+        if self.missing.is_empty() { usize::MAX } else { self.found }
+    }
+}

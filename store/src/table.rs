@@ -1,0 +1,392 @@
+//! Rows of any table, whoever wrote it: Parquet, JSON lines, CSV and Zeek's logs (docs/contracts.md §1, "Inputs", and §5).
+//!
+//! Of a text file only the wanted columns are kept, a batch at a time: memory is bounded by [`BATCH_BYTES`], the longest
+//! line and the longest batch, whatever the file holds.
+
+mod cells;
+mod csv;
+mod foreign;
+mod json;
+mod lines;
+mod time;
+mod zeek;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+
+use crate::error::StoreError;
+use crate::guard::guarded;
+use crate::read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
+use cells::{Columns, Row};
+use foreign::Resolved;
+use lines::Bytes;
+
+/// A batch of a text file ends early when its texts have this many bytes.
+const BATCH_BYTES: usize = 32 << 20;
+/// Rows of JSON lines that tell which columns a file has.
+const FIRST_ROWS: usize = 1_000;
+/// As many bytes of them do.
+const FIRST_BYTES: usize = 4 << 20;
+/// Between the items of a list where one text is wanted.
+const JOINED_BY: &str = ",";
+
+/// How the rows of a file are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Parquet.
+    Parquet,
+    /// One JSON object a line.
+    JsonLines,
+    /// Values between commas, below a header row.
+    Csv,
+    /// The same with tabs.
+    Tsv,
+    /// What Zeek writes itself.
+    Zeek,
+}
+
+/// A column to read, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name; in nested data a path with dots, if no column has the very name.
+    pub column: String,
+    /// What it is to be.
+    pub form: Form,
+    /// A row without it is an error.
+    pub required: bool,
+}
+
+/// What a column is to be. Parquet's own types stay where they say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A timestamp.
+    Time,
+    /// A text or number.
+    Text,
+    /// A list of texts, or one text.
+    Words,
+}
+
+/// Why a text file cannot be read further.
+enum Bad {
+    /// A line that cannot be used.
+    Line { line: u64, why: String },
+    /// A column that is not there.
+    Column(String),
+    /// The file as a whole.
+    File(String),
+}
+
+impl Bad {
+    fn of(self, path: &Path) -> StoreError {
+        let path = path.into();
+        match self {
+            Self::Line { line, why } => StoreError::Row { path, row: format!("line {line}"), why },
+            Self::Column(column) => StoreError::MissingColumn { path, column, table: "of this lens".into() },
+            Self::File(why) => StoreError::damaged(path.as_path(), why),
+        }
+    }
+}
+
+/// A file with rows of some table, of which it is known how it is written and which columns it has.
+#[derive(Debug)]
+pub struct TableFile {
+    path: PathBuf,
+    format: Format,
+    parquet: Option<ArchiveFile>,
+    names: BTreeSet<String>,
+}
+
+impl TableFile {
+    /// Opens a file. The name tells the format (`.parquet`, `.pq`; `.jsonl`, `.ndjson`, `.json`; `.csv`; `.tsv`; text also
+    /// with `.gz` or `.zst` behind), else the first bytes do.
+    ///
+    /// # Errors
+    /// Unreadable, damaged as far as it is looked at, or of no format that is known.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // Opening a FIFO would wait for somebody to write to it.
+        if !std::fs::metadata(path).map_err(|e| StoreError::read(path, &e))?.is_file() {
+            return Err(StoreError::Read { path: path.into(), why: "it is not a regular file".to_owned() });
+        }
+        let format = format_of(path)?;
+        if format == Format::Parquet {
+            let parquet = ArchiveFile::open(path)?;
+            let names = foreign::names(parquet.schema());
+            return Ok(Self { path: path.into(), format, parquet: Some(parquet), names });
+        }
+        let names = unpacked(path).map(|bytes| guarded(|| names(format, bytes)));
+        let names = names?.map_err(|panic| StoreError::damaged(path, panic))?.map_err(|bad| bad.of(path))?;
+        Ok(Self { path: path.into(), format, parquet: None, names })
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How its rows are written.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Table, if the file itself says so: its footer, or the columns of one of Ebbline's own tables.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.parquet.as_ref()?.table()
+    }
+
+    /// Number of rows, if that is known without reading them.
+    #[must_use]
+    pub fn rows(&self) -> Option<u64> {
+        self.parquet.as_ref().map(ArchiveFile::rows)
+    }
+
+    /// Every column, in nested data as paths with dots; of JSON lines those that the first rows have.
+    #[must_use]
+    pub fn columns(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// Whether it has a column, or a path to one, in the top level or with dots.
+    #[must_use]
+    pub fn has(&self, column: &str) -> bool {
+        match &self.parquet {
+            Some(parquet) => foreign::has(parquet.schema(), column),
+            None => self.names.contains(column),
+        }
+    }
+
+    /// Batches of at most `batch_rows` rows of the wanted columns.
+    ///
+    /// # Errors
+    /// When a column is missing that the format or the table must have; each batch can fail.
+    pub fn batches(&self, wanted: &[Wanted], batch_rows: usize) -> Result<TableBatches, StoreError> {
+        let path = self.path.clone();
+        let Some(parquet) = &self.parquet else {
+            let rows = Rows::open(&self.path, self.format, wanted)?;
+            let (row, columns) = (Row::new(wanted.len()), Columns::new(wanted));
+            let text = TextBatches { path, rows, row, columns, batch_rows, ended: false };
+            return Ok(TableBatches(Inner::Text(Box::new(text))));
+        };
+        if parquet.is_own() {
+            return Ok(TableBatches(Inner::Own(parquet.batches(&names_of(wanted), batch_rows)?)));
+        }
+        let resolved = Resolved::new(&self.path, parquet.schema(), wanted)?;
+        let batches = parquet.batches_of(&resolved.roots(), batch_rows)?;
+        Ok(TableBatches(Inner::Foreign { path, batches, resolved, first: 0 }))
+    }
+
+    /// The wanted columns of the given rows, which must rise. Text files are read up to the last of them.
+    ///
+    /// # Errors
+    /// As for [`TableFile::batches`], and when the file has fewer rows.
+    pub fn read_rows(&self, wanted: &[Wanted], rows: &[u64]) -> Result<RecordBatch, StoreError> {
+        match &self.parquet {
+            Some(parquet) if parquet.is_own() => parquet.read_rows(&names_of(wanted), rows),
+            Some(parquet) => {
+                let resolved = Resolved::new(&self.path, parquet.schema(), wanted)?;
+                let batch = parquet.read_rows_of(&resolved.roots(), rows)?;
+                let row = |at: usize| rows.get(at).copied().unwrap_or(0);
+                resolved.batch(&batch, &row).map_err(|(row, why)| row_error(&self.path, row, why))
+            }
+            None => self.text_rows(wanted, rows),
+        }
+    }
+
+    fn text_rows(&self, wanted: &[Wanted], rows: &[u64]) -> Result<RecordBatch, StoreError> {
+        let (mut parts, mut first, mut left) = (Vec::new(), 0, rows);
+        for batch in self.batches(wanted, DEFAULT_BATCH_ROWS)? {
+            let batch = batch?;
+            let next = first + batch.num_rows() as u64;
+            let (here, later) = left.split_at(left.partition_point(|row| *row < next));
+            let mask: BooleanArray = (first..next).map(|row| Some(here.binary_search(&row).is_ok())).collect();
+            let failed = |e: arrow_schema::ArrowError| StoreError::damaged(&self.path, e.to_string());
+            parts.push(filter_record_batch(&batch, &mask).map_err(failed)?);
+            (first, left) = (next, later);
+            if left.is_empty() {
+                break;
+            }
+        }
+        if let Some(row) = left.last() {
+            let why = format!("row {row} asked for, the file has {first} (rows count from 0)");
+            return Err(StoreError::Read { path: self.path.clone(), why });
+        }
+        foreign::joined(&parts).map_err(|why| StoreError::damaged(&self.path, why))
+    }
+}
+
+fn names_of(wanted: &[Wanted]) -> Vec<&str> {
+    wanted.iter().map(|wanted| wanted.column.as_str()).collect()
+}
+
+fn row_error(path: &Path, row: u64, why: String) -> StoreError {
+    StoreError::Row { path: path.into(), row: format!("row {row}"), why }
+}
+
+/// The format by the end of a name, where that says enough.
+fn named_format(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
+    match stem.unwrap_or(&name).rsplit_once('.')?.1 {
+        "parquet" | "pq" if stem.is_none() => Some(Format::Parquet),
+        "jsonl" | "ndjson" | "json" => Some(Format::JsonLines),
+        "csv" => Some(Format::Csv),
+        "tsv" => Some(Format::Tsv),
+        _ => None,
+    }
+}
+
+/// Whether a folder that is searched for tables gives this file: by its name, `.log` among them.
+pub(crate) fn is_table_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    named_format(path).is_some() || stem.ends_with(".log")
+}
+
+fn format_of(path: &Path) -> Result<Format, StoreError> {
+    let named = named_format(path);
+    if matches!(named, Some(Format::Parquet | Format::JsonLines)) {
+        return Ok(named.unwrap_or(Format::Parquet));
+    }
+    let mut bytes = unpacked(path)?;
+    let head = bytes.fill_buf().map_err(|e| StoreError::damaged(path, e.to_string()))?;
+    Ok(match (named, head.trim_ascii_start()) {
+        (_, []) if named.is_none() => return Err(StoreError::Empty(path.into())),
+        (_, head) if head.starts_with(b"#separator ") || head.starts_with(b"#fields") => Format::Zeek,
+        (Some(named), _) => named,
+        (None, head) if head.starts_with(b"{") => Format::JsonLines,
+        (None, _) => Format::Parquet, // which says so if it is none
+    })
+}
+
+fn unpacked(path: &Path) -> Result<Bytes, StoreError> {
+    let file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
+    lines::unpacked(file).map_err(|e| StoreError::damaged(path, e.to_string()))
+}
+
+fn names(format: Format, bytes: Bytes) -> Result<BTreeSet<String>, Bad> {
+    Ok(match format {
+        Format::JsonLines | Format::Parquet => json::names(bytes, FIRST_ROWS, FIRST_BYTES)?,
+        Format::Csv => csv::header(bytes, b',')?.into_iter().collect(),
+        Format::Tsv => csv::header(bytes, b'\t')?.into_iter().collect(),
+        Format::Zeek => zeek::header(bytes)?.into_iter().collect(),
+    })
+}
+
+/// The rows of a text file.
+enum Rows {
+    Json(json::JsonRows),
+    Csv(Box<csv::CsvRows>),
+    Zeek(zeek::ZeekRows),
+}
+
+impl Rows {
+    fn open(path: &Path, format: Format, wanted: &[Wanted]) -> Result<Self, StoreError> {
+        let bytes = unpacked(path)?;
+        let rows = guarded(|| {
+            Ok(match format {
+                Format::JsonLines | Format::Parquet => Self::Json(json::JsonRows::new(bytes, wanted)),
+                Format::Csv => Self::Csv(Box::new(csv::CsvRows::new(bytes, b',', wanted)?)),
+                Format::Tsv => Self::Csv(Box::new(csv::CsvRows::new(bytes, b'\t', wanted)?)),
+                Format::Zeek => Self::Zeek(zeek::ZeekRows::new(bytes, wanted)?),
+            })
+        });
+        rows.map_err(|panic| StoreError::damaged(path, panic))?.map_err(|bad: Bad| bad.of(path))
+    }
+
+    fn next(&mut self, row: &mut Row) -> Result<bool, Bad> {
+        match self {
+            Self::Json(rows) => rows.next(row),
+            Self::Csv(rows) => rows.next(row),
+            Self::Zeek(rows) => rows.next(row),
+        }
+    }
+
+    fn line(&self) -> u64 {
+        match self {
+            Self::Json(rows) => rows.line(),
+            Self::Csv(rows) => rows.line(),
+            Self::Zeek(rows) => rows.line(),
+        }
+    }
+}
+
+/// Batches of a file; one that cannot be read is an error that names the place and ends the iteration.
+pub struct TableBatches(Inner);
+
+enum Inner {
+    Own(Batches),
+    Foreign { path: PathBuf, batches: Batches, resolved: Resolved, first: u64 },
+    Text(Box<TextBatches>),
+}
+
+impl Iterator for TableBatches {
+    type Item = Result<RecordBatch, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Inner::Own(batches) => batches.next(),
+            Inner::Text(text) => text.next(),
+            Inner::Foreign { path, batches, resolved, first } => {
+                let batch = match batches.next()? {
+                    Ok(batch) => batch,
+                    Err(error) => return Some(Err(error)),
+                };
+                let (before, rows) = (*first, batch.num_rows() as u64);
+                *first += rows;
+                let batch = resolved.batch(&batch, &|at| before + at as u64);
+                Some(batch.map_err(|(row, why)| row_error(path, row, why)))
+            }
+        }
+    }
+}
+
+struct TextBatches {
+    path: PathBuf,
+    rows: Rows,
+    row: Row,
+    columns: Columns,
+    batch_rows: usize,
+    ended: bool,
+}
+
+impl TextBatches {
+    fn next(&mut self) -> Option<Result<RecordBatch, StoreError>> {
+        if self.ended {
+            return None;
+        }
+        let Self { rows, row, columns, batch_rows, .. } = self;
+        let filled = guarded(|| fill(rows, row, columns, *batch_rows));
+        let batch = match filled {
+            Ok(Ok(more)) => {
+                self.ended = !more;
+                self.columns.take().map_err(|why| StoreError::damaged(&self.path, why))
+            }
+            Ok(Err(bad)) => Err(bad.of(&self.path)),
+            Err(panic) => Err(StoreError::damaged(&self.path, panic)),
+        };
+        self.ended |= batch.is_err();
+        match batch {
+            Ok(batch) if batch.num_rows() == 0 => None,
+            batch => Some(batch),
+        }
+    }
+}
+
+/// Reads rows until a batch is full; false at the end of the file.
+fn fill(rows: &mut Rows, row: &mut Row, columns: &mut Columns, batch_rows: usize) -> Result<bool, Bad> {
+    while columns.rows() < batch_rows && columns.bytes() < BATCH_BYTES {
+        if !rows.next(row)? {
+            return Ok(false);
+        }
+        columns.push(row).map_err(|why| Bad::Line { line: rows.line(), why })?;
+    }
+    Ok(true)
+}

@@ -51,7 +51,10 @@ pub(crate) enum Command {
     },
 }
 
-/// Build a baseline from Parquet files or folders.
+/// Build a baseline from files or folders.
+///
+/// What the agent writes needs no lens. For a table of another program, in Parquet, JSON lines, CSV or as Zeek writes it,
+/// name a lens, which says what its columns mean: one that comes with Ebbline, or a file of yours.
 ///
 /// Three days or more calibrate it best: each day is then scored against the days before it, as new data will be.
 #[derive(Args)]
@@ -59,14 +62,19 @@ pub(crate) enum Command {
 Examples:
   ebbline learn archive/ --out normal.baseline
   ebbline learn archive/process/day=2026-11-2* archive/connection/day=2026-11-2* --out normal.baseline
-  ebbline learn yesterday/ --onto normal.baseline --out normal.baseline      one day more, every day")]
+  ebbline learn yesterday/ --onto normal.baseline --out normal.baseline      one day more, every day
+  ebbline learn zeek-logs/ --lens zeek-conn --lens zeek-dns --out zeek.baseline
+  ebbline learn orders.csv --lens orders.toml --out orders.baseline")]
 pub(crate) struct LearnArgs {
-    /// Parquet files, or folders to search for them.
+    /// Files, or folders to search for them.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
     /// The baseline file to write; it holds a secret key, so keep it as you keep the logs.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) out: PathBuf,
+    /// A lens for a table of another program: its name, or a file of TOML. Can be given more than once.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) lens: Vec<String>,
     /// Who is who: a file of TOML with the ids that one person or thing has, for lenses that ask.
     #[arg(long, value_name = "FILE")]
     pub(crate) entities: Option<PathBuf>,
@@ -98,7 +106,7 @@ Examples:
   ebbline score archive/process/day=2026-11-21 --baseline normal.baseline --out scores/ --rarer-than 100000
   ebbline score archive/ --baseline normal.baseline --out scores/ --backend gpu")]
 pub(crate) struct ScoreArgs {
-    /// Parquet files, or folders to search for them.
+    /// Files, or folders to search for them.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
     /// The baseline to score against.
@@ -176,7 +184,7 @@ Example:
 
 Files and rows of a finding are in `ebbline show DIR --json` under rows.")]
 pub(crate) struct ExplainArgs {
-    /// A Parquet file of the archive.
+    /// A file of the archive, or one of another program whose lens the baseline has.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The row, from 0.

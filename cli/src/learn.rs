@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, bail};
 use archive::LearnOptions;
-use model::builtin;
 use serde_json::json;
 
 use crate::args::LearnArgs;
@@ -20,13 +19,14 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
     };
     let onto = args.onto.as_deref().map(crate::baseline::load).transpose()?;
     let key = onto.as_ref().map(|onto| onto.hash_key().clone()).or(key);
+    let given = crate::lenses::with_builtin(&args.lens)?;
     let lenses = match (&args.entities, &onto) {
-        (None, _) => builtin::all(),
+        (None, _) => given,
         (Some(path), Some(onto)) => {
             crate::entities::check(onto, path)?;
-            builtin::all()
+            given
         }
-        (Some(path), None) => crate::entities::given(builtin::all(), path)?,
+        (Some(path), None) => crate::entities::given(given, path)?,
     };
     let bar = Bar::new();
     let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses) };

@@ -6,6 +6,7 @@ mod entities;
 mod eval;
 mod explain;
 mod learn;
+mod lenses;
 mod output;
 mod progress;
 mod score;

@@ -33,8 +33,8 @@ pub use manifest::{HostState, InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use orphan::{remove_leftovers, remove_unfinished_sidecar};
 pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
-pub use table::{Form, Format, TableBatches, TableFile, Wanted};
 pub use space::{Limits, Removed, RowsByKind, tidy};
+pub use table::{Form, Format, TableBatches, TableFile, Wanted};
 #[cfg(feature = "remote")]
 pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader, shown_url};
 pub use whole::{ensure_folder, file_sha256, try_folder};

@@ -10,8 +10,10 @@ mod weeks;
 
 use arrow_array::RecordBatch;
 use rows::{ConnectionRow, ProcessRow};
-use session::{Random, Session};
+use session::Session;
 pub use weeks::weeks;
+
+use crate::random::Random;
 
 const HOUR: i64 = 3_600_000_000_000;
 /// Monday, 2 November 2026, 00:00 UTC.

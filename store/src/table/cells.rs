@@ -127,7 +127,8 @@ impl Columns {
         self.bytes = 0;
         let arrays: Vec<ArrayRef> = self.values.iter_mut().map(Values::finish).collect();
         let fields = self.wanted.iter().zip(&arrays);
-        let fields: Vec<Field> = fields.map(|(w, array)| Field::new(&w.column, array.data_type().clone(), true)).collect();
+        let fields: Vec<Field> =
+            fields.map(|(w, array)| Field::new(&w.column, array.data_type().clone(), true)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options).map_err(|e| e.to_string())
     }

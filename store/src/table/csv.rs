@@ -88,9 +88,7 @@ impl CsvRows {
             match (found.next(), found.next()) {
                 (Some((at, _)), None) => Ok((at, wanted.column.clone())),
                 (None, _) => Err(Bad::Column(wanted.column.clone())),
-                (Some(_), Some(_)) => {
-                    Err(Bad::Line { line: 1, why: format!("two columns named {}", wanted.column) })
-                }
+                (Some(_), Some(_)) => Err(Bad::Line { line: 1, why: format!("two columns named {}", wanted.column) }),
             }
         };
         let places = wanted.iter().map(place).collect::<Result<_, _>>()?;

@@ -40,11 +40,7 @@ impl Resolved {
     }
 
     /// The wanted columns of a batch; `row` gives the number in the file of a row of the batch, for errors.
-    pub(super) fn batch(
-        &self,
-        batch: &RecordBatch,
-        row: &dyn Fn(usize) -> u64,
-    ) -> Result<RecordBatch, (u64, String)> {
+    pub(super) fn batch(&self, batch: &RecordBatch, row: &dyn Fn(usize) -> u64) -> Result<RecordBatch, (u64, String)> {
         let (mut fields, mut arrays) = (Vec::new(), Vec::new());
         for (wanted, steps) in &self.0 {
             let failed = |(at, why): (usize, String)| (row(at), format!("column {}: {why}", wanted.column));
@@ -142,7 +138,8 @@ fn to_text(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
 }
 
 fn joined_lists(array: &ArrayRef) -> Result<StringArray, (usize, String)> {
-    let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) = array.data_type() else {
+    let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) = array.data_type()
+    else {
         return Err((0, "not a list".to_owned()));
     };
     let wide = DataType::LargeList(Arc::new(Field::new(item.name(), DataType::Utf8, true)));

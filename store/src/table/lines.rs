@@ -17,12 +17,8 @@ pub(super) type Bytes = Box<dyn BufRead + Send>;
 pub(super) fn unpacked(file: File) -> std::io::Result<Bytes> {
     let mut packed = BufReader::with_capacity(BUFFER, file);
     let mut bytes: Bytes = match packed.fill_buf()? {
-        [0x1F, 0x8B, ..] => {
-            Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(packed)))
-        }
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => {
-            Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(packed)?))
-        }
+        [0x1F, 0x8B, ..] => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(packed))),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Box::new(BufReader::with_capacity(BUFFER, zstd::Decoder::with_buffer(packed)?)),
         _ => Box::new(packed),
     };
     if bytes.fill_buf()?.starts_with(&[0xEF, 0xBB, 0xBF]) {

@@ -51,7 +51,8 @@ fn of_float(number: f64) -> Option<i64> {
 /// The column as timestamps, or the first row whose time cannot be read. What already is a timestamp stays, and so does
 /// what can be none.
 pub(super) fn of_column(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
-    let shown = |row: usize, what: &dyn std::fmt::Display| (row, format!("{what:?} is no time", what = what.to_string()));
+    let shown =
+        |row: usize, what: &dyn std::fmt::Display| (row, format!("{what:?} is no time", what = what.to_string()));
     let wide = |to: DataType| cast(array, &to).map_err(|e| (0, e.to_string()));
     match array.data_type() {
         DataType::Date32 | DataType::Date64 => wide(DataType::Timestamp(TimeUnit::Nanosecond, None)),

@@ -9,8 +9,8 @@ use store::TableFile;
 
 use crate::error::ArchiveError;
 use crate::evidence::{encode_rows, read_for_titles};
-use crate::{split, tables};
 use crate::words::title;
+use crate::{split, tables};
 
 /// A row and every view of it.
 #[derive(Debug, Clone)]

@@ -89,7 +89,8 @@ pub fn score_file(
 pub(crate) fn engine_of<'a>(file: &TableFile, engines: &'a Engines) -> Result<(String, &'a Engine), ArchiveError> {
     let table = tables::table_of(file, engines.lenses())?;
     let no_lens = || format!("the baseline knows no table {table}");
-    let engine = engines.get(&table).ok_or_else(|| ArchiveError::NoLens { path: file.path().into(), why: no_lens() })?;
+    let engine =
+        engines.get(&table).ok_or_else(|| ArchiveError::NoLens { path: file.path().into(), why: no_lens() })?;
     Ok((table, engine))
 }
 

@@ -38,10 +38,7 @@ pub(crate) fn discover<'a, P: AsRef<std::path::Path>>(
 }
 
 /// The table of a file: as the file says, else that of the one lens whose columns it has.
-pub(crate) fn table_of<'a>(
-    file: &TableFile,
-    lenses: impl Iterator<Item = &'a Lens>,
-) -> Result<String, ArchiveError> {
+pub(crate) fn table_of<'a>(file: &TableFile, lenses: impl Iterator<Item = &'a Lens>) -> Result<String, ArchiveError> {
     if let Some(table) = file.table() {
         return Ok(table.to_owned());
     }

@@ -10,8 +10,18 @@ const OWN: [(&str, &str); 3] = [
 ];
 
 /// Tables of other programs (`lenses/` of the repository).
-const FOREIGN: [(&str, &str); 1] = [
+const FOREIGN: [(&str, &str); 11] = [
     ("zeek-conn", include_str!("../../lenses/zeek-conn.toml")),
+    ("zeek-dns", include_str!("../../lenses/zeek-dns.toml")),
+    ("web-proxy", include_str!("../../lenses/web-proxy.toml")),
+    ("modbus", include_str!("../../lenses/modbus.toml")),
+    ("auditd", include_str!("../../lenses/auditd.toml")),
+    ("sysmon", include_str!("../../lenses/sysmon.toml")),
+    ("authentication", include_str!("../../lenses/authentication.toml")),
+    ("cloud-trail", include_str!("../../lenses/cloud-trail.toml")),
+    ("mail", include_str!("../../lenses/mail.toml")),
+    ("chat", include_str!("../../lenses/chat.toml")),
+    ("llm-gateway", include_str!("../../lenses/llm-gateway.toml")),
 ];
 
 /// The name of every lens: those of Ebbline's own tables first.

@@ -125,18 +125,23 @@ impl ArchiveFile {
         self.table().is_some_and(|table| own_schema(table).is_some())
     }
 
-    /// As [`ArchiveFile::batches`], of columns given as Parquet names them: paths with dots into structs.
-    pub(crate) fn batches_of(&self, paths: &[String], batch_rows: usize) -> Result<Batches, StoreError> {
+    /// As [`ArchiveFile::batches`], of columns given by the steps of their paths.
+    pub(crate) fn batches_of(&self, paths: &[&[String]], batch_rows: usize) -> Result<Batches, StoreError> {
         self.reader(self.leaves(paths), batch_rows, None, self.rows)
     }
 
-    /// As [`ArchiveFile::read_rows`], of columns given as Parquet names them.
-    pub(crate) fn read_rows_of(&self, paths: &[String], rows: &[u64]) -> Result<RecordBatch, StoreError> {
+    /// As [`ArchiveFile::read_rows`], of columns given by the steps of their paths.
+    pub(crate) fn read_rows_of(&self, paths: &[&[String]], rows: &[u64]) -> Result<RecordBatch, StoreError> {
         self.rows_of(self.leaves(paths), rows)
     }
 
-    fn leaves(&self, paths: &[String]) -> ProjectionMask {
-        ProjectionMask::columns(self.metadata.parquet_schema(), paths.iter().map(String::as_str))
+    fn leaves(&self, paths: &[&[String]]) -> ProjectionMask {
+        let schema = self.metadata.parquet_schema();
+        let wanted = |leaf: &usize| {
+            let column = schema.column(*leaf);
+            paths.iter().any(|path| column.path().parts().starts_with(path))
+        };
+        ProjectionMask::leaves(schema, (0..schema.num_columns()).filter(wanted))
     }
 
     fn reader(

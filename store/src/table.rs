@@ -179,7 +179,7 @@ impl TableFile {
             return Ok(TableBatches(Inner::Own(parquet.batches(&names_of(wanted), batch_rows)?)));
         }
         let resolved = Resolved::new(&self.path, parquet.schema(), wanted)?;
-        let batches = parquet.batches_of(&resolved.roots(), batch_rows)?;
+        let batches = parquet.batches_of(&resolved.paths(), batch_rows)?;
         Ok(TableBatches(Inner::Foreign { path, batches, resolved, first: 0 }))
     }
 
@@ -192,7 +192,7 @@ impl TableFile {
             Some(parquet) if parquet.is_own() => parquet.read_rows(&names_of(wanted), rows),
             Some(parquet) => {
                 let resolved = Resolved::new(&self.path, parquet.schema(), wanted)?;
-                let batch = parquet.read_rows_of(&resolved.roots(), rows)?;
+                let batch = parquet.read_rows_of(&resolved.paths(), rows)?;
                 let row = |at: usize| rows.get(at).copied().unwrap_or(0);
                 resolved.batch(&batch, &row).map_err(|(row, why)| row_error(&self.path, row, why))
             }

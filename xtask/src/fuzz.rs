@@ -16,6 +16,7 @@ const TARGETS: &[(&str, u32)] = &[
     ("proc", 1024),
     ("journal", 8192),
     ("baseline", 4096),
+    ("table", 4096),
 ];
 
 /// What the coverage pass needs to be told; `fuzzing` is what cargo-fuzz sets too.
@@ -37,7 +38,7 @@ pub(crate) struct FuzzArgs {
     /// How long, per target
     #[arg(long, default_value_t = 30)]
     pub(crate) seconds: u32,
-    /// Only these: record, dns, container, btf, proc, journal, baseline
+    /// Only these: record, dns, container, btf, proc, journal, baseline, table
     #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
 }

@@ -34,9 +34,9 @@ impl Resolved {
         Ok(Self(wanted.iter().map(find).collect::<Result<_, _>>()?))
     }
 
-    /// The paths to read, each as its steps joined by dots, as Parquet names its columns.
-    pub(super) fn roots(&self) -> Vec<String> {
-        self.0.iter().map(|(_, steps)| steps.join(".")).collect()
+    /// The paths to read, each as its steps.
+    pub(super) fn paths(&self) -> Vec<&[String]> {
+        self.0.iter().map(|(_, steps)| steps.as_slice()).collect()
     }
 
     /// The wanted columns of a batch; `row` gives the number in the file of a row of the batch, for errors.

@@ -14,7 +14,7 @@ pub(super) const ZEEK_CONN: Log = Log {
     ordinary: conn,
     odd: odd_conn,
     odd_unit: "10.20.0.40",
-    odd_view: "server given client",
+    odd_view: "port given client",
 };
 
 /// A server, its port, what is spoken, and bytes out and in.
@@ -37,7 +37,8 @@ fn conn(random: &mut Random, time: i64) -> Value {
         1..3 => ("10.20.1.10".to_owned(), pick(random, &DATABASE)),
         _ => (format!("10.20.0.{}", 10 + random.below(DESKS)), pick(random, &OFFICE)),
     };
-    conn_row(random, time, &client, *peer, if random.one_in(40) { "RSTO" } else { "SF" })
+    let state = if random.one_in(40) { "RSTO" } else { "SF" };
+    conn_row(random, time, &client, *peer, state)
 }
 
 fn conn_row(random: &mut Random, time: i64, client: &str, peer: Peer, state: &str) -> Value {
@@ -68,7 +69,7 @@ pub(super) const ZEEK_DNS: Log = Log {
     ordinary: dns,
     odd: odd_dns,
     odd_unit: "10.20.0.13",
-    odd_view: "site given client",
+    odd_view: "length given site",
 };
 
 const NAMES: [&str; 8] = [
@@ -117,7 +118,7 @@ pub(super) const WEB_PROXY: Log = Log {
     ordinary: proxy,
     odd: odd_proxy,
     odd_unit: "10.20.0.16",
-    odd_view: "site given client",
+    odd_view: "agent given client",
 };
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";

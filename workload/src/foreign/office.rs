@@ -29,7 +29,8 @@ fn cloud(random: &mut Random, time: i64) -> Value {
     let failed = random.one_in(60).then_some("AccessDenied");
     if random.below(3) == 0 {
         let who = (OPERATOR, "AssumedRole", "198.51.100.7", CONSOLE);
-        return cloud_row(random, time, who, *pick(random, &OPERATES), ("eu-central-1", failed));
+        let action = *pick(random, &OPERATES);
+        return cloud_row(random, time, who, action, ("eu-central-1", failed));
     }
     let node = random.next();
     let node = format!("arn:aws:sts::111122223333:assumed-role/Web/i-{:017x}", u128::from(node) << 4);

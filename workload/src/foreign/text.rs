@@ -63,19 +63,19 @@ pub(super) fn columns(rows: &[LogRow]) -> Vec<(String, Vec<Option<String>>)> {
     let mut columns: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
     for (at, (_, row)) in rows.iter().enumerate() {
         flatten("", row, &mut |name, text| {
-            columns.entry(name.to_owned()).or_insert_with(|| vec![None; rows.len()])[at] = Some(text);
+            columns.entry(name.to_owned()).or_insert_with(|| vec![None; rows.len()])[at] = text;
         });
     }
     columns.into_iter().collect()
 }
 
-fn flatten(prefix: &str, row: &Map<String, Value>, found: &mut dyn FnMut(&str, String)) {
+fn flatten(prefix: &str, row: &Map<String, Value>, found: &mut dyn FnMut(&str, Option<String>)) {
     for (key, value) in row {
         let name = format!("{prefix}{key}");
         match value {
             Value::Object(inside) => flatten(&format!("{name}."), inside, found),
-            Value::Null => {}
-            value => found(&name, scalar(value)),
+            Value::Null => found(&name, None),
+            value => found(&name, Some(scalar(value))),
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Log {
     odd: fn(i64) -> Vec<Value>,
     /// Key of the unit that is odd.
     pub odd_unit: &'static str,
-    /// The view that says so.
+    /// A view that says so, if any does.
     pub odd_view: &'static str,
 }
 

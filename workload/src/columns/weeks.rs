@@ -1,8 +1,9 @@
 //! Weeks of a small fleet that changes: days have a rhythm, and new software comes now and then.
 
 use super::habits::{Peer, Program};
-use super::session::{Random, Session};
+use super::session::Session;
 use super::{FIRST_DAY, HOUR, Part, parts};
+use crate::random::Random;
 
 /// A release comes every so many days, to one host first.
 const RELEASE_DAYS: u32 = 5;

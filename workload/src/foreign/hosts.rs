@@ -183,7 +183,7 @@ pub(super) const AUTHENTICATION: Log = Log {
     ordinary: login,
     odd: odd_login,
     odd_unit: "10.20.0.15",
-    odd_view: "outcome given source",
+    odd_view: "source given user",
 };
 
 const PEOPLE: [&str; 8] = ["ada", "ben", "cleo", "dan", "eva", "finn", "gus", "hana"];

@@ -14,7 +14,7 @@ pub(super) const ZEEK_CONN: Log = Log {
     ordinary: conn,
     odd: odd_conn,
     odd_unit: "10.20.0.40",
-    odd_view: "port given client",
+    odd_view: "server given client",
 };
 
 /// A server, its port, what is spoken, and bytes out and in.
@@ -69,7 +69,7 @@ pub(super) const ZEEK_DNS: Log = Log {
     ordinary: dns,
     odd: odd_dns,
     odd_unit: "10.20.0.13",
-    odd_view: "length given site",
+    odd_view: "name shape given site",
 };
 
 const NAMES: [&str; 8] = [
@@ -118,7 +118,7 @@ pub(super) const WEB_PROXY: Log = Log {
     ordinary: proxy,
     odd: odd_proxy,
     odd_unit: "10.20.0.16",
-    odd_view: "agent given client",
+    odd_view: "site given client",
 };
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";

@@ -129,7 +129,7 @@ pub(super) const CHAT: Log = Log {
     ordinary: chat,
     odd: odd_chat,
     odd_unit: "eva",
-    odd_view: "channel given user",
+    odd_view: "link given channel",
 };
 
 /// Who writes where.
@@ -181,7 +181,7 @@ pub(super) const LLM_GATEWAY: Log = Log {
     ordinary: prompt,
     odd: odd_prompt,
     odd_unit: "agent-support",
-    odd_view: "tools given who",
+    odd_view: "classes given who",
 };
 
 /// Who, whether a person, the application, the model, the tools each may call, and the class of what is sent.

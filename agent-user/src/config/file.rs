@@ -137,7 +137,7 @@ impl Source<'_> {
     /// Lets the flag alone look at the value.
     fn check(&self, key: &Key, value: &str, at: usize) -> Result<(), ConfigError> {
         // Flags that it excludes are not there to be excluded.
-        let flag = key.flag(&self.flags).conflicts_with(None::<clap::Id>);
+        let flag = key.flag(&self.flags).conflicts_with(clap::builder::Resettable::Reset);
         let alone = Command::new("value").no_binary_name(true).arg(flag);
         let Err(error) = alone.try_get_matches_from([key.argument(&self.flags, value)]) else { return Ok(()) };
         Err(self.fail("bad value", at, format!("{}: {}", key.path(), reason(&error))))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use archive::{Choice, LearnOptions, Learned, ScoreOptions, Silent};
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use ebbline_tests::ebbline;
+use ebbline_tests::{ebbline, files_below};
 use model::{Baseline, HashKey, Line, builtin};
 use parquet::arrow::ArrowWriter;
 use workload::foreign::{self, LOGS, Log, LogRow};
@@ -258,4 +258,33 @@ fn a_damaged_file_is_named_with_its_line_and_teaches_nothing() {
     std::fs::remove_file(&out).expect("removed");
     learn(true).error();
     assert!(!out.exists());
+}
+
+/// Scores of two samples as they are now: a change of the model, a lens or a reader shows.
+#[test]
+fn scores_of_two_samples_are_as_written_down() {
+    for name in ["zeek-dns", "authentication"] {
+        let log = Log::named(name).expect("a log");
+        let written = Written::new(&log);
+        let learned = learn(&written.days, name);
+        let out = written.folder.path().join("out");
+        let found = score(&[&written.odd], &learned.baseline, &out);
+        let mut lines = vec![format!("baseline {}", learned.baseline.id())];
+        let reason = |f: &store::Finding| f.reasons.first().map(|r| r.view.clone()).unwrap_or_default();
+        lines.extend(
+            found.iter().map(|f| format!("{} {} {:.4} {:.4} {}", f.unit_kind, f.unit_key, f.bits, f.log2_n, reason(f))),
+        );
+        let sidecars = files_below(&out.join("scores"));
+        assert_eq!(sidecars.len(), 1);
+        let rows = store::read_sidecar(&out.join("scores").join(&sidecars[0].0)).expect("a sidecar");
+        let row = |(at, row): (usize, &store::SidecarRow)| format!("row {at} {:.4} {:.4}", row.bits, row.log2_n);
+        lines.extend(rows.iter().enumerate().step_by(20).map(row));
+        let text = lines.join("\n") + "\n";
+        let path = Path::new(ROOT).join("tests/golden").join(format!("{name}.scores"));
+        if std::env::var_os("EBBLINE_WRITE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).expect("written");
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(golden == text, "{name}: scores changed; if they should: EBBLINE_WRITE_GOLDEN=1 cargo test\n{text}");
+    }
 }

@@ -181,7 +181,7 @@ pub(super) const LLM_GATEWAY: Log = Log {
     ordinary: prompt,
     odd: odd_prompt,
     odd_unit: "agent-support",
-    odd_view: "classes given who",
+    odd_view: "tools given who",
 };
 
 /// Who, whether a person, the application, the model, the tools each may call, and the class of what is sent.

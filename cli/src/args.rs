@@ -223,8 +223,17 @@ pub(crate) struct EvalArgs {
     /// Another lens for the one set that is named.
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub(crate) lens: Option<PathBuf>,
-    /// Print as JSON.
+    /// Figures of other detectors to show beside, as benches/peers/peers.py writes them.
+    #[arg(long, value_name = "FILE", conflicts_with = "combinations")]
+    pub(crate) peers: Option<PathBuf>,
+    /// Write a page of it to FILE, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+    /// Compare ways of combining views and of summing a unit's rows instead, each set by the choice made on the others.
     #[arg(long)]
+    pub(crate) combinations: bool,
+    /// Print as JSON.
+    #[arg(long, conflicts_with = "combinations")]
     pub(crate) json: bool,
 }
 

@@ -37,6 +37,22 @@ pub enum EvalError {
         /// Reason in words.
         why: String,
     },
+    /// What other detectors made of the rows cannot be read.
+    #[error("cannot read the peers: {}: {why}", .path.display())]
+    Peers {
+        /// The file.
+        path: PathBuf,
+        /// Reason in words.
+        why: String,
+    },
+    /// Other detectors were given other rows.
+    #[error("the peers of {set} saw other rows than the protocol has: {measures}")]
+    OtherRows {
+        /// The set.
+        set: String,
+        /// Which measures.
+        measures: String,
+    },
     /// Learning failed.
     #[error("cannot learn {set}: {source}")]
     Learn {

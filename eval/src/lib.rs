@@ -8,11 +8,14 @@ mod bootstrap;
 mod data;
 mod error;
 pub mod metrics;
+pub mod peers;
 pub mod poisson;
 pub mod report;
 mod scoring;
 pub mod sets;
+pub mod study;
 
 pub use error::EvalError;
+pub use peers::Peers;
 pub use report::{Measure, SetReport};
-pub use sets::{Options, Set, evaluate, evaluate_rows};
+pub use sets::{Options, Set, compare, evaluate, evaluate_rows};

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::bootstrap::{draws, percentiles};
 use crate::metrics::{Areas, FalseAlerts, Outcome, Ranking, false_alerts};
+use crate::peers::Peers;
 
 /// Budgets of false alerts a day at which hits are counted.
 pub const BUDGETS: [u64; 2] = [1, 10];
@@ -173,7 +174,7 @@ impl Figure {
 
 /// The reports as Markdown tables, which are readable as they are.
 #[must_use]
-pub fn tables(reports: &[SetReport]) -> String {
+pub fn tables(reports: &[SetReport], peers: Option<&Peers>) -> String {
     let mut text = String::new();
     for report in reports {
         let _ = writeln!(text, "## {}\n\n{} rows\n", report.set, thousands(report.rows));
@@ -193,6 +194,9 @@ pub fn tables(reports: &[SetReport]) -> String {
                 hits.join(" | ")
             );
         }
+        if let Some(peers) = peers {
+            text.push_str(&peers.table(report));
+        }
         text.push_str(&promises(report));
         for note in &report.notes {
             let _ = writeln!(text, "\n{note}");
@@ -200,6 +204,50 @@ pub fn tables(reports: &[SetReport]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The page `docs/accuracy.md`.
+#[must_use]
+pub fn page(reports: &[SetReport], peers: Option<&Peers>) -> String {
+    let mut text = String::from(HEAD);
+    let seconds: f64 = reports.iter().map(|r| r.seconds).sum();
+    let _ = writeln!(text, "Measured {} on {}, in {seconds:.0} s.", today(), machine());
+    if let Some(peers) = peers {
+        let _ = writeln!(text, "The other detectors are those of {} (`benches/peers/`).", peers.packages());
+    }
+    text.push('\n');
+    text.push_str(&tables(reports, peers));
+    text.push_str("| file | SHA-256 |\n|---|---|\n");
+    for report in reports {
+        let _ = writeln!(text, "| {}.parquet | `{}` |", report.set, report.sha256);
+    }
+    text
+}
+
+const HEAD: &str = "\
+# Accuracy
+
+How right the scores are, on labelled sets that nothing was tuned to: one default configuration, and for each set a lens that
+says what its columns mean (`eval/lenses/`). The protocols stand at the heads of `eval/src/sets/`. Made by
+`ebbline eval --all --data DIR --peers FILE --write docs/accuracy.md`; not edited.
+
+Figures in brackets are 95 % intervals: of areas by bootstrap, of false alerts the exact ones of a Poisson mean. Hits at N a
+day are the attacks above the line that lets N false alerts a day through. How views are combined and rows are summed is a
+choice made by measuring: [combinations](combinations.md) has each set by the choice made on the others.
+
+";
+
+/// The date, UTC.
+fn today() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
+/// The processor, as it calls itself, and how many threads it runs.
+fn machine() -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
+    format!("{}, {threads} threads", name.unwrap_or("an unnamed processor"))
 }
 
 /// False alerts against their promise, of the measures that have any.

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use model::snapshot::programs;
 use model::units::{RowRef, UnitTable};
-use model::{Backend, Baseline, CpuBackend, Encoder, HashKey, Lens, Scores, Stream, learn};
+use model::{Backend, Baseline, Calibration, CpuBackend, Encoder, HashKey, Lens, Scores, Stream, learn};
 
 use crate::data::{Memory, Rows, parts};
 use crate::error::EvalError;
+use crate::study::Detail;
 
 /// Everything is hashed under this key, so that figures can be had again.
 const KEY: [u8; 32] = *b"the hash key of every evaluation";
@@ -17,16 +19,22 @@ const KEY: [u8; 32] = *b"the hash key of every evaluation";
 pub(crate) struct Judge {
     set: String,
     lens: Lens,
+    /// Whether everything is kept that ways of combining are compared by.
+    studies: bool,
 }
 
 impl Judge {
     /// Reads a lens, which must not name a label.
-    pub(crate) fn new(set: &str, toml: &str, labels: &[&str]) -> Result<Self, EvalError> {
+    pub(crate) fn new(set: &str, toml: &str, labels: &[&str], studies: bool) -> Result<Self, EvalError> {
         let lens = Lens::parse(toml).map_err(|e| EvalError::Lens { set: set.to_owned(), why: e.to_string() })?;
         match lens.columns().into_iter().find(|column| labels.contains(column)) {
             Some(column) => Err(EvalError::Label { set: set.to_owned(), column: column.to_owned() }),
-            None => Ok(Self { set: set.to_owned(), lens }),
+            None => Ok(Self { set: set.to_owned(), lens, studies }),
         }
+    }
+
+    pub(crate) fn studies(&self) -> bool {
+        self.studies
     }
 
     pub(crate) fn lens(&self) -> &Lens {
@@ -44,7 +52,7 @@ impl Judge {
     /// Scores the chosen rows by a baseline.
     pub(crate) fn score(&self, baseline: &Baseline, rows: &Rows, chosen: &[u32]) -> Result<Scored, EvalError> {
         let snapshot = baseline.snapshot(self.lens.table()).ok_or_else(|| self.failed("nothing was learned"))?;
-        let mut backend = CpuBackend::new(snapshot);
+        let mut backend = CpuBackend::new(snapshot.clone());
         let mut units = UnitTable::new(baseline, 1.0);
         let (file, table): (Arc<str>, Arc<str>) = (Arc::from(""), Arc::from(self.lens.table()));
         let mut scored = Scored::default();
@@ -53,6 +61,9 @@ impl Judge {
             let start = scored.bits.len() as u64;
             let locate = |row: usize| RowRef { file: file.clone(), row: start + row as u64, table: table.clone() };
             units.add(&self.lens, batch, scores, &locate);
+            if self.studies {
+                scored.detail.add(&self.lens, &snapshot.views, &snapshot.calibration, batch, scores);
+            }
             scored.bits.extend_from_slice(&scores.bits);
             scored.log2_n.extend_from_slice(&scores.log2_n);
             Ok(())
@@ -63,15 +74,19 @@ impl Judge {
     }
 
     /// Scores the chosen rows each by those before it. Nothing is promised of a stream: bits are surprisals.
-    pub(crate) fn stream(&self, rows: &Rows, chosen: &[u32]) -> Result<Vec<u32>, EvalError> {
+    pub(crate) fn stream(&self, rows: &Rows, chosen: &[u32]) -> Result<Scored, EvalError> {
         let mut stream = Stream::new(&self.lens, &HashKey(KEY));
-        let mut bits = Vec::with_capacity(chosen.len());
+        let (views, calibration) = (programs(&self.lens), Calibration::identity(self.lens.views().len()));
+        let mut scored = Scored::default();
         self.encode(rows, chosen, |batch, scores| {
             stream.feed(batch, scores).map_err(|e| e.to_string())?;
-            bits.extend_from_slice(&scores.bits);
+            if self.studies {
+                scored.detail.add(&self.lens, &views, &calibration, batch, scores);
+            }
+            scored.bits.extend_from_slice(&scores.bits);
             Ok(())
         })?;
-        Ok(bits)
+        Ok(scored)
     }
 
     fn encode(
@@ -101,6 +116,8 @@ pub(crate) struct Scored {
     pub(crate) log2_n: Vec<u16>,
     /// By key and window: bits and log2_n. What has no bits is missing.
     pub(crate) units: HashMap<(String, i64), (u32, u16)>,
+    /// Empty unless ways of combining are compared.
+    pub(crate) detail: Detail,
 }
 
 impl Scored {

@@ -138,7 +138,7 @@ impl Use {
         };
         form == Form::Null
             || match kind {
-                Kind::Path | Kind::Url | Kind::Domain | Kind::Ip | Kind::Text => form == Form::Text,
+                Kind::Path | Kind::Url | Kind::Domain | Kind::Ip | Kind::Socket | Kind::Text => form == Form::Text,
                 Kind::Cmdline => matches!(form, Form::List | Form::Text),
                 Kind::Port | Kind::User => matches!(form, Form::Int | Form::Text),
                 Kind::Number => matches!(form, Form::Int | Form::Float | Form::Text),
@@ -149,7 +149,7 @@ impl Use {
 
     fn expected(self) -> &'static str {
         match self {
-            Use::Field(Kind::Path | Kind::Url | Kind::Domain | Kind::Ip | Kind::Text, _) => "text",
+            Use::Field(Kind::Path | Kind::Url | Kind::Domain | Kind::Ip | Kind::Socket | Kind::Text, _) => "text",
             Use::Field(Kind::Cmdline, _) => "a list of text, or text",
             Use::Field(Kind::Port | Kind::User, _) => "an integer or text",
             Use::Field(Kind::Number, _) => "a number, or text",

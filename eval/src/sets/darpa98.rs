@@ -35,19 +35,24 @@ fn measure(rows: &Rows, judge: &Judge) -> Result<Figures, EvalError> {
         let last = clusters.last().copied().unwrap_or(0usize);
         clusters.push(last + usize::from(at > 0 && *minute != minutes[at - 1]));
     }
-    let bits = judge.stream(rows, &order)?;
+    let scored = judge.stream(rows, &order)?;
+    let bits = scored.bits;
     let outcomes = |bits: &[u32]| -> Vec<_> {
         let one = |(at, row): (usize, &u32)| {
             outcome((bits[at], 0), attack[*row as usize], clusters[at], times[*row as usize])
         };
         order.iter().enumerate().map(one).collect()
     };
+    if judge.studies() {
+        let details = vec![scored.detail.of_rows(outcomes(&bits))];
+        return Ok(Figures { details, ..Figures::default() });
+    }
     let whole = whole_minutes(rows, &order, &clusters, &bits)?;
     let measures = [("row by row", &bits), ("whole minutes", &whole)].map(|(name, bits)| {
         Measured::new(name, "rows", &outcomes(bits)).map(|m| m.measure).ok_or_else(|| one_sided(rows, "the stream"))
     });
     let measures = measures.into_iter().collect::<Result<_, _>>()?;
-    Ok(Figures { measures, notes: Vec::new() })
+    Ok(Figures { measures, ..Figures::default() })
 }
 
 /// The bits of the last row of each row's edge and minute.

@@ -11,6 +11,7 @@ use crate::data::Rows;
 use crate::error::EvalError;
 use crate::report::Measured;
 use crate::scoring::Judge;
+use crate::study::Detail;
 
 const WINDOW_NS: i64 = 300_000_000_000;
 
@@ -35,12 +36,19 @@ fn measure(rows: &Rows, judge: &Judge) -> Result<Figures, EvalError> {
         one_enterprise(rows, judge, name, &of_scenario, &times)
     });
     let parts = parts.collect::<Result<Vec<_>, EvalError>>()?;
+    let (parts, details): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let mut measures = vec![Measured::mean("mean of the enterprises", &parts)];
     measures.extend(parts.into_iter().map(|part| part.measure));
-    Ok(Figures { measures, notes: Vec::new() })
+    Ok(Figures { measures, details, ..Figures::default() })
 }
 
-fn one_enterprise(rows: &Rows, judge: &Judge, name: &str, order: &[u32], times: &[i64]) -> Result<Measured, EvalError> {
+fn one_enterprise(
+    rows: &Rows,
+    judge: &Judge,
+    name: &str,
+    order: &[u32],
+    times: &[i64],
+) -> Result<(Measured, Detail), EvalError> {
     let (time_label, event_label) = (rows.texts("time_label")?, rows.texts("event_label")?);
     let host = rows.texts("host")?;
     let attacked = order.iter().find(|row| time_label[**row as usize] != "false_positive");
@@ -59,5 +67,10 @@ fn one_enterprise(rows: &Rows, judge: &Judge, name: &str, order: &[u32], times: 
         .enumerate()
         .map(|(at, ((window, host), attack))| outcome(scores.unit((*host).to_owned(), *window), *attack, at, *window))
         .collect();
-    Measured::new(name, "windows", &outcomes).ok_or_else(|| one_sided(rows, name))
+    let measured = Measured::new(name, "windows", &outcomes).ok_or_else(|| one_sided(rows, name))?;
+    let place: BTreeMap<(i64, &str), u32> = windows.keys().copied().zip(0..).collect();
+    let window = |row: usize| times[row].div_euclid(WINDOW_NS) * WINDOW_NS;
+    let unit = scored.iter().map(|row| place[&(window(*row as usize), host[*row as usize].as_str())]).collect();
+    let detail = if judge.studies() { scores.detail.with_units(unit, outcomes) } else { Detail::default() };
+    Ok((measured, detail))
 }

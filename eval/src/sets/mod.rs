@@ -14,9 +14,10 @@ use model::segment::day_of;
 
 use crate::data::{ReadAs, Rows, read};
 use crate::error::EvalError;
-use crate::metrics::Outcome;
+use crate::metrics::{Areas, Outcome};
 use crate::report::{Measure, SetReport};
 use crate::scoring::Judge;
+use crate::study::{self, Detail, Way};
 
 /// A labelled set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +50,8 @@ struct Protocol {
 struct Figures {
     measures: Vec<Measure>,
     notes: Vec<String>,
+    /// What ways of combining are compared by, one for each question.
+    details: Vec<Detail>,
 }
 
 /// How to measure.
@@ -59,6 +62,9 @@ pub struct Options {
     /// Another lens than that of the set.
     pub lens: Option<String>,
 }
+
+/// Ways of combining, each with its areas.
+pub type Judged = Vec<(Way, Option<Areas>)>;
 
 impl Set {
     /// All of them.
@@ -104,17 +110,10 @@ impl FromStr for Set {
 /// # Errors
 /// The set is not there, or is not what the protocol is about.
 pub fn evaluate(set: Set, options: &Options) -> Result<SetReport, EvalError> {
-    let clock = Instant::now();
-    let protocol = set.protocol();
-    let judge = Judge::new(protocol.name, options.lens.as_deref().unwrap_or(protocol.lens), protocol.labels)?;
-    let mut columns = judge.lens().columns();
-    columns.extend(protocol.labels.iter().chain(protocol.parts));
-    columns.sort_unstable();
-    columns.dedup();
-    let path = file(&options.data, protocol.name);
-    let (rows, sha256) = read(protocol.name, &path, &columns)?;
-    let report = of_rows(protocol, &judge, rows)?;
-    Ok(SetReport { sha256, seconds: clock.elapsed().as_secs_f64(), ..report })
+    let (clock, protocol) = (Instant::now(), set.protocol());
+    let (judge, rows, sha256) = open(protocol, options, false)?;
+    let figures = (protocol.measure)(&rows, &judge)?;
+    Ok(SetReport { sha256, seconds: clock.elapsed().as_secs_f64(), ..report(protocol, &rows, figures) })
 }
 
 /// Measures rows that have the columns of a set.
@@ -123,22 +122,45 @@ pub fn evaluate(set: Set, options: &Options) -> Result<SetReport, EvalError> {
 /// The rows are not what the protocol is about.
 pub fn evaluate_rows(set: Set, batch: RecordBatch) -> Result<SetReport, EvalError> {
     let protocol = set.protocol();
-    let judge = Judge::new(protocol.name, protocol.lens, protocol.labels)?;
-    of_rows(protocol, &judge, Rows { set: protocol.name.to_owned(), batch })
+    let judge = Judge::new(protocol.name, protocol.lens, protocol.labels, false)?;
+    let rows = Rows { set: protocol.name.to_owned(), batch }.read_as(protocol.read_as)?;
+    let figures = (protocol.measure)(&rows, &judge)?;
+    Ok(report(protocol, &rows, figures))
 }
 
-fn of_rows(protocol: &Protocol, judge: &Judge, rows: Rows) -> Result<SetReport, EvalError> {
-    let clock = Instant::now();
+/// Judges every way of combining on a set.
+///
+/// # Errors
+/// As for [`evaluate`].
+pub fn compare(set: Set, options: &Options) -> Result<Judged, EvalError> {
+    let protocol = set.protocol();
+    let (judge, rows, _) = open(protocol, options, true)?;
+    let details = (protocol.measure)(&rows, &judge)?.details;
+    Ok(study::judge_all(&details))
+}
+
+/// The judge of a set, its rows, and the digest of its file.
+fn open(protocol: &Protocol, options: &Options, studies: bool) -> Result<(Judge, Rows, String), EvalError> {
+    let lens = options.lens.as_deref().unwrap_or(protocol.lens);
+    let judge = Judge::new(protocol.name, lens, protocol.labels, studies)?;
+    let mut columns = judge.lens().columns();
+    columns.extend(protocol.labels.iter().chain(protocol.parts));
+    columns.sort_unstable();
+    columns.dedup();
+    let (rows, sha256) = read(protocol.name, &file(&options.data, protocol.name), &columns)?;
     let rows = rows.read_as(protocol.read_as)?;
-    let figures = (protocol.measure)(&rows, judge)?;
-    Ok(SetReport {
+    Ok((judge, rows, sha256))
+}
+
+fn report(protocol: &Protocol, rows: &Rows, figures: Figures) -> SetReport {
+    SetReport {
         set: protocol.name.to_owned(),
         rows: rows.len() as u64,
         sha256: String::new(),
-        seconds: clock.elapsed().as_secs_f64(),
+        seconds: 0.0,
         measures: figures.measures,
         notes: figures.notes,
-    })
+    }
 }
 
 fn file(data: &Path, name: &str) -> PathBuf {

@@ -54,6 +54,12 @@ fn measure(rows: &Rows, judge: &Judge) -> Result<Figures, EvalError> {
             (*scenario, outcome(scores.unit(format!("{run}|{request}"), 0), *attack, at, *time))
         })
         .collect();
+    if judge.studies() {
+        let place: BTreeMap<(&str, &str), u32> = requests.keys().copied().zip(0..).collect();
+        let unit = scored.iter().map(|row| place[&(run[*row as usize].as_str(), request[*row as usize].as_str())]);
+        let details = vec![scores.detail.with_units(unit.collect(), outcomes.iter().map(|o| o.1).collect())];
+        return Ok(Figures { details, ..Figures::default() });
+    }
     let mut names: Vec<&str> = outcomes.iter().map(|o| o.0).collect();
     names.sort_unstable();
     names.dedup();
@@ -63,5 +69,5 @@ fn measure(rows: &Rows, judge: &Judge) -> Result<Figures, EvalError> {
     };
     let mut measures = vec![of("all requests", None).ok_or_else(|| one_sided(rows, "the requests"))?];
     measures.extend(names.into_iter().filter_map(|name| of(&format!("scenario {name}"), Some(name))));
-    Ok(Figures { measures, notes: Vec::new() })
+    Ok(Figures { measures, ..Figures::default() })
 }

@@ -3,6 +3,7 @@
 mod cmdline;
 mod domain;
 pub(crate) mod mask;
+mod socket;
 mod text;
 pub(crate) mod transform;
 mod url;
@@ -29,6 +30,8 @@ pub enum Kind {
     Ip,
     /// A port number.
     Port,
+    /// What a descriptor refers to: the ends of a socket, or a file.
+    Socket,
     /// A user id or name.
     User,
     /// A quantity.
@@ -117,7 +120,7 @@ pub enum Part {
     Entity,
 }
 
-const KINDS: [(Kind, &str, &[Part]); 12] = [
+const KINDS: [(Kind, &str, &[Part]); 13] = [
     (Kind::Path, "path", &[Part::Whole, Part::Leaf, Part::Dir, Part::Place, Part::Extension]),
     (Kind::Cmdline, "cmdline", &[Part::Shape, Part::Flags, Part::Count, Part::Program]),
     (
@@ -128,6 +131,7 @@ const KINDS: [(Kind, &str, &[Part]); 12] = [
     (Kind::Domain, "domain", &[Part::Whole, Part::Registered, Part::Suffix, Part::Depth, Part::Shape]),
     (Kind::Ip, "ip", &[Part::Address, Part::Class, Part::Prefix]),
     (Kind::Port, "port", &[Part::Service, Part::Exact]),
+    (Kind::Socket, "socket", &[Part::Service, Part::Address]),
     (Kind::User, "user", &[Part::Id, Part::Name, Part::Domain, Part::Class, Part::Entity]),
     (Kind::Number, "number", &[Part::Logbin]),
     (Kind::Time, "time", &[Part::Hour, Part::HourOfWeek, Part::Weekday]),

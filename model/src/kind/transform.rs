@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::mask::{cut, numbers, numbers_and_addresses};
-use super::{Kind, Part, cmdline, domain, extension, text, url, user, windows};
+use super::{Kind, Part, cmdline, domain, extension, socket, text, url, user, windows};
 use crate::raw::Raw;
 
 /// Bytes kept of a text's shape.
@@ -18,12 +18,13 @@ pub(crate) fn apply(kind: Kind, part: Part, raw: &Raw) -> Option<String> {
         _ if matches!(raw, Raw::Null) => return None,
         (Kind::Path, part) => path(part, &text()),
         (Kind::Cmdline, part) => cmdline::apply(part, raw),
+        (Kind::Socket, part) => socket::apply(part, &text()),
         (Kind::Url, part) => url::apply(part, &text()),
         (Kind::Domain, part) => domain::apply(part, &text()),
         (Kind::User, part) => user::apply(part, &text(), raw.int()),
         (Kind::Ip, part) => ip(part, &text()),
         (Kind::Port, Part::Service) => match raw.int() {
-            Some(port) if port >= FIRST_EPHEMERAL => "ephemeral".to_owned(),
+            Some(port) if port >= FIRST_EPHEMERAL => service(port),
             _ => text(),
         },
         (Kind::Number, _) => match raw {
@@ -130,16 +131,28 @@ fn weekday(hours: i64) -> &'static str {
     DAYS[hours.div_euclid(24).rem_euclid(7) as usize]
 }
 
+/// The port, or `ephemeral` for all that the system hands out.
+pub(super) fn service(port: i128) -> String {
+    if port >= FIRST_EPHEMERAL { "ephemeral".to_owned() } else { port.to_string() }
+}
+
 fn ip(part: Part, text: &str) -> String {
     let Ok(address) = text.parse::<IpAddr>() else {
         return text.to_owned();
     };
     match (part, address.to_canonical()) {
-        (Part::Class, IpAddr::V4(a)) => class_v4(a).to_owned(),
-        (Part::Class, IpAddr::V6(a)) => class_v6(a).to_owned(),
+        (Part::Class, a) => class(a).to_owned(),
         (Part::Prefix, IpAddr::V4(a)) => format!("{}/24", Ipv4Addr::from_bits(a.to_bits() & !0xFF)),
         (Part::Prefix, IpAddr::V6(a)) => format!("{}/48", Ipv6Addr::from_bits(a.to_bits() >> 80 << 80)),
         (_, a) => a.to_string(),
+    }
+}
+
+/// The class of an address in canonical form.
+pub(super) fn class(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(a) => class_v4(a),
+        IpAddr::V6(a) => class_v6(a),
     }
 }
 

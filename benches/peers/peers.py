@@ -199,9 +199,8 @@ def midas(tick, keys, decay):
     score = np.zeros(rows)
     size = keys.max() + 1
     now, total, at = np.zeros((size, kinds)), np.zeros((size, kinds)), np.full((size, kinds), -1)
-    first = tick[0] if rows else 0
     for row in range(rows):
-        t = tick[row] - first + 1.0
+        t = tick[row] + 1.0
         for kind in range(kinds):
             key = keys[row, kind]
             if at[key, kind] != tick[row]:
@@ -232,7 +231,8 @@ def so_far(tick, key):
 
 def darpa(data):
     d = pd.read_parquet(f"{data}/darpa98-edges.parquet").sort_values("time", kind="stable").reset_index(drop=True)
-    tick = (d.time.astype("datetime64[s]").astype("int64") // 60).to_numpy()
+    minute = (d.time.astype("datetime64[s]").astype("int64") // 60).to_numpy()
+    tick = np.unique(minute, return_inverse=True)[1]  # minutes without rows are no ticks, as in MIDAS's own data
     names = pd.factorize(pd.concat([d.src_ip, d.dst_ip]))[0]
     source, target = names[: len(d)], names[len(d):]
     edge = pd.factorize(source.astype(np.int64) * (names.max() + 1) + target)[0]
@@ -247,7 +247,7 @@ def darpa(data):
     }
     # Batch detectors: each day by a fit on rows drawn from all days before it; the first day has no score.
     x = np.log2(np.column_stack(counted) + 1)
-    day = tick // 1440
+    day = minute // 1440
     for name in ("IsolationForest (scikit-learn)", "HBOS (pyod)", "ECOD (pyod)"):
         score = np.zeros(len(d))
         for one in np.unique(day)[1:]:

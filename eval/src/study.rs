@@ -3,7 +3,7 @@
 //! Nothing here is part of scoring: it tells which way to take. Each way is judged by AUROC and average precision, and the
 //! choice for a set is made on the other sets alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write;
 
 use model::keys::join;
@@ -28,6 +28,8 @@ pub struct Detail {
     /// The unit of each row, a place in `units`.
     unit: Vec<u32>,
     units: Vec<Outcome>,
+    /// Rows are units themselves.
+    alone: bool,
 }
 
 /// How the views of a row become its bits.
@@ -87,8 +89,7 @@ the last two columns make no difference. Below, each set by the way that the *ot
 
 ";
 
-/// Every way that is compared. Where views are left out one by one, what is left is added: the other combinations of views
-/// are not defined then.
+/// Every way that is compared. Where views of a row are left out, what is left can only be added.
 #[must_use]
 pub fn ways() -> Vec<Way> {
     let all = VIEWS.iter().flat_map(|v| REPEATS.iter().flat_map(move |r| ROWS.iter().map(move |s| (*v, *r, *s))));
@@ -138,7 +139,12 @@ impl Detail {
     /// Rows that are units themselves.
     pub(crate) fn of_rows(self, rows: Vec<Outcome>) -> Self {
         let unit = (0..rows.len() as u32).collect();
-        self.with_units(unit, rows)
+        Self { alone: true, ..self.with_units(unit, rows) }
+    }
+
+    /// The way that comes to the same where rows are units themselves.
+    fn meant(&self, way: Way) -> Way {
+        if self.alone { (way.0, Repeats::Count, Rows::Top(1)) } else { way }
     }
 
     /// Rows of several questions as one.
@@ -168,38 +174,39 @@ impl Detail {
     /// AUROC and average precision of a way.
     #[must_use]
     pub fn judge(&self, way: Way) -> Option<Areas> {
+        let score = |sum: f64| ((sum + 1e6) * 1024.0) as u64;
+        if self.alone {
+            let outcome =
+                |(row, unit): (usize, &Outcome)| Outcome { score: score(self.bits(way.0, row, |_| true)), ..*unit };
+            return Ranking::new(&self.units.iter().enumerate().map(outcome).collect::<Vec<_>>()).areas();
+        }
+        let outcome = |(unit, bits): (&Outcome, Vec<f64>)| Outcome { score: score(way.2.sum(bits)), ..*unit };
+        let outcomes: Vec<Outcome> = self.units.iter().zip(self.rows_of_units(way)).map(outcome).collect();
+        Ranking::new(&outcomes).areas()
+    }
+
+    /// The bits of the rows of each unit that count.
+    fn rows_of_units(&self, (views, repeats, _): Way) -> Vec<Vec<f64>> {
         let mut rows: Vec<Vec<f64>> = vec![Vec::new(); self.units.len()];
-        let mut seen: HashMap<(u32, u64), ()> = HashMap::default();
-        for row in 0..self.unit.len() {
-            let unit = self.unit[row];
-            let mut new = |value: u64| seen.insert((unit, value), ()).is_none();
-            let bits = match way.1 {
-                Repeats::Count => self.bits(way.0, row, |_| true),
-                Repeats::Rows if new(self.same[row]) => self.bits(way.0, row, |_| true),
+        let mut seen: HashSet<(u32, u64)> = HashSet::new();
+        for (row, unit) in self.unit.iter().enumerate() {
+            let mut new = |value: u64| seen.insert((*unit, value));
+            let bits = match repeats {
+                Repeats::Count => self.bits(views, row, |_| true),
+                Repeats::Rows if new(self.same[row]) => self.bits(views, row, |_| true),
                 Repeats::Rows => 0.0,
                 Repeats::Cells => {
-                    let at = row * self.views;
+                    let cells = &self.cells[row * self.views..(row + 1) * self.views];
                     let fresh: Vec<bool> =
-                        (0..self.views).map(|view| new(self.cells[at + view].wrapping_add(view as u64))).collect();
-                    self.bits(way.0, row, |view| fresh[view])
+                        (0u64..).zip(cells).map(|(view, cell)| new(cell.wrapping_add(view))).collect();
+                    self.bits(views, row, |view| fresh[view])
                 }
             };
             if bits != 0.0 {
-                rows[unit as usize].push(bits);
+                rows[*unit as usize].push(bits);
             }
         }
-        let score = |(unit, mut bits): (&Outcome, Vec<f64>)| {
-            bits.sort_by(|a, b| b.total_cmp(a));
-            let sum: f64 = match way.2 {
-                Rows::Top(most) => bits.iter().take(most).sum(),
-                Rows::All => bits.iter().sum(),
-                Rows::Damped => bits.iter().enumerate().map(|(i, b)| b / (i as f64 + 2.0).log2()).sum(),
-            };
-            // Deviates may be negative; the order is what counts.
-            Outcome { score: ((sum + 1e9) * 1024.0) as u64, ..*unit }
-        };
-        let outcomes: Vec<Outcome> = self.units.iter().zip(rows).map(score).collect();
-        Ranking::new(&outcomes).areas()
+        rows
     }
 
     fn bits(&self, views: Views, row: usize, counts: impl Fn(usize) -> bool) -> f64 {
@@ -231,6 +238,17 @@ impl Detail {
     }
 }
 
+impl Rows {
+    fn sum(self, mut bits: Vec<f64>) -> f64 {
+        bits.sort_by(|a, b| b.total_cmp(a));
+        match self {
+            Self::Top(most) => bits.iter().take(most).sum(),
+            Self::All => bits.iter().sum(),
+            Self::Damped => bits.iter().enumerate().map(|(i, b)| b / (i as f64 + 2.0).log2()).sum(),
+        }
+    }
+}
+
 /// The normal deviate that is exceeded with probability 2^-bits (Abramowitz and Stegun 26.2.23, within 0.0005).
 fn deviate(bits: f64) -> f64 {
     if bits < 1.0 {
@@ -244,16 +262,20 @@ fn deviate(bits: f64) -> f64 {
 /// Every way on one set: the mean over its questions.
 #[must_use]
 pub fn judge_all(details: &[Detail]) -> Vec<(Way, Option<Areas>)> {
-    let judged = |way: Way| {
-        let areas: Option<Vec<Areas>> = details.iter().map(|detail| detail.judge(way)).collect();
-        let mean = |of: &dyn Fn(&Areas) -> f64, areas: &[Areas]| areas.iter().map(of).sum::<f64>() / areas.len() as f64;
-        let areas = areas.filter(|areas| !areas.is_empty()).map(|areas| Areas {
-            auroc: mean(&|a| a.auroc, &areas),
-            average_precision: mean(&|a| a.average_precision, &areas),
-        });
-        (way, areas)
+    let judged: Vec<BTreeMap<Way, Option<Areas>>> = details.iter().map(judge_each).collect();
+    let of = |way: Way| {
+        let found = details.iter().zip(&judged).map(|(detail, judged)| judged[&detail.meant(way)]);
+        let areas: Vec<Areas> = found.collect::<Option<_>>()?;
+        let mean = |of: &dyn Fn(&Areas) -> f64| areas.iter().map(of).sum::<f64>() / areas.len() as f64;
+        Some(Areas { auroc: mean(&|a| a.auroc), average_precision: mean(&|a| a.average_precision) })
     };
-    ways().into_par_iter().map(judged).collect()
+    ways().into_iter().map(|way| (way, of(way))).collect()
+}
+
+/// Every way that means something of its own.
+fn judge_each(detail: &Detail) -> BTreeMap<Way, Option<Areas>> {
+    let ways: BTreeSet<Way> = ways().into_iter().map(|way| detail.meant(way)).collect();
+    ways.into_par_iter().map(|way| (way, detail.judge(way))).collect()
 }
 
 /// The ways as lines, those with the best mean over the sets first, and for each set the way that the others choose.

@@ -78,12 +78,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"number\"",
         "\"nmber\"",
-        r#"8, column 31: no kind "nmber"; did you mean "number"? There are path, cmdline, url, domain, ip, port, user, number, time, text, id, key"#,
+        r#"8, column 31: no kind "nmber"; did you mean "number"? There are path, cmdline, url, domain, ip, port, socket, user, number, time, text, id, key"#,
     ),
     (
         "\"number\"",
         "\"colour\"",
-        r#"8, column 31: no kind "colour"; there are path, cmdline, url, domain, ip, port, user, number, time, text, id, key"#,
+        r#"8, column 31: no kind "colour"; there are path, cmdline, url, domain, ip, port, socket, user, number, time, text, id, key"#,
     ),
     (
         "\"leaf\"",

@@ -188,7 +188,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = values::alerts_per_day, help_heading = "Scoring")]
     pub alerts_per_day: f64,
     /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd
-    #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = values::rarer_than, help_heading = "Scoring")]
+    #[arg(long, value_name = "N", value_parser = values::rarer_than, help_heading = "Scoring")]
     pub rarer_than: Option<f64>,
     /// On a clean stop, learn the archive into this baseline file
     #[arg(long, value_name = "FILE", help_heading = "Scoring")]

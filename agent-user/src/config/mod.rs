@@ -112,6 +112,12 @@ impl Configuration {
             let error = flags.clone().error(ErrorKind::MissingRequiredArgument, "--out needs --baseline");
             return Err(Box::new(error).into());
         }
+        // Not clap's to say: a key of the file is checked by its flag alone.
+        let both = ["alerts_per_day", "rarer_than"].map(|field| matches.value_source(field));
+        if both == [Some(ValueSource::CommandLine); 2] {
+            let why = "--alerts-per-day and --rarer-than draw the same line: give one of them";
+            return Err(Box::new(flags.clone().error(ErrorKind::ArgumentConflict, why)).into());
+        }
         let raw = |key: &Key| matches.get_raw(key.field).map(|raw| raw.map(ToOwned::to_owned).collect());
         let values = KEYS.iter().map(|key| raw(key).unwrap_or_default()).collect();
         Ok(Self { baseline: args.baseline.as_deref().and_then(stamp), args, file, line, values })

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use eval::Set;
 
 pub(crate) use crate::baseline::args::BaselineCommand;
+pub(crate) use crate::lens::args::LensCommand;
 
 /// Learn what is normal for the processes and connections of your machines, and find what is not.
 #[derive(Parser)]
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Look into baselines, join them, take away what one should not have learned.
     #[command(subcommand)]
     Baseline(BaselineCommand),
+    /// See what a lens sees in a table, or draft one.
+    #[command(subcommand)]
+    Lens(LensCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

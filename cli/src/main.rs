@@ -6,6 +6,7 @@ mod entities;
 mod eval;
 mod explain;
 mod learn;
+mod lens;
 mod lenses;
 mod output;
 mod progress;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),
+        Command::Lens(command) => lens::run(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ebbline", &mut std::io::stdout());
             Ok(false)

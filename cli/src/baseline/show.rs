@@ -47,6 +47,10 @@ pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
     if runs > 1 {
         lines.push(format!("learned in {}", plural(runs, "run", "runs")));
     }
+    if let Some(who) = baseline.entities() {
+        let names = plural(who.names() as u64, "entity", "entities");
+        lines.push(format!("{names} by {}", plural(who.ids() as u64, "id", "ids")));
+    }
     let options = baseline.options();
     if let Some(days) = options.half_life_days {
         let from = options.as_of.map_or("the newest day".to_owned(), day_text);
@@ -156,6 +160,7 @@ pub(super) fn to_json(baseline: &Baseline, segments: bool) -> Value {
         "version_1_calibration": baseline.keeps_old_tables(),
         "runs": baseline.parts().origins.keys().collect::<Vec<_>>(),
         "values": values, "values_complete": complete,
+        "entities": baseline.entities().map(|who| json!({ "names": who.names(), "ids": who.ids() })),
         "as_of": options.as_of.map(day_text), "half_life_days": options.half_life_days,
         "max_entries": options.max_entries,
         "groups": groups(baseline),

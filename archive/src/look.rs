@@ -1,0 +1,99 @@
+//! What a lens sees in a file, and a first lens for one.
+
+use std::path::Path;
+
+use model::lens_check::{Check, Sight};
+use model::lens_suggest::{DRAFT_ROWS, suggest};
+use model::nearest::unknown;
+use model::{Lens, builtin};
+use store::ArchiveFile;
+
+use crate::SCORE_ROWS;
+use crate::error::ArchiveError;
+
+/// Rows that a check looks at.
+pub const CHECK_ROWS: u64 = 200_000;
+/// Rows of a batch while a draft is made.
+const DRAFT_BATCH: usize = 4_096;
+
+/// What a lens sees in the first 200,000 rows of a file.
+///
+/// # Errors
+/// When the lens cannot read it; every column that is missing is named, with the nearest one that is there.
+pub fn check_lens(path: &Path, lens: &Lens) -> Result<Sight, ArchiveError> {
+    let file = ArchiveFile::open(path)?;
+    let known: Vec<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let missing = lens.columns().into_iter().filter(|column| !known.contains(column));
+    let words: Vec<String> = missing.map(|column| unknown("column", column, &known)).collect();
+    if !words.is_empty() {
+        return Err(ArchiveError::Encode { path: path.into(), why: words.join("; ") });
+    }
+    let (mut check, mut rows) = (Check::new(lens), 0);
+    for batch in file.batches(&lens.columns(), SCORE_ROWS)? {
+        let batch = batch?;
+        check.add(&batch).map_err(|e| ArchiveError::encode(path, &e))?;
+        rows += batch.num_rows() as u64;
+        if rows >= CHECK_ROWS {
+            break;
+        }
+    }
+    let mut sight = check.finish();
+    if sight.rows == 0 {
+        sight.warnings.push("the table has no rows".to_owned());
+    }
+    Ok(sight)
+}
+
+/// A first lens for a file, as TOML with comments, from its first 20,000 rows.
+///
+/// # Errors
+/// When the file cannot be read, is of one of Ebbline's own tables, or has nothing that a lens could be made of.
+pub fn suggest_lens(path: &Path) -> Result<String, ArchiveError> {
+    let file = ArchiveFile::open(path)?;
+    let none = |why: String| ArchiveError::NoLens { path: path.into(), why };
+    if let Some(own) = file.table().filter(|table| is_own(table)) {
+        return Err(none(format!("it holds Ebbline's own table {own}; see its lens with: ebbline lens show {own}")));
+    }
+    let columns: Vec<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let (mut batches, mut rows) = (Vec::new(), 0);
+    for batch in file.batches(&columns, DRAFT_BATCH)? {
+        let batch = batch?;
+        rows += batch.num_rows();
+        batches.push(batch);
+        if rows >= DRAFT_ROWS {
+            break;
+        }
+    }
+    suggest(&table_name(path), &batches, &|_| false).map_err(|error| none(error.to_string()))
+}
+
+/// Whether Ebbline writes such a table itself.
+fn is_own(table: &str) -> bool {
+    table == events::HEARTBEAT || builtin::all().iter().any(|lens| lens.table() == table)
+}
+
+/// A name for the table of a file: that of the file, unless Ebbline has such a table.
+fn table_name(path: &Path) -> String {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("table");
+    let stem = name.trim_start_matches('.').split('.').next().unwrap_or("table");
+    let plain: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    let plain = plain.trim_matches('_');
+    match plain {
+        "" => "table".to_owned(),
+        own if is_own(own) => format!("my_{own}"),
+        plain => plain.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_named_after_their_files() {
+        let name = |path: &str| table_name(Path::new(path));
+        assert_eq!(name("logs/Web Access-2026.csv.gz"), "web_access_2026");
+        assert_eq!((name("dns.jsonl").as_str(), name("é.csv").as_str()), ("my_dns", "table"));
+    }
+}

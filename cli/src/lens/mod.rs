@@ -1,0 +1,132 @@
+//! `ebbline lens …`.
+
+pub(crate) mod args;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use model::lens_check::{SeenField, Sight, percent};
+use model::nearest::nearest;
+use model::{Lens, builtin};
+use serde_json::{Value, json};
+
+use self::args::{CheckArgs, LensCommand, ListArgs, ShowArgs, SuggestArgs};
+use crate::output::{print, print_json, table};
+use crate::words::{plural, thousands};
+
+/// Most bytes of a lens.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Runs a command; true if inputs were skipped.
+pub(crate) fn run(command: LensCommand) -> Result<bool> {
+    match command {
+        LensCommand::Check(args) => check(&args),
+        LensCommand::Suggest(args) => suggest(&args),
+        LensCommand::List(args) => list(&args),
+        LensCommand::Show(args) => show(&args),
+    }?;
+    Ok(false)
+}
+
+/// A lens by the name of one that comes with Ebbline, else from a file.
+fn read(given: &str) -> Result<Lens> {
+    if let Some(lens) = builtin::for_table(given) {
+        return Ok(lens);
+    }
+    let size = std::fs::metadata(given).with_context(|| format!("cannot read: {given}"))?.len();
+    if size > MAX_BYTES {
+        bail!("cannot read: {given}: a lens has {MAX_BYTES} bytes at most, this has {size}");
+    }
+    let text = std::fs::read_to_string(given).with_context(|| format!("cannot read: {given}"))?;
+    Lens::parse(&text).map_err(|error| anyhow!("cannot use: {given}: {error}"))
+}
+
+/// The first table that cannot be read ends it.
+fn check(args: &CheckArgs) -> Result<()> {
+    let lens = read(&args.lens)?;
+    let mut all: Vec<(&Path, Sight)> = Vec::new();
+    for path in &args.tables {
+        all.push((path, archive::check_lens(path, &lens)?));
+    }
+    if args.json {
+        return print_json(&Value::Array(all.iter().map(|(path, sight)| to_json(path, &lens, sight)).collect()));
+    }
+    let texts: Vec<String> = all.iter().map(|(path, sight)| in_words(path, &lens, sight)).collect();
+    print(&texts.join("\n\n"))
+}
+
+fn to_json(path: &Path, lens: &Lens, sight: &Sight) -> Value {
+    json!({
+        "file": path, "table": lens.table(), "rows": sight.rows, "fields": sight.fields, "warnings": sight.warnings,
+    })
+}
+
+fn in_words(path: &Path, lens: &Lens, sight: &Sight) -> String {
+    let mut rows = table(["field", "column, type", "kind", "empty", "distinct", "most often", "an example"], &[3, 4]);
+    for field in &sight.fields {
+        rows.add_row(row(field, sight.rows));
+    }
+    let views = plural(lens.views().len() as u64, "view", "views");
+    let mut text =
+        format!("{}: table {}, {}, {views}\n{rows}", path.display(), lens.table(), plural(sight.rows, "row", "rows"));
+    for warning in &sight.warnings {
+        text.push_str(&format!("\nwarning: {warning}"));
+    }
+    text
+}
+
+fn row(field: &SeenField, rows: u64) -> [String; 7] {
+    let column = if field.column.is_empty() { String::new() } else { format!("{}, {}", field.column, field.found) };
+    let empty = percent(field.nulls as f64 / rows.max(1) as f64);
+    let often: Vec<String> =
+        field.frequent.iter().map(|(value, share)| format!("{value} {}", percent(*share))).collect();
+    let example = match &field.example {
+        Some((raw, seen)) if raw == seen => raw.clone(),
+        Some((raw, seen)) => format!("{raw} → {seen}"),
+        None => String::new(),
+    };
+    let distinct = thousands(field.distinct as u64);
+    [field.field.clone(), column, field.kind.clone(), empty, distinct, often.join("\n"), example]
+}
+
+fn suggest(args: &SuggestArgs) -> Result<()> {
+    print(archive::suggest_lens(&args.table)?.trim_end())
+}
+
+fn list(args: &ListArgs) -> Result<()> {
+    let all = builtin::all();
+    if args.json {
+        let one = |lens: &Lens| {
+            json!({
+                "name": lens.table(), "table": lens.table(), "about": about(lens), "fields": lens.fields().len(),
+                "views": lens.views().len(),
+            })
+        };
+        return print_json(&Value::Array(all.iter().map(one).collect()));
+    }
+    let mut rows = table(["name", "table", "views", "about"], &[2]);
+    for lens in &all {
+        rows.add_row([lens.table().to_owned(), lens.table().to_owned(), lens.views().len().to_string(), about(lens)]);
+    }
+    print(&rows.to_string())
+}
+
+/// The comment that a lens begins with, up to its first full stop.
+fn about(lens: &Lens) -> String {
+    let comment = lens.source().lines().map_while(|line| line.strip_prefix('#')).map(str::trim);
+    let comment = comment.collect::<Vec<_>>().join(" ");
+    let end = comment.find(". ").map_or(comment.len(), |at| at + 1);
+    comment[..end].to_owned()
+}
+
+fn show(args: &ShowArgs) -> Result<()> {
+    match builtin::for_table(&args.name) {
+        Some(lens) => print(lens.source().trim_end()),
+        None => {
+            let all = builtin::all();
+            let names: Vec<&str> = all.iter().map(Lens::table).collect();
+            let meant = nearest(&args.name, names.iter().copied()).map(|near| format!("did you mean {near}? "));
+            bail!("no such lens: {}: {}there are {}", args.name, meant.unwrap_or_default(), names.join(", "))
+        }
+    }
+}

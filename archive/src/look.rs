@@ -6,14 +6,15 @@ use model::lens_check::{Check, Sight};
 use model::lens_suggest::{DRAFT_ROWS, suggest};
 use model::nearest::unknown;
 use model::{Lens, builtin};
-use store::ArchiveFile;
+use store::{Form, Format, TableFile, Wanted};
 
 use crate::SCORE_ROWS;
 use crate::error::ArchiveError;
+use crate::tables::wanted;
 
 /// Rows that a check looks at.
 pub const CHECK_ROWS: u64 = 200_000;
-/// Rows of a batch while a draft is made.
+/// Rows of a batch while a draft is made, and for finding out whether a column holds times.
 const DRAFT_BATCH: usize = 4_096;
 
 /// What a lens sees in the first 200,000 rows of a file.
@@ -21,15 +22,18 @@ const DRAFT_BATCH: usize = 4_096;
 /// # Errors
 /// When the lens cannot read it; every column that is missing is named, with the nearest one that is there.
 pub fn check_lens(path: &Path, lens: &Lens) -> Result<Sight, ArchiveError> {
-    let file = ArchiveFile::open(path)?;
-    let known: Vec<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
-    let missing = lens.columns().into_iter().filter(|column| !known.contains(column));
-    let words: Vec<String> = missing.map(|column| unknown("column", column, &known)).collect();
-    if !words.is_empty() {
+    let file = TableFile::open(path)?;
+    let known: Vec<&str> = file.columns().iter().map(String::as_str).collect();
+    let missing = lens.columns().into_iter().filter(|column| !file.has(column));
+    let missing: Vec<&str> = missing.collect();
+    // In JSON lines keys come and go, so that a column that is not there is one of nulls.
+    let optional = file.format() == Format::JsonLines && !missing.contains(&lens.time_column());
+    let words: Vec<String> = missing.iter().map(|column| unknown("column", column, &known)).collect();
+    if !missing.is_empty() && !optional {
         return Err(ArchiveError::Encode { path: path.into(), why: words.join("; ") });
     }
     let (mut check, mut rows) = (Check::new(lens), 0);
-    for batch in file.batches(&lens.columns(), SCORE_ROWS)? {
+    for batch in file.batches(&wanted(lens), SCORE_ROWS)? {
         let batch = batch?;
         check.add(&batch).map_err(|e| ArchiveError::encode(path, &e))?;
         rows += batch.num_rows() as u64;
@@ -38,6 +42,7 @@ pub fn check_lens(path: &Path, lens: &Lens) -> Result<Sight, ArchiveError> {
         }
     }
     let mut sight = check.finish();
+    sight.warnings.splice(0..0, words);
     if sight.rows == 0 {
         sight.warnings.push("the table has no rows".to_owned());
     }
@@ -49,12 +54,13 @@ pub fn check_lens(path: &Path, lens: &Lens) -> Result<Sight, ArchiveError> {
 /// # Errors
 /// When the file cannot be read, is of one of Ebbline's own tables, or has nothing that a lens could be made of.
 pub fn suggest_lens(path: &Path) -> Result<String, ArchiveError> {
-    let file = ArchiveFile::open(path)?;
+    let file = TableFile::open(path)?;
     let none = |why: String| ArchiveError::NoLens { path: path.into(), why };
     if let Some(own) = file.table().filter(|table| is_own(table)) {
         return Err(none(format!("it holds Ebbline's own table {own}; see its lens with: ebbline lens show {own}")));
     }
-    let columns: Vec<&str> = file.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let column = |name: &str, form| Wanted { column: name.to_owned(), form, required: form == Form::Time };
+    let columns: Vec<Wanted> = file.columns().iter().map(|name| column(name, Form::Text)).collect();
     let (mut batches, mut rows) = (Vec::new(), 0);
     for batch in file.batches(&columns, DRAFT_BATCH)? {
         let batch = batch?;
@@ -64,12 +70,16 @@ pub fn suggest_lens(path: &Path) -> Result<String, ArchiveError> {
             break;
         }
     }
-    suggest(&table_name(path), &batches, &|_| false).map_err(|error| none(error.to_string()))
+    let is_time = |name: &str| {
+        let first = file.batches(&[column(name, Form::Time)], DRAFT_BATCH).ok().and_then(|mut batches| batches.next());
+        first.is_some_and(|batch| batch.is_ok())
+    };
+    suggest(&table_name(path), &batches, &is_time).map_err(|error| none(error.to_string()))
 }
 
 /// Whether Ebbline writes such a table itself.
 fn is_own(table: &str) -> bool {
-    table == events::HEARTBEAT || builtin::all().iter().any(|lens| lens.table() == table)
+    table == events::HEARTBEAT || builtin::for_table(table).is_some()
 }
 
 /// A name for the table of a file: that of the file, unless Ebbline has such a table.

@@ -2,9 +2,9 @@
 
 use model::{Lens, builtin};
 
-/// The lenses that suggestions come from: the given ones, else those of Ebbline's own tables.
+/// The lenses that suggestions come from: the given ones, else all that come with Ebbline.
 pub(crate) fn lenses(given: Option<Vec<Lens>>) -> Vec<Lens> {
-    given.unwrap_or_else(builtin::all)
+    given.unwrap_or_else(|| builtin::names().filter_map(builtin::named).collect())
 }
 
 /// What the lenses of these tables suggest for a view.

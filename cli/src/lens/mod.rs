@@ -4,7 +4,7 @@ pub(crate) mod args;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 use model::lens_check::{SeenField, Sight, percent};
 use model::nearest::nearest;
 use model::{Lens, builtin};
@@ -13,9 +13,6 @@ use serde_json::{Value, json};
 use self::args::{CheckArgs, LensCommand, ListArgs, ShowArgs, SuggestArgs};
 use crate::output::{print, print_json, table};
 use crate::words::{plural, thousands};
-
-/// Most bytes of a lens.
-const MAX_BYTES: u64 = 1 << 20;
 
 /// Runs a command; true if inputs were skipped.
 pub(crate) fn run(command: LensCommand) -> Result<bool> {
@@ -28,22 +25,9 @@ pub(crate) fn run(command: LensCommand) -> Result<bool> {
     Ok(false)
 }
 
-/// A lens by the name of one that comes with Ebbline, else from a file.
-fn read(given: &str) -> Result<Lens> {
-    if let Some(lens) = builtin::for_table(given) {
-        return Ok(lens);
-    }
-    let size = std::fs::metadata(given).with_context(|| format!("cannot read: {given}"))?.len();
-    if size > MAX_BYTES {
-        bail!("cannot read: {given}: a lens has {MAX_BYTES} bytes at most, this has {size}");
-    }
-    let text = std::fs::read_to_string(given).with_context(|| format!("cannot read: {given}"))?;
-    Lens::parse(&text).map_err(|error| anyhow!("cannot use: {given}: {error}"))
-}
-
 /// The first table that cannot be read ends it.
 fn check(args: &CheckArgs) -> Result<()> {
-    let lens = read(&args.lens)?;
+    let lens = crate::lenses::read(&args.lens)?;
     let mut all: Vec<(&Path, Sight)> = Vec::new();
     for path in &args.tables {
         all.push((path, archive::check_lens(path, &lens)?));
@@ -94,19 +78,19 @@ fn suggest(args: &SuggestArgs) -> Result<()> {
 }
 
 fn list(args: &ListArgs) -> Result<()> {
-    let all = builtin::all();
+    let all: Vec<(&str, Lens)> = builtin::names().filter_map(|name| Some((name, builtin::named(name)?))).collect();
     if args.json {
-        let one = |lens: &Lens| {
+        let one = |(name, lens): &(&str, Lens)| {
             json!({
-                "name": lens.table(), "table": lens.table(), "about": about(lens), "fields": lens.fields().len(),
+                "name": name, "table": lens.table(), "about": about(lens), "fields": lens.fields().len(),
                 "views": lens.views().len(),
             })
         };
         return print_json(&Value::Array(all.iter().map(one).collect()));
     }
     let mut rows = table(["name", "table", "views", "about"], &[2]);
-    for lens in &all {
-        rows.add_row([lens.table().to_owned(), lens.table().to_owned(), lens.views().len().to_string(), about(lens)]);
+    for (name, lens) in &all {
+        rows.add_row([(*name).to_owned(), lens.table().to_owned(), lens.views().len().to_string(), about(lens)]);
     }
     print(&rows.to_string())
 }
@@ -120,12 +104,11 @@ fn about(lens: &Lens) -> String {
 }
 
 fn show(args: &ShowArgs) -> Result<()> {
-    match builtin::for_table(&args.name) {
-        Some(lens) => print(lens.source().trim_end()),
+    match builtin::source(&args.name) {
+        Some(toml) => print(toml.trim_end()),
         None => {
-            let all = builtin::all();
-            let names: Vec<&str> = all.iter().map(Lens::table).collect();
-            let meant = nearest(&args.name, names.iter().copied()).map(|near| format!("did you mean {near}? "));
+            let meant = nearest(&args.name, builtin::names()).map(|near| format!("did you mean {near}? "));
+            let names: Vec<&str> = builtin::names().collect();
             bail!("no such lens: {}: {}there are {}", args.name, meant.unwrap_or_default(), names.join(", "))
         }
     }

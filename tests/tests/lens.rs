@@ -152,7 +152,7 @@ fn a_lens_that_cannot_read_the_table_is_an_error_that_names_the_nearest_column()
     assert!(failed.error().contains("no column \"ulr\"; did you mean \"url\"?"), "{failed:?}");
     fs::write(&lens, LENS.replace("kind = \"url\"", "kind = \"ulr\"")).expect("the lens is written");
     let failed = ebbline(["lens", "check", text(&lens), text(&table)]);
-    assert!(failed.error().contains("line 6, column 33: no kind \"ulr\"; did you mean \"url\"?"), "{failed:?}");
+    assert!(failed.error().contains("line 6, column 32: no kind \"ulr\"; did you mean \"url\"?"), "{failed:?}");
 }
 
 #[test]

@@ -254,7 +254,7 @@ mod tests {
         let spelt = |text: &str| apply(Kind::Number, Part::Logbin, &Raw::Text(text.to_owned())).unwrap();
         assert_eq!(
             ["5", "5.5", "0.25", "1e3", "-9", "5 s"].map(spelt),
-            ["4-5", "4-5", "2^-2", "724-1023", "-8-11", "5 s"]
+            ["4-5", "4-5", "2^-2", "725-1023", "-8-11", "5 s"]
         );
         assert_eq!(Float::new(f64::from_bits(0xFFF0_0000_0000_0001)), Float::new(f64::NAN));
     }

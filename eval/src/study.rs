@@ -11,6 +11,7 @@ use model::{Calibration, EncodedBatch, Lens, Scores, ViewProgram};
 use rayon::prelude::*;
 
 use crate::metrics::{Areas, Outcome, Ranking};
+use crate::sets::Judged;
 
 /// Rows of a question with all that was said of them, and the units they belong to.
 #[derive(Debug, Clone, Default)]
@@ -280,7 +281,7 @@ fn judge_each(detail: &Detail) -> BTreeMap<Way, Option<Areas>> {
 
 /// The ways as lines, those with the best mean over the sets first, and for each set the way that the others choose.
 #[must_use]
-pub fn table(sets: &[(String, Vec<(Way, Option<Areas>)>)]) -> String {
+pub fn table(sets: &[(String, Judged)]) -> String {
     let worth = |areas: &Option<Areas>| areas.map_or(0.0, |a| (a.auroc + a.average_precision) / 2.0);
     let over = |way: usize, without: Option<usize>| {
         let worths = sets.iter().enumerate().filter(|s| Some(s.0) != without).map(|s| worth(&s.1.1[way].1));

@@ -172,10 +172,17 @@ pub(super) fn send(mut to: impl Write, message: &impl Serialize, body: &[u8]) ->
 /// Receives one message and its body; `None` if the sender has closed.
 pub(super) fn receive<T: DeserializeOwned>(mut from: impl Read) -> Result<Option<(T, Vec<u8>)>> {
     let mut lengths = [0; 8];
-    match from.read(&mut lengths)? {
-        0 => return Ok(None),
-        read => from.read_exact(&mut lengths[read..])?,
+    // A socket with a time limit is interrupted by every signal, also by those that restart other calls.
+    let read = loop {
+        match from.read(&mut lengths) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    if read == 0 {
+        return Ok(None);
     }
+    from.read_exact(&mut lengths[read..])?;
     let [a, b, c, d, e, f, g, h] = lengths;
     let (head, body) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
     if head > HEAD_BYTES || body > BODY_BYTES {
@@ -336,6 +343,25 @@ mod tests {
         let mut wire = &wire[..];
         let (first, body) = receive::<Request>(&mut wire).unwrap().unwrap();
         assert_eq!((first, decode(PROCESS, &body).unwrap()), (request, rows));
+        assert_eq!(receive(&mut wire).unwrap(), Some((Request::Finish, b"{}".to_vec())));
+        assert_eq!(receive::<Request>(&mut wire).unwrap(), None);
+    }
+
+    /// Gives a byte at a time, and a signal before each.
+    struct Signalled<'a>(&'a [u8], bool);
+
+    impl Read for Signalled<'_> {
+        fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(ErrorKind::Interrupted.into()) } else { self.0.read(&mut into[..1]) }
+        }
+    }
+
+    #[test]
+    fn signals_do_not_end_a_message() {
+        let mut wire = Vec::new();
+        send(&mut wire, &Request::Finish, b"{}").unwrap();
+        let mut wire = Signalled(&wire, false);
         assert_eq!(receive(&mut wire).unwrap(), Some((Request::Finish, b"{}".to_vec())));
         assert_eq!(receive::<Request>(&mut wire).unwrap(), None);
     }

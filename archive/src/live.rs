@@ -19,7 +19,7 @@ use crate::file::{append_range, spanned};
 
 /// Units of open windows that are kept. Beyond it those with the fewest bits give way, an eighth of them at a time: a loop
 /// that starts sessions must not fill the memory, and it must not push out what is odd.
-const MAX_UNITS: usize = 20_000;
+const MAX_UNITS: usize = 10_000;
 /// What is left of [`MAX_UNITS`].
 const LEFT_UNITS: usize = MAX_UNITS / 8 * 7;
 /// Evidence of rows that no unit holds any more is swept out when there may be more than this of it, or as much as half
@@ -31,7 +31,7 @@ const FILE_FINDINGS: usize = 4_096;
 const LATE_NS: i64 = 120_000_000_000;
 
 /// Scores batches against a baseline, writes the sidecars of the files they are placed in, and keeps the findings.
-/// Memory is bounded: 20,000 units of open windows, the few rows that each holds, and their evidence.
+/// Memory is bounded: 10,000 units of open windows, the few rows that each holds, and their evidence.
 pub struct LiveScorer {
     baseline: Arc<Baseline>,
     engines: Engines,

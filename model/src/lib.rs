@@ -51,6 +51,7 @@ mod tally;
 pub mod teach;
 #[doc(hidden)]
 pub mod testing;
+mod top;
 pub mod units;
 mod values;
 mod words;

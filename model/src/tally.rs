@@ -10,11 +10,11 @@ use crate::keys::join;
 use crate::lens::Lens;
 use crate::pass::{Plan, Scored};
 use crate::presence::Presence;
-use crate::sample::{Choice, ChosenUnit, Units};
+use crate::sample::{Choice, ChosenUnit, Sorted, Units};
 use crate::segment::day_of;
 use crate::snapshot::{Basis, ROW_BINS, Snapshot, VIEW_BINS, ViewProgram};
 use crate::stage::Stage;
-use crate::units::UNIT_ROWS;
+use crate::top::{Bits, Sameness, Top};
 
 /// The scored rows of one table.
 pub(crate) struct Tally<'a> {
@@ -64,11 +64,12 @@ impl Tally<'_> {
         let (counted, by_view): (Vec<Vec<Sparse>>, Vec<[Vec<u16>; 3]>) = views.into_iter().unzip();
         let tables = |stage: Stage| -> Tables { by_view.iter().map(|of| of[stage as usize].clone()).collect() };
         let tables = [Stage::New, Stage::Learning, Stage::Settled].map(tables);
+        let same = Sameness::new(&self.snapshot.lens);
         let mut by_view: Vec<_> = counted.into_iter().map(Vec::into_iter).collect();
         let evidence = |piece: &Piece| {
             let mut histograms: Vec<Sparse> = by_view.iter_mut().filter_map(Iterator::next).collect();
             let bits = self.bits(piece, &tables[piece.stage() as usize]);
-            tops.add(piece, &self.scored.rows.units, &bits);
+            tops.add(piece, &self.scored.rows, &same, &bits);
             histograms.push(sparse(bits.into_iter(), ROW_BINS));
             let subject = Subject::Rows(self.snapshot.lens.digest());
             let place = (tops.presence.name(piece.host), piece.day);
@@ -127,7 +128,7 @@ impl Tally<'_> {
 pub(crate) struct UnitTops<'a> {
     presence: &'a Presence,
     choice: Choice,
-    tops: [BTreeMap<u32, [u32; UNIT_ROWS]>; 2],
+    tops: [BTreeMap<u32, Top<Bits>>; 2],
     /// Days of its own of each host and day.
     own_days: BTreeMap<(Option<String>, i32), (u64, u8)>,
 }
@@ -144,18 +145,16 @@ impl<'a> UnitTops<'a> {
     }
 
     /// Adds a piece's rows to their units.
-    fn add(&mut self, piece: &Piece, units: &[Vec<u32>], bits: &[u32]) {
+    fn add(&mut self, piece: &Piece, rows: &Sorted, same: &Sameness, bits: &[u32]) {
         if !piece.held_out {
             let place = (self.presence.name(piece.host), piece.day);
             let known = self.own_days.entry(place).or_insert((piece.host, 0));
             known.1 = known.1.max(piece.own_days);
         }
-        for column in units {
-            for (row, bits) in piece.rows.iter().zip(bits) {
-                let unit = column[*row as usize];
-                if unit != NO_UNIT {
-                    insert(self.tops[usize::from(piece.held_out)].entry(unit).or_default(), *bits);
-                }
+        for (row, bits) in piece.rows.iter().map(|row| *row as usize).zip(bits) {
+            let row_bits = Bits { bits: *bits, same: same.of(&rows.batch, row) };
+            for unit in rows.units.iter().map(|column| column[row]).filter(|unit| *unit != NO_UNIT) {
+                self.tops[usize::from(piece.held_out)].entry(unit).or_default().insert(row_bits);
             }
         }
     }
@@ -178,7 +177,7 @@ impl<'a> UnitTops<'a> {
                 let unit = &units.chosen[*unit as usize];
                 if whole(unit) || some_whole.get(unit.kind.as_str()) != Some(&true) {
                     let part = (unit.kind.as_str(), unit.host.as_deref(), unit.day, held_out);
-                    parts.entry(part).or_default().push(top.iter().sum());
+                    parts.entry(part).or_default().push(top.bits());
                 }
             }
         }
@@ -195,14 +194,5 @@ impl<'a> UnitTops<'a> {
             Evidence::new(subject, place, bases.min().unwrap_or(Basis::None), counted, bits, measure)
         };
         parts.into_iter().map(evidence).collect()
-    }
-}
-
-/// Keeps the most, in falling order.
-fn insert(top: &mut [u32; UNIT_ROWS], bits: u32) {
-    if bits > top[UNIT_ROWS - 1] {
-        let at = top.partition_point(|b| *b >= bits);
-        top[at..].rotate_right(1);
-        top[at] = bits;
     }
 }

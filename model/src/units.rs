@@ -1,4 +1,4 @@
-//! Units: what is alerted on is a group of rows, by the sum of its few most surprising ones (docs/model.md §6).
+//! Units: what is alerted on is a group of rows, by the sum of its most surprising ones (docs/model.md §6).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -10,9 +10,8 @@ use crate::encode::{EncodedBatch, NO_UNIT};
 use crate::lens::Lens;
 use crate::snapshot::{ROW_BINS, identity_table, row_bin};
 use crate::stage::Stage;
-
-/// How many rows make up a unit's bits.
-pub const UNIT_ROWS: usize = 5;
+pub use crate::top::UNIT_ROWS;
+use crate::top::{Row, Sameness, Top};
 
 /// Where a row lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +37,7 @@ pub struct UnitScore {
     pub host: String,
     /// Time of its most surprising row, ns since 1970 UTC.
     pub time: i64,
-    /// Sum over its most surprising rows, in 1/1024 bit.
+    /// Sum over its most surprising rows, of which equal ones count once, in 1/1024 bit.
     pub bits: u32,
     /// Units like this are expected 1 in 2^(log2_n/1024).
     pub log2_n: u16,
@@ -53,6 +52,7 @@ pub struct UnitScore {
 #[derive(Debug, Clone)]
 struct TopRow {
     bits: u32,
+    same: u64,
     at: RowRef,
     time: i64,
     host: String,
@@ -61,16 +61,26 @@ struct TopRow {
 /// Most bits first, then by place.
 type Rank = (Reverse<u32>, RowRef);
 
-impl TopRow {
+impl Row for TopRow {
+    type Rank = Rank;
+
+    fn same(&self) -> u64 {
+        self.same
+    }
+
     fn rank(&self) -> Rank {
         (Reverse(self.bits), self.at.clone())
+    }
+
+    fn bits(&self) -> u32 {
+        self.bits
     }
 }
 
 /// Kind (as a number), key and window.
 type UnitId = (usize, String, i64);
 
-/// Gathers rows into units. Memory is one entry per unit that has any bits, and five rows in each; there is no bound but
+/// Gathers rows into units. Memory is one entry per unit that has any bits, and at most ten rows in each; there is no bound but
 /// [`UnitTable::shrink_to`].
 pub struct UnitTable {
     rarity: Arc<Rarity>,
@@ -81,7 +91,7 @@ pub struct UnitTable {
 #[derive(Debug, Default)]
 struct UnitRows {
     window_ns: i64,
-    top: Vec<TopRow>,
+    top: Top<TopRow>,
 }
 
 /// What a baseline knows of how rare units are.
@@ -151,11 +161,15 @@ impl UnitTable {
         scores: &Scores,
         locate: &dyn Fn(usize) -> RowRef,
     ) -> Vec<usize> {
-        let mut kept = Vec::new();
+        let (mut kept, sameness) = (Vec::new(), Sameness::new(lens));
+        let host = |row: usize| batch.host.value(row).unwrap_or_default().to_owned();
         for (spec, column) in lens.units().iter().zip(&batch.units) {
             let Some(kind) = self.rarity.kinds.iter().position(|k| k.name == spec.kind) else { continue };
-            // The last row that a full unit keeps, by code and window, so that most rows need no key text.
+            // The last row that a full unit keeps, and the first of equal rows so far, so that most rows need no key text.
             let mut floors: HashMap<(u32, i64), Option<Rank>> = HashMap::new();
+            let mut first: HashMap<(u32, i64, u64), Rank> = HashMap::new();
+            let after =
+                |row: usize, bits: u32, (least, at): &Rank| bits < least.0 || bits == least.0 && locate(row) >= *at;
             for row in 0..batch.rows {
                 let (code, bits) = (column.codes[row], scores.bits[row]);
                 if code == NO_UNIT || bits == 0 {
@@ -163,17 +177,23 @@ impl UnitTable {
                 }
                 let window = spec.window_start(batch.time[row]);
                 let floor = floors.entry((code, window)).or_default();
-                if floor.as_ref().is_some_and(|(least, at)| bits < least.0 || bits == least.0 && locate(row) >= *at) {
+                if floor.as_ref().is_some_and(|floor| after(row, bits, floor)) {
                     continue;
                 }
+                let same = sameness.of(batch, row);
+                let equal = first.get(&(code, window, same));
+                if equal.is_some_and(|first| after(row, bits, first)) {
+                    continue;
+                }
+                let row_here = TopRow { bits, same, at: locate(row), time: batch.time[row], host: host(row) };
+                first.insert((code, window, same), row_here.rank());
                 let id = (kind, column.keys[code as usize].clone(), window);
                 let unit = self.units.entry(id).or_default();
                 unit.window_ns = unit.window_ns.max(spec.window_ns);
-                let host = batch.host.value(row).unwrap_or_default().to_owned();
-                if unit.insert(TopRow { bits, at: locate(row), time: batch.time[row], host }) {
+                if unit.top.insert(row_here) {
                     kept.push(row);
                 }
-                *floor = unit.floor();
+                *floor = unit.top.floor();
             }
         }
         kept
@@ -190,8 +210,8 @@ impl UnitTable {
         for (id, rows) in other.units {
             let unit = self.units.entry(id).or_default();
             unit.window_ns = unit.window_ns.max(rows.window_ns);
-            for row in rows.top {
-                unit.insert(row);
+            for row in rows.top.into_rows() {
+                unit.top.insert(row);
             }
         }
     }
@@ -208,7 +228,7 @@ impl UnitTable {
 
     /// The rows that some unit holds.
     pub fn rows(&self) -> impl Iterator<Item = &RowRef> {
-        self.units.values().flat_map(|unit| unit.top.iter().map(|row| &row.at))
+        self.units.values().flat_map(|unit| unit.top.rows().iter().map(|row| &row.at))
     }
 
     /// Forgets the units with the fewest bits (of equals the later by kind, key and window) until `most` are left, and
@@ -219,7 +239,7 @@ impl UnitTable {
             return Vec::new();
         }
         let mut ranks: Vec<(Reverse<u32>, &UnitId)> =
-            self.units.iter().map(|(id, unit)| (Reverse(unit.bits()), id)).collect();
+            self.units.iter().map(|(id, unit)| (Reverse(unit.top.bits()), id)).collect();
         ranks.sort_unstable();
         let gone: Vec<UnitId> = ranks.drain(most..).map(|(_, id)| id.clone()).collect();
         let evicted: Vec<UnitScore> =
@@ -264,9 +284,9 @@ impl UnitTable {
 
     fn score(&self, (kind, key, window): &UnitId, unit: &UnitRows) -> UnitScore {
         let kind = &self.rarity.kinds[*kind];
-        let stage = unit.top.iter().map(|row| self.rarity.stage(&row.host)).min().unwrap_or(Stage::New);
-        let bits = unit.bits();
-        let most = unit.top.first();
+        let stage = unit.top.rows().iter().map(|row| self.rarity.stage(&row.host)).min().unwrap_or(Stage::New);
+        let bits = unit.top.bits();
+        let most = unit.top.rows().first();
         UnitScore {
             kind: kind.name.clone(),
             key: key.clone(),
@@ -277,30 +297,7 @@ impl UnitTable {
             log2_n: kind.tables[stage as usize][row_bin(bits)],
             stage,
             judged: stage != Stage::New || kind.judges_new,
-            rows: unit.top.iter().map(|r| (r.at.clone(), r.bits)).collect(),
+            rows: unit.top.rows().iter().map(|r| (r.at.clone(), r.bits)).collect(),
         }
-    }
-}
-
-impl UnitRows {
-    /// Keeps the row if it is among the most surprising; equals are ordered by place, so that the order of adding does
-    /// not matter. A row already there is not counted twice.
-    fn insert(&mut self, row: TopRow) -> bool {
-        match self.top.binary_search_by_key(&row.rank(), TopRow::rank) {
-            Err(at) if at < UNIT_ROWS => {
-                self.top.insert(at, row);
-                self.top.truncate(UNIT_ROWS);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn bits(&self) -> u32 {
-        self.top.iter().fold(0, |sum, row| sum.saturating_add(row.bits))
-    }
-
-    fn floor(&self) -> Option<Rank> {
-        self.top.get(UNIT_ROWS - 1).map(TopRow::rank)
     }
 }

@@ -29,6 +29,8 @@ pub struct Ranking {
     items: Vec<(bool, u32)>,
     /// Where each run of equal scores ends.
     ends: Vec<usize>,
+    /// The score of each run.
+    scores: Vec<u64>,
     clusters: usize,
 }
 
@@ -39,12 +41,21 @@ impl Ranking {
         use rayon::prelude::*;
         let mut order: Vec<(u64, bool, u32)> = outcomes.iter().map(|o| (o.score, o.attack, o.cluster)).collect();
         order.par_sort_unstable_by(|a, b| b.cmp(a));
-        let mut ends = Vec::new();
+        let (mut ends, mut scores) = (Vec::new(), Vec::new());
         for run in order.chunk_by(|a, b| a.0 == b.0) {
             ends.push(ends.last().copied().unwrap_or(0) + run.len());
+            scores.push(run[0].0);
         }
         let clusters = outcomes.iter().map(|o| o.cluster as usize + 1).max().unwrap_or(0);
-        Self { items: order.into_iter().map(|(_, attack, cluster)| (attack, cluster)).collect(), ends, clusters }
+        let items = order.into_iter().map(|(_, attack, cluster)| (attack, cluster)).collect();
+        Self { items, ends, scores, clusters }
+    }
+
+    /// The scores at ranks 1, 2, 4, 8, …, each with its rank.
+    #[must_use]
+    pub fn ladder(&self) -> Vec<(u64, u64)> {
+        let ranks = (0..usize::BITS).map(|power| 1usize << power).take_while(|rank| *rank <= self.items.len());
+        ranks.map(|rank| (rank as u64, self.scores[self.ends.partition_point(|end| *end < rank)])).collect()
     }
 
     /// One more than the greatest cluster number.
@@ -256,6 +267,13 @@ mod tests {
                 prop_assert!(promise.low <= promise.ratio && promise.ratio <= promise.high);
             }
         }
+    }
+
+    #[test]
+    fn the_ladder_has_the_scores_in_order() {
+        let scored: Vec<(u64, bool)> = (0..9).map(|i| (i % 5, i == 0)).collect(); // 4 3 3 2 2 1 1 0 0
+        assert_eq!(Ranking::new(&outcomes(&scored)).ladder(), [(1, 4), (2, 3), (4, 2), (8, 0)]);
+        assert!(Ranking::new(&[]).ladder().is_empty());
     }
 
     #[test]

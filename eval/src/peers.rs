@@ -106,6 +106,7 @@ mod tests {
             average_precision: figure(0.5),
             hits: Vec::new(),
             false_alerts: Vec::new(),
+            scores: Vec::new(),
         };
         let measures = vec![measure];
         SetReport { set: "set".into(), rows: 10, sha256: String::new(), seconds: 0.0, measures, notes: Vec::new() }

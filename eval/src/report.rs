@@ -50,6 +50,9 @@ pub struct Measure {
     pub hits: Vec<BudgetHits>,
     /// False alerts against their promise; empty where nothing was promised, or too few expected.
     pub false_alerts: Vec<FalseAlerts>,
+    /// The scores at ranks 1, 2, 4, 8, …, each with its rank, the oddest first; empty for a mean. What tests keep.
+    #[serde(skip)]
+    pub scores: Vec<(u64, u64)>,
 }
 
 /// A figure and its bootstrap interval (95 %).
@@ -103,6 +106,7 @@ impl Measured {
             average_precision: figure(areas.average_precision, drawn.iter().flatten().map(|a| a.average_precision)),
             hits: BUDGETS.map(hits).to_vec(),
             false_alerts: if promised { false_alerts(outcomes) } else { Vec::new() },
+            scores: ranking.ladder(),
         };
         Some(Self { measure, drawn })
     }
@@ -132,6 +136,7 @@ impl Measured {
             average_precision: area(&|a| a.average_precision, &|m| m.average_precision.value),
             hits: (0..BUDGETS.len()).map(hits).collect(),
             false_alerts: added(parts),
+            scores: Vec::new(),
         }
     }
 }

@@ -8,30 +8,26 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 const HEADER: usize = 56;
-/// A file of each version in sections that is right.
-const WHOLE: [(u8, &[u8]); 2] = [
-    (2, include_bytes!("../../tests/data/formats/version-2.baseline")),
-    (3, include_bytes!("../../tests/data/formats/version-3.baseline")),
-];
+const VERSION: u8 = 4;
+/// A file that is right.
+const WHOLE: &[u8] = include_bytes!("../../tests/data/formats/version-4.baseline");
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     decode(bytes);
-    decode(&vouched_for(1, bytes, &[]));
-    decode(&vouched_for(2, bytes, &[]));
-    decode(&vouched_for(3, bytes, &[]));
+    decode(&vouched_for(bytes, &[]));
     let Some((first, rest)) = bytes.split_first_chunk::<5>() else { return };
     let [section, a, b, c, replace] = *first;
-    let (version, entries, good) = &sections()[usize::from(replace / 2 % 2)];
+    let (entries, good) = sections();
     // A section of its own: its decoder sees the bytes as they are.
     let at = usize::from(section) % entries.len();
-    decode(&vouched(*version, &entries[at..=at], &[rest.to_vec()]));
+    decode(&vouched(&entries[at..=at], &[rest.to_vec()]));
     // Or in the place of some bytes of a section that is right, so that what fits together is asked, too.
     let mut changed = good.clone();
     let length = changed[at].len();
     let start = u32::from_le_bytes([a, b, c, 0]) as usize % (length + 1);
     let end = if replace % 2 == 0 { (start + rest.len()).min(length) } else { start };
     changed[at].splice(start..end, rest.iter().copied());
-    decode(&vouched(*version, entries, &changed));
+    decode(&vouched(entries, &changed));
 });
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -58,9 +54,9 @@ fn decode(bytes: &[u8]) {
     }
 }
 
-fn vouched_for(version: u8, covered: &[u8], rest: &[u8]) -> Vec<u8> {
+fn vouched_for(covered: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut bytes = b"EBBLBASE".to_vec();
-    bytes.extend_from_slice(&[version, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0, 0, 0, 0]);
     bytes.extend_from_slice(&(covered.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&Sha256::digest(covered));
     bytes.extend_from_slice(covered);
@@ -68,33 +64,28 @@ fn vouched_for(version: u8, covered: &[u8], rest: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn vouched(version: u8, entries: &[Entry], sections: &[Vec<u8>]) -> Vec<u8> {
+fn vouched(entries: &[Entry], sections: &[Vec<u8>]) -> Vec<u8> {
     let entry = |(entry, bytes): (&Entry, &Vec<u8>)| Entry {
         name: entry.name.clone(),
         length: bytes.len() as u64,
         digest: Sha256::digest(bytes).into(),
     };
     let entries: Vec<Entry> = entries.iter().zip(sections).map(entry).collect();
-    vouched_for(version, &postcard::to_stdvec(&entries).expect("a directory can be encoded"), &sections.concat())
+    vouched_for(&postcard::to_stdvec(&entries).expect("a directory can be encoded"), &sections.concat())
 }
 
-/// A version, and the sections of a file.
-type Sections = (u8, Vec<Entry>, Vec<Vec<u8>>);
-
-/// The sections of the files that are right.
-fn sections() -> &'static [Sections; 2] {
-    static SECTIONS: OnceLock<[Sections; 2]> = OnceLock::new();
+/// The directory and the sections of the file that is right.
+fn sections() -> &'static (Vec<Entry>, Vec<Vec<u8>>) {
+    static SECTIONS: OnceLock<(Vec<Entry>, Vec<Vec<u8>>)> = OnceLock::new();
     SECTIONS.get_or_init(|| {
-        WHOLE.map(|(version, whole)| {
-            let length = u64::from_le_bytes(whole[16..24].try_into().expect("eight bytes")) as usize;
-            let entries: Vec<Entry> = postcard::from_bytes(&whole[HEADER..HEADER + length]).expect("a directory");
-            let mut at = HEADER + length;
-            let section = |entry: &Entry| {
-                at += entry.length as usize;
-                whole[at - entry.length as usize..at].to_vec()
-            };
-            let sections = entries.iter().map(section).collect();
-            (version, entries, sections)
-        })
+        let length = u64::from_le_bytes(WHOLE[16..24].try_into().expect("eight bytes")) as usize;
+        let entries: Vec<Entry> = postcard::from_bytes(&WHOLE[HEADER..HEADER + length]).expect("a directory");
+        let mut at = HEADER + length;
+        let section = |entry: &Entry| {
+            at += entry.length as usize;
+            WHOLE[at - entry.length as usize..at].to_vec()
+        };
+        let sections = entries.iter().map(section).collect();
+        (entries, sections)
     })
 }

@@ -88,11 +88,13 @@ struct Rate {
     level: u32,
 }
 
-/// A map of the values of the current tick.
+/// Distinct values lately: those of the current tick as a map, and those of the ticks before, Q8, which count less with
+/// every tick that has begun since.
 #[derive(Debug, Clone)]
 struct Fanout {
     tick: i64,
     map: [u64; 16],
+    before: u32,
 }
 
 /// The past's values by number, over batches that each have codes of their own.
@@ -198,8 +200,7 @@ impl Channels {
             Sort::Lag(_) => return self.values.known[number as usize].clone(),
             _ if number == CROWDED_NUMBER => CROWDED.to_owned(),
             Sort::Burst { .. } => half_bits(i64::from(number) - HALVES_ZERO),
-            Sort::Rate { .. } => logbin(i128::from(number)),
-            Sort::Fanout { .. } => logbin(i128::from(distinct_of(number))),
+            Sort::Rate { .. } | Sort::Fanout { .. } => logbin(i128::from(number)),
         };
         (self.key.value(Some(&text)), Some(text))
     }
@@ -299,7 +300,9 @@ impl Channel {
             Sort::Lag(_) => Channel::Lag([NULL_VALUE; MAX_LAG as usize]),
             Sort::Burst { tick_ns } => Channel::Burst(Burst { tick: tick(*tick_ns), count: 0, history: 0 }),
             Sort::Rate { tick_ns } => Channel::Rate(Rate { tick: tick(*tick_ns), level: 0 }),
-            Sort::Fanout { tick_ns, .. } => Channel::Fanout(Box::new(Fanout { tick: tick(*tick_ns), map: [0; 16] })),
+            Sort::Fanout { tick_ns, .. } => {
+                Channel::Fanout(Box::new(Fanout { tick: tick(*tick_ns), map: [0; 16], before: 0 }))
+            }
         }
     }
 }
@@ -339,15 +342,20 @@ impl Rate {
     fn row(&mut self, sort: &Sort, time: i64) -> u32 {
         let Sort::Rate { tick_ns } = sort else { return 0 };
         let tick = time.div_euclid(*tick_ns);
-        let mut begun = tick.saturating_sub(self.tick);
-        while begun > 0 && self.level >= 8 {
-            self.level -= self.level / 8;
-            begun -= 1;
-        }
+        self.level = faded(self.level, tick.saturating_sub(self.tick));
         self.tick = self.tick.max(tick);
         self.level = (self.level + 256).min(256 * MAX_COUNT);
         self.level / 256
     }
+}
+
+/// What is left of a level after so many ticks: each takes an eighth, down to where nothing is left to take.
+fn faded(mut level: u32, mut ticks: i64) -> u32 {
+    while ticks > 0 && level >= 8 {
+        level -= level / 8;
+        ticks -= 1;
+    }
+    level
 }
 
 /// A number of half bits in words: `1.5`, `-0.5`.
@@ -366,17 +374,23 @@ fn bit_of(counted: &Codes, row: usize) -> u32 {
 }
 
 impl Fanout {
-    /// The bits set in this tick, this row included.
+    /// The distinct values lately, that of this row included, rounded down to a whole number.
     fn row(&mut self, sort: &Sort, time: i64, bit: u32) -> u32 {
         let Sort::Fanout { tick_ns, .. } = sort else { return 0 };
         let tick = time.div_euclid(*tick_ns);
         if tick > self.tick {
-            *self = Self { tick, map: [0; 16] };
+            let before = faded(self.level(), tick.saturating_sub(self.tick));
+            *self = Self { tick, map: [0; 16], before };
         }
         if bit < MAP_BITS {
             self.map[(bit / 64) as usize] |= 1 << (bit % 64);
         }
-        self.map.iter().map(|word| word.count_ones()).sum()
+        self.level() / 256
+    }
+
+    fn level(&self) -> u32 {
+        let bits = self.map.iter().map(|word| word.count_ones()).sum();
+        (self.before + 256 * distinct_of(bits) as u32).min(256 * MAX_COUNT)
     }
 }
 

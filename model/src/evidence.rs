@@ -57,34 +57,8 @@ pub struct Evidence {
     pub counted: u64,
     /// Of rows: surprisals of each view by [`VIEW_BINS`], then bits by [`ROW_BINS`]. Of units: bits by [`ROW_BINS`].
     histograms: Vec<Sparse>,
-    /// `None` of files of format version 2, which did not say.
-    pub measure: Option<Measure>,
-}
-
-/// Evidence as format version 2 wrote it.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Evidence2 {
-    id: String,
-    subject: Subject,
-    host: Option<String>,
-    day: i32,
-    basis: Basis,
-    counted: u64,
-    histograms: Vec<Sparse>,
-}
-
-impl From<Evidence2> for Evidence {
-    fn from(old: Evidence2) -> Self {
-        let Evidence2 { id, subject, host, day, basis, counted, histograms } = old;
-        Self { id, subject, host, day, basis, counted, histograms, measure: None }
-    }
-}
-
-impl From<Evidence> for Evidence2 {
-    fn from(new: Evidence) -> Self {
-        let Evidence { id, subject, host, day, basis, counted, histograms, measure: _ } = new;
-        Self { id, subject, host, day, basis, counted, histograms }
-    }
+    /// How well the host was known, and how many rows or units these stand for.
+    pub measure: Measure,
 }
 
 impl Evidence {
@@ -96,7 +70,6 @@ impl Evidence {
         histograms: Vec<Sparse>,
         measure: Measure,
     ) -> Self {
-        let measure = Some(measure);
         let mut evidence = Self { id: String::new(), subject, host, day, basis, counted, histograms, measure };
         evidence.id = evidence.computed_id();
         evidence
@@ -105,25 +78,18 @@ impl Evidence {
     fn computed_id(&self) -> String {
         let content = (&self.subject, &self.host, self.day, self.basis, self.counted, &self.histograms);
         // Encoding to memory has nothing to fail on; an id of nothing would fit no content.
-        let bytes = match &self.measure {
-            None => postcard::to_allocvec(&content),
-            Some(measure) => postcard::to_allocvec(&(content, measure)),
-        };
+        let bytes = postcard::to_allocvec(&(content, self.measure));
         hex_id(&Sha256::digest(bytes.unwrap_or_default()))
     }
 
-    /// How well its rows' host was known; of evidence that does not say, well.
+    /// How well its rows' host was known.
     pub fn stage(&self) -> Stage {
-        self.measure.map_or(Stage::Settled, |measure| Stage::of(measure.own_days.into()))
+        Stage::of(self.measure.own_days.into())
     }
 
     /// How many rows or units there were, and in how many seconds; `None` if they are counted in other evidence, too.
     pub fn rate(&self) -> Option<(u64, u64)> {
-        match &self.measure {
-            None => Some((self.counted, 86_400)),
-            Some(measure) if measure.held_out => None,
-            Some(measure) => Some((measure.stands_for, measure.seconds.into())),
-        }
+        (!self.measure.held_out).then(|| (self.measure.stands_for, self.measure.seconds.into()))
     }
 
     /// Whether its parts fit together and the lenses: a file may hold anything.

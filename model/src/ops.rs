@@ -211,5 +211,5 @@ fn without(baseline: Baseline, take: impl FnOnce(&mut Parts)) -> Result<Baseline
 
 /// The same parts, compiled by other options.
 pub fn compile(baseline: Baseline, options: Options) -> Result<Baseline, OpsError> {
-    baseline.compiled_by(options).map_err(OpsError::Inconsistent)
+    Baseline::compile(baseline.into_parts().0, options).map_err(OpsError::Inconsistent)
 }

@@ -375,8 +375,22 @@ def scored_pieces(rows):
                 ways.append((0, Counts(others)))
             for own_days, counts in ways:
                 each = lambda row: {v: surprisal(counts, v, row)[0] for v in range(len(VIEWS)) if applies(VIEWS[v], row)}
-                pieces.append({"stage": stage(own_days), "rows": [each(row) for row in mine]})
+                said = [tuple(row[c] for c in COLUMNS if c != "activity") + (kind_of(row),) for row in mine]
+                pieces.append({"stage": stage(own_days), "rows": [each(row) for row in mine], "said": said})
     return pieces
+
+
+def kind_of(row):
+    """What no view names is all the same to the lens."""
+    return row["activity"] if any(row["activity"] in view[1] for view in VIEWS) else None
+
+
+def unit_bits(piece):
+    """The ten most surprising rows; of rows that say the same, the most surprising one."""
+    most = defaultdict(int)
+    for said, bits in zip(piece["said"], piece["bits"]):
+        most[said] = max(most[said], bits)
+    return sum(sorted(most.values())[-10:])
 
 
 def calibrate(rows):
@@ -390,7 +404,7 @@ def calibrate(rows):
     for piece in pieces:
         of_views = tables[piece["stage"]]
         piece["bits"] = [sum(of_views[v][x >> 6] for v, x in row.items()) for row in piece["rows"]]
-        piece["unit"] = sum(sorted(piece["bits"])[-5:])
+        piece["unit"] = unit_bits(piece)
 
     def of(s):
         mine = of_stage(pieces, s)
@@ -619,7 +633,7 @@ def half_octave(n):
 class Channel:
     def __init__(self):
         self.past, self.ticks, self.h, self.c, self.tick, self.bits, self.minute = [], 0, 0, 0, None, set(), None
-        self.level, self.newest = 0, None
+        self.level, self.newest, self.names_before = 0, None, 0
 
     def lag(self, k):
         return self.past[-k] if len(self.past) >= k else None
@@ -646,13 +660,19 @@ class Channel:
         return half_octave(self.level // 256)
 
     def fan_out(self, minute, name):
-        if self.minute is None or minute > self.minute:
-            self.minute, self.bits = minute, set()
+        if self.minute is None:
+            self.minute = minute
+        while self.minute < minute:
+            level = self.names()
+            self.minute, self.bits, self.names_before = self.minute + 1, set(), level - level // 8
         if name is not None:
             key = bytes(200 - i for i in range(16))
             self.bits.add((siphash(key, b"\x01" + name.encode()) & U32) % 1024)
+        return half_octave(self.names() // 256)
+
+    def names(self):
         z = max(1, 1024 - len(self.bits))
-        return half_octave((1024 * (lg(1024) - lg(z)) * 45426 + 2**31) // 2**32)
+        return self.names_before + 256 * ((1024 * (lg(1024) - lg(z)) * 45426 + 2**31) // 2**32)
 
 
 def earlier():

@@ -196,17 +196,3 @@ fn compiling_in_another_way_can_be_undone() {
     assert_eq!(read(&other), read(normal));
     assert_eq!(ebbline(["baseline", "compile", path, "--half-life", "0", "--out", path]).code, 2);
 }
-
-#[test]
-fn version_1_says_that_nothing_calibrates_it_once_it_changed() {
-    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/formats/version-1.baseline");
-    let shown = ebbline(["baseline", "show", text(&old)]);
-    assert!(shown.stdout.contains("as format version 1 had it, without evidence for "), "{shown:?}");
-    let (_folder, path) = out();
-    let id = ebbline(["baseline", "show", text(&old), "--segments", "--json"]).json()["segment_list"][0]["id"].clone();
-    let forgotten =
-        ebbline(["baseline", "forget", text(&old), "--segment", id.as_str().expect("an id"), "--out", text(&path)]);
-    assert_eq!(forgotten.code, 0, "{forgotten:?}");
-    assert!(forgotten.stderr.contains("warning: nothing calibrates"), "{forgotten:?}");
-    assert!(forgotten.stdout.contains("calibrated by 0 parts; ") && forgotten.stdout.contains(" without evidence"));
-}

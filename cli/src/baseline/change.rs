@@ -110,7 +110,7 @@ struct Size {
 
 impl Size {
     fn of(baseline: &Baseline) -> Self {
-        let calibrated = !baseline.evidence().is_empty() || baseline.keeps_old_tables();
+        let calibrated = !baseline.evidence().is_empty();
         let segments = baseline.segments().iter().map(|s| s.id.clone()).collect();
         Self { id: baseline.id().to_owned(), segments, calibrated }
     }
@@ -124,7 +124,7 @@ fn written(baseline: &Baseline, before: &Size, out: &Path, as_json: bool) -> Res
         .map(|ids| ids.count() as u64);
     if before.calibrated && !after.calibrated {
         eprintln!(
-            "warning: nothing calibrates {} any more: format version 1 kept no evidence; learn again for \"1 in N\"",
+            "warning: nothing calibrates {} any more: all evidence went; learn again for \"1 in N\"",
             out.display()
         );
     }

@@ -80,12 +80,6 @@ fn stages(baseline: &Baseline) -> String {
 /// By how much it is calibrated, without hiding what is missing.
 pub(super) fn calibrated(baseline: &Baseline) -> String {
     let bare = baseline.parts().rows_without_evidence();
-    if baseline.keeps_old_tables() {
-        let rows = plural(bare, "row", "rows");
-        return format!(
-            "calibration as format version 1 had it, without evidence for {rows}: a merge or forgetting drops it"
-        );
-    }
     let parts = format!("calibrated by {}", plural(baseline.evidence().len() as u64, "part", "parts"));
     if bare == 0 { parts } else { format!("{parts}; {} without evidence", plural(bare, "row", "rows")) }
 }
@@ -157,7 +151,6 @@ pub(super) fn to_json(baseline: &Baseline, segments: bool) -> Value {
         "id": baseline.id(), "segments": baseline.segments().len(), "tables": tables,
         "evidence": baseline.evidence().len(), "rows_without_evidence": baseline.parts().rows_without_evidence(),
         "host_days": baseline.hosts().map(|(host, days)| (host.unwrap_or("(none)"), days)).collect::<BTreeMap<_, _>>(),
-        "version_1_calibration": baseline.keeps_old_tables(),
         "runs": baseline.parts().origins.keys().collect::<Vec<_>>(),
         "values": values, "values_complete": complete,
         "entities": baseline.entities().map(|who| json!({ "names": who.names(), "ids": who.ids() })),

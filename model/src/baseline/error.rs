@@ -34,7 +34,7 @@ pub enum BaselineError {
         path: PathBuf,
     },
     /// It was written by another version.
-    #[error("{}: format version {found}; this program reads versions 1 to {VERSION}; use the release that wrote it", path.display())]
+    #[error("{}: format version {found}; this program reads version {VERSION}; use the release that wrote it", path.display())]
     Version {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The baseline file, format versions 2 and 3: sections with lengths and checksums of their own, so that nothing is believed or
+//! The baseline file, format version 4: sections with lengths and checksums of their own, so that nothing is believed or
 //! allocated before it is checked, and damage has a place (docs/contracts.md §6).
 
 use std::io::{ErrorKind, Read, Write};
@@ -11,21 +11,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::parts::{Origins, Parts, Words};
-use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, UnitTables, parse_lens, version1};
+use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, UnitTables, parse_lens};
 use crate::compile::{Compiled, Options};
 use crate::days::day_text;
 use crate::entities::Entities;
-use crate::evidence::{Evidence, Evidence2, Subject};
+use crate::evidence::{Evidence, Subject};
 use crate::keys::HashKey;
 use crate::pod;
 use crate::segment::{Segment, hex_id};
 use crate::snapshot::Calibration;
 
 const MAGIC: &[u8; 8] = b"EBBLBASE";
-/// The newest format.
-pub(super) const VERSION: u32 = 3;
-/// The format without stages, in which what knows of none is written still: a file has one form.
-const STAGELESS: u32 = 2;
+/// The format.
+pub(super) const VERSION: u32 = 4;
 /// Bytes before the directory.
 pub(super) const HEADER: usize = 56;
 /// Slots of a table in one section.
@@ -33,7 +31,7 @@ const SLOTS: usize = 1 << 20;
 
 /// What the first bytes of a file say.
 pub(super) struct Header {
-    /// Bytes of the directory; of version 1, of all that follows.
+    /// Bytes of the directory.
     pub(super) length: u64,
     /// Their SHA-256.
     pub(super) digest: [u8; 32],
@@ -53,7 +51,6 @@ struct Head {
     key: HashKey,
     lenses: Vec<LensText>,
     options: Options,
-    kept: bool,
 }
 
 /// A part of the file.
@@ -117,40 +114,24 @@ impl Section<'_> {
             Self::Head => {
                 let text = |lens: &crate::Lens| LensText { toml: lens.source().to_owned(), digest: lens.digest() };
                 let lenses = parts.lenses.iter().map(text).collect();
-                let (options, kept) = (baseline.options.clone(), baseline.kept);
-                encoded(&Head { key: parts.key.clone(), lenses, options, kept })
+                encoded(&Head { key: parts.key.clone(), lenses, options: baseline.options.clone() })
             }
             Self::Entities(entities) => encoded(entities),
             Self::Origins => encoded(&parts.origins),
             Self::Values => encoded(&parts.words),
             Self::Segment(segment) => encoded(segment),
-            Self::Evidence(evidence) if version(baseline) == STAGELESS => {
-                encoded(&Evidence2::from(Evidence::clone(evidence)))
-            }
             Self::Evidence(evidence) => encoded(evidence),
             Self::Table(at) => {
                 let (compiled, table) = (&baseline.compiled[*at], &baseline.snapshots[*at]);
-                match version(baseline) {
-                    STAGELESS => encoded(&(compiled, &table.calibration)),
-                    _ => encoded(&(compiled, &table.calibration, &table.learning, &table.newcomers)),
-                }
+                encoded(&(compiled, &table.calibration, &table.learning, &table.newcomers))
             }
             Self::Counts(at, slots) => Ok(pod::bytes(&baseline.snapshots[*at].slots[slots.clone()])),
             Self::Units => {
                 let UnitTables { settled, learning, newcomers } = &baseline.units;
-                match version(baseline) {
-                    STAGELESS => encoded(settled),
-                    _ => encoded(&(settled, learning, newcomers)),
-                }
+                encoded(&(settled, learning, newcomers))
             }
         }
     }
-}
-
-/// The format that a baseline is written in.
-fn version(baseline: &Baseline) -> u32 {
-    let staged = baseline.snapshots.iter().any(|s| s.learning.is_some() || s.newcomers.is_some());
-    if staged || baseline.parts.evidence.iter().any(|e| e.measure.is_some()) { VERSION } else { STAGELESS }
 }
 
 fn encoded<T: Serialize>(value: &T) -> std::io::Result<Vec<u8>> {
@@ -177,7 +158,7 @@ pub(super) fn id(baseline: &Baseline) -> std::io::Result<String> {
 pub(super) fn write(baseline: &Baseline, out: &mut impl Write) -> std::io::Result<()> {
     let directory = directory(baseline)?;
     out.write_all(MAGIC)?;
-    out.write_all(&version(baseline).to_le_bytes())?;
+    out.write_all(&VERSION.to_le_bytes())?;
     out.write_all(&[0; 4])?;
     out.write_all(&(directory.len() as u64).to_le_bytes())?;
     out.write_all(&Sha256::digest(&directory))?;
@@ -243,11 +224,7 @@ pub(super) fn read(inner: impl Read, found: u64, path: &Path) -> Result<Baseline
     let digest = std::array::from_fn(|at| bytes[24 + at]);
     let header = Header { length, digest };
     match word(8) {
-        1 => {
-            let body = input.take(found - HEADER as u64, "body")?;
-            version1::decode(&header, &body, path)
-        }
-        version @ (STAGELESS | VERSION) => sectioned(&mut input, &header, version),
+        VERSION => sectioned(&mut input, &header),
         found => Err(BaselineError::Version { path: path.to_owned(), found }),
     }
 }
@@ -275,9 +252,9 @@ fn entries<R: Read>(input: &mut Input<'_, R>, header: &Header) -> Result<Vec<Ent
     }
 }
 
-fn sectioned<R: Read>(input: &mut Input<'_, R>, header: &Header, version: u32) -> Result<Baseline, BaselineError> {
+fn sectioned<R: Read>(input: &mut Input<'_, R>, header: &Header) -> Result<Baseline, BaselineError> {
     let entries = entries(input, header)?;
-    let mut draft = Draft { version, ..Draft::default() };
+    let mut draft = Draft::default();
     for entry in &entries {
         let bytes = input.take(entry.length, &entry.name)?;
         if Sha256::digest(&bytes)[..] != entry.digest {
@@ -307,7 +284,6 @@ type Units = Vec<UnitCalibration>;
 /// What was read so far.
 #[derive(Default)]
 struct Draft {
-    version: u32,
     head: Option<Head>,
     entities: Option<Arc<Entities>>,
     origins: Origins,
@@ -326,12 +302,7 @@ impl Draft {
             "origins" => self.origins = decoded(bytes)?,
             "values" => self.words = decoded(bytes)?,
             "segments" => self.segments.push(decoded(bytes)?),
-            "evidence" if self.version == STAGELESS => self.evidence.push(decoded::<Evidence2>(bytes)?.into()),
             "evidence" => self.evidence.push(decoded(bytes)?),
-            "tables" if self.version == STAGELESS => {
-                let (compiled, calibration): (Compiled, Calibration) = decoded(bytes)?;
-                self.tables.push(Table { compiled, calibration, learning: None, newcomers: None });
-            }
             "tables" => {
                 let (compiled, calibration, learning, newcomers): (Compiled, Calibration, _, _) = decoded(bytes)?;
                 self.tables.push(Table { compiled, calibration, learning, newcomers });
@@ -340,7 +311,6 @@ impl Draft {
                 let table = self.tables.last_mut().ok_or("it belongs to no table")?;
                 table.compiled.slots.extend(pod::array::<[u32; 4]>(bytes).ok_or("it is not made of slots")?);
             }
-            "units" if self.version == STAGELESS => self.units.settled = decoded(bytes)?,
             "units" => {
                 let (settled, learning, newcomers): (Units, Units, Units) = decoded(bytes)?;
                 self.units = UnitTables { settled, learning, newcomers };
@@ -356,6 +326,6 @@ impl Draft {
             head.lenses.iter().map(|text| parse_lens(text, self.entities.as_ref())).collect();
         let (segments, evidence, origins, words) = (self.segments, self.evidence, self.origins, self.words);
         let parts = Parts { key: head.key, lenses: lenses?, segments, evidence, origins, words };
-        Baseline::assemble(parts, head.options, head.kept, self.tables, self.units)
+        Baseline::assemble(parts, head.options, self.tables, self.units)
     }
 }

@@ -4,7 +4,6 @@
 mod error;
 mod file;
 mod parts;
-mod version1;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -84,8 +83,6 @@ pub struct Baseline {
     id: String,
     parts: Parts,
     options: Options,
-    /// Its tables are those of a file of version 1, which kept nothing to make them again from.
-    kept: bool,
     /// Per lens what was compiled, without the slots.
     compiled: Vec<Compiled>,
     snapshots: Vec<Arc<Snapshot>>,
@@ -137,38 +134,18 @@ impl Baseline {
         Self::with_compiled(parts, options, compiled)
     }
 
-    /// The same parts under other options. Calibration of which no evidence is left stays as it is.
-    pub fn compiled_by(self, options: Options) -> Result<Self, String> {
-        let (kept, snapshots, units) = (self.kept, self.snapshots, self.units);
-        let mut compiled = Self::compile(self.parts, options)?;
-        if kept {
-            for (table, old) in compiled.snapshots.iter_mut().zip(snapshots) {
-                Arc::make_mut(table).calibration = old.calibration.clone();
-            }
-            (compiled.units, compiled.kept) = (units, true);
-            compiled.id = file::id(&compiled).map_err(|e| e.to_string())?;
-        }
-        Ok(compiled)
-    }
-
     /// The same, if the segments of each lens are compiled already.
     pub(crate) fn with_compiled(parts: Parts, options: Options, compiled: Vec<Compiled>) -> Result<Self, String> {
         let table = |(lens, compiled): (&Lens, Compiled)| Table::new(lens, compiled, &parts.evidence);
         let tables = parts.lenses.iter().zip(compiled).map(table).collect();
         let units = UnitTables::new(&parts);
-        let mut baseline = Self::assemble(parts, options, false, tables, units)?;
+        let mut baseline = Self::assemble(parts, options, tables, units)?;
         baseline.id = file::id(&baseline).map_err(|e| e.to_string())?;
         Ok(baseline)
     }
 
     /// Puts parts and tables together, and checks that they fit; it has no id yet.
-    fn assemble(
-        parts: Parts,
-        options: Options,
-        kept: bool,
-        tables: Vec<Table>,
-        units: UnitTables,
-    ) -> Result<Self, String> {
+    fn assemble(parts: Parts, options: Options, tables: Vec<Table>, units: UnitTables) -> Result<Self, String> {
         parts.check()?;
         if parts.lenses.len() != tables.len() {
             return Err(format!("{} lenses but {} tables", parts.lenses.len(), tables.len()));
@@ -198,7 +175,7 @@ impl Baseline {
             compiled.push(rest);
             snapshots.push(Arc::new(snapshot));
         }
-        Ok(Self { id: String::new(), parts, options, kept, compiled, snapshots, units, days })
+        Ok(Self { id: String::new(), parts, options, compiled, snapshots, units, days })
     }
 
     /// Reads and checks a baseline file.
@@ -265,11 +242,6 @@ impl Baseline {
     /// How it was compiled.
     pub fn options(&self) -> &Options {
         &self.options
-    }
-
-    /// Whether its calibration is that of a file of version 1, of which no evidence is left.
-    pub fn keeps_old_tables(&self) -> bool {
-        self.kept
     }
 
     /// The snapshot of a table.

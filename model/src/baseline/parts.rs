@@ -89,8 +89,7 @@ impl Parts {
         let used: BTreeSet<[u8; 32]> = self.segments.iter().map(|s| s.lens_digest).collect();
         self.lenses.retain(|l| used.contains(&l.digest()));
         self.lenses.sort_by(|a, b| a.table().cmp(b.table()));
-        let origins = &self.origins;
-        self.words.retain(|id| ids.contains(id) || origins.contains_key(id));
+        self.words.retain(|id| ids.contains(id));
     }
 
     /// Checks that the parts fit each other: a file may hold anything.
@@ -117,7 +116,7 @@ impl Parts {
         if ids != owned {
             return Err("what the runs of learning brought is not what is there".to_owned());
         }
-        self.words.check(|id| ids.contains(id) || self.origins.contains_key(id))
+        self.words.check(|id| ids.contains(id))
     }
 
     /// Rows of segments that no evidence came with, as learned by a version that kept none.
@@ -134,7 +133,7 @@ impl Parts {
 pub struct Words {
     /// Known values by hash, ascending; bounded.
     pub(crate) values: Vec<(Pair, String)>,
-    /// By the id of a segment (or of a run of learning, if it was of version 1): numbers in `values`.
+    /// By the id of a segment: numbers in `values`.
     pub(crate) shown: BTreeMap<String, Shown>,
 }
 

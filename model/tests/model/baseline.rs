@@ -1,6 +1,6 @@
 //! The baseline file: what is read is what was written, or an error that says where it is not.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::learn::{baseline, score};
 use crate::rows::ordinary;
@@ -99,7 +99,7 @@ fn vouched(entries: &[Entry], sections: &[Vec<u8>]) -> Vec<u8> {
     };
     let entries: Vec<Entry> = entries.iter().zip(sections).map(fits).collect();
     let directory = postcard::to_stdvec(&entries).unwrap();
-    let mut bytes = b"EBBLBASE\x03\0\0\0\0\0\0\0".to_vec();
+    let mut bytes = b"EBBLBASE\x04\0\0\0\0\0\0\0".to_vec();
     bytes.extend_from_slice(&(directory.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&Sha256::digest(&directory));
     bytes.extend_from_slice(&directory);
@@ -164,7 +164,7 @@ fn lengths_are_checked_before_anything_is_allocated() {
     let (mut entries, good) = sections(&bytes);
     entries[3].length = u64::MAX;
     let directory = postcard::to_stdvec(&entries).unwrap();
-    let mut huge = b"EBBLBASE\x03\0\0\0\0\0\0\0".to_vec();
+    let mut huge = b"EBBLBASE\x04\0\0\0\0\0\0\0".to_vec();
     huge.extend_from_slice(&(directory.len() as u64).to_le_bytes());
     huge.extend_from_slice(&Sha256::digest(&directory));
     huge.extend_from_slice(&directory);
@@ -175,60 +175,12 @@ fn lengths_are_checked_before_anything_is_allocated() {
     assert!(matches!(decode(&huge), Err(BaselineError::Truncated { place, .. }) if place == "directory"));
 }
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/formats/version-1.baseline")
-}
-
-/// A file of version 1 whose header vouches for its body.
-fn version1(body: &[u8]) -> Vec<u8> {
-    let mut bytes = b"EBBLBASE\x01\0\0\0\0\0\0\0".to_vec();
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&Sha256::digest(body));
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-#[test]
-fn version_1_is_read_and_written_as_version_2() {
-    let bytes = std::fs::read(fixture()).unwrap();
-    let old = decode(&bytes).unwrap();
-    assert_eq!(old.id(), format!("{:02x}", bytes[24]) + &old.id()[2..], "it keeps its name");
-    assert!(old.keeps_old_tables() && old.evidence().is_empty());
-    assert!(old.parts().rows_without_evidence() > 0);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("b");
-    old.save(&path).unwrap();
-    let new = Baseline::load(&path).unwrap();
-    assert_eq!((new.parts(), new.keeps_old_tables()), (old.parts(), true));
-    assert_eq!(new.snapshots(), old.snapshots());
-    assert_eq!(new.unit_calibration("process_tree"), old.unit_calibration("process_tree"));
-    assert_eq!(std::fs::read(&path).unwrap()[8], 2);
-}
-
-#[test]
-fn a_damaged_file_of_version_1_is_an_error_never_a_panic() {
-    let bytes = std::fs::read(fixture()).unwrap();
-    let mut rng = Rng(15);
-    for _ in 0..60 {
-        let at = rng.below(bytes.len() as u32) as usize;
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 1 << rng.below(8);
-        assert!(decode(&damaged).is_err(), "byte {at}");
-        assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
-        let mut changed = bytes[56..].to_vec();
-        let at = at % changed.len();
-        changed[at] = rng.bits() as u8;
-        let _ = decode(&version1(&changed));
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn random_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(decode(&body).is_err());
-        prop_assert!(decode(&version1(&body)).is_err());
         let entry = Entry { name: "head".to_owned(), length: 0, digest: [0; 32] };
         prop_assert!(decode(&vouched(&[entry], &[body])).is_err());
     }

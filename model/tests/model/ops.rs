@@ -107,24 +107,6 @@ fn other_keys_and_other_lenses_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn version_1_has_nothing_to_calibrate_with_once_it_is_joined() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/formats/version-1.baseline");
-    let old = Baseline::load(&path).unwrap();
-    assert_eq!(merge(vec![old.clone(), old.clone()]).unwrap().id(), old.id(), "the same is nothing new");
-    let days: Vec<i32> = old.segments().iter().map(|s| s.day).collect();
-    let newest = Forget { from: days.iter().max().copied(), ..Forget::default() };
-    let table = |baseline: &Baseline| baseline.snapshots()[0].calibration.clone();
-    let decayed = compile(old.clone(), Options { half_life_days: Some(30), ..Options::default() }).unwrap();
-    assert!(decayed.keeps_old_tables() && table(&decayed) == table(&old), "compiled again, calibrated as before");
-    if days.iter().min() != days.iter().max() {
-        let less = forget(old, &newest).unwrap();
-        assert!(!less.keeps_old_tables());
-        assert_eq!(table(&less).basis, Basis::None);
-        assert!(less.parts().rows_without_evidence() > 0);
-    }
-}
-
-#[test]
 fn options_are_kept_and_undone() {
     let [a, ..] = three();
     let group = Group { name: "web".to_owned(), why: "given".to_owned() };

@@ -165,3 +165,51 @@ fn built_in_lenses_are_listed_and_shown() {
     let none = ebbline(["lens", "show", "proces"]);
     assert!(none.error().contains("did you mean process?"), "{none:?}");
 }
+
+/// A built-in lens with what docs/foreign.md says goes behind it: its nth block of a person.
+fn with_person(folder: &Path, name: &str, nth: usize) -> String {
+    let page = include_str!("../../docs/foreign.md");
+    let blocks = page.split("```toml\n").filter_map(|rest| rest.split_once("```").map(|block| block.0));
+    let block = blocks.filter(|block| block.starts_with("[fields.person]")).nth(nth).expect("the block is there");
+    let path = folder.join(format!("people-{name}.toml"));
+    let shown = ebbline(["lens", "show", name]).stdout;
+    fs::write(&path, format!("{shown}\n{block}")).expect("a lens is written");
+    text(&path).to_owned()
+}
+
+#[test]
+fn the_example_of_who_is_who_makes_one_person_of_several_ids() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let [logins, mails, entities] =
+        ["lenses/samples/authentication.csv", "lenses/samples/mail.jsonl", "docs/examples/entities.toml"]
+            .map(|path| text(&root.join(path)).to_owned());
+    let lenses = [with_person(folder.path(), "mail", 0), with_person(folder.path(), "authentication", 1)];
+    let [people, ids] = ["people.baseline", "ids.baseline"].map(|name| text(&folder.path().join(name)).to_owned());
+    let learn = ["learn", &logins, &mails, "--strict", "--lens", &lenses[0], "--lens", &lenses[1], "--out"];
+    let learned = ebbline(learn.into_iter().chain([people.as_str(), "--entities", &entities]));
+    assert_eq!(learned.code, 0, "{learned:?}");
+    assert_eq!(ebbline(learn.into_iter().chain([ids.as_str()])).code, 0);
+
+    let shown = ebbline(["baseline", "show", &people, "--json"]).json();
+    assert_eq!(shown["entities"], serde_json::json!({ "names": 3, "ids": 10 }), "all of the example");
+    let of = |baseline: &str, view: &str, person: &str| {
+        let given = format!("person={person}");
+        let found = ebbline(["baseline", "common", baseline, "--view", view, "--given", &given, "--json"]);
+        if found.code == 0 { found.json()["N"].as_u64().expect("a count") } else { 0 }
+    };
+    // By the mapping ada has all that her address had; her address is nobody's any more.
+    let written = of(&ids, "recipient given person", "ada@example.com");
+    assert!(written > 0);
+    assert_eq!(of(&people, "recipient given person", "ada"), written);
+    assert_eq!(of(&people, "recipient given person", "ada@example.com"), 0);
+    assert!(of(&people, "machine given person", "ada") > 0, "and the same name is at logins");
+
+    let out = text(&folder.path().join("out")).to_owned();
+    let score =
+        |mapping: &str| ebbline(["score", &logins, "--baseline", &people, "--out", &out, "--entities", mapping]);
+    assert_eq!(score(&entities).code, 0);
+    let other = folder.path().join("other.toml");
+    fs::write(&other, "[entity.eva]\nuser = \"ada\"\n").expect("written");
+    assert!(score(text(&other)).error().contains("another mapping"));
+}

@@ -10,6 +10,7 @@ mod fuzz;
 mod overhead_bench;
 mod package;
 mod package_test;
+mod peers;
 mod sensor_bench;
 mod setup;
 mod shell;
@@ -47,6 +48,8 @@ enum Chore {
     SensorBench(sensor_bench::SensorBenchArgs),
     /// Measure what watching costs the watched, beside auditd and bpftrace.
     OverheadBench(overhead_bench::OverheadBenchArgs),
+    /// Run other detectors on the labelled sets, for `ebbline eval --peers`.
+    Peers(peers::PeersArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
     /// Run the live tests on stock Debian kernels, under software emulation.
@@ -64,6 +67,7 @@ fn main() -> std::process::ExitCode {
         Chore::PackageTest(args) => package_test::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
         Chore::OverheadBench(args) => overhead_bench::run(&args),
+        Chore::Peers(args) => peers::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::VmTest(args) => vm::run(&args),
     };

@@ -102,6 +102,25 @@ fn the_samples_are_of_the_generator_and_their_lenses_fit() {
     }
 }
 
+/// Numbers of techniques are prose: what can be checked is their form, that they are few, and the matrix they are of. Those
+/// of plants have numbers below 1000, and only there.
+#[test]
+fn every_lens_suggests_a_few_techniques_of_its_matrix() {
+    for name in builtin::names() {
+        let lens = builtin::named(name).expect("a lens");
+        for view in lens.views() {
+            let place = format!("{name}, view {:?}: {:?}", view.name, view.attack);
+            let mut distinct = view.attack.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert!(distinct.len() == view.attack.len() && distinct.len() <= 3, "{place}");
+            assert!(view.attack.iter().all(|id| id.starts_with("T0") == (name == "modbus")), "{place}");
+        }
+        let suggest = lens.views().iter().filter(|view| !view.attack.is_empty()).count();
+        assert!(suggest * 10 >= lens.views().len() * 8, "{name}: {suggest} of {} views", lens.views().len());
+    }
+}
+
 /// Every column as text, as a program that knows no types would write it.
 fn parquet_of(rows: &[LogRow]) -> Vec<u8> {
     let columns = foreign::columns(rows);

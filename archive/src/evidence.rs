@@ -1,14 +1,13 @@
 //! From units over the line to findings: the rows behind them, read again and explained in exact counts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitScore};
 use model::{EncodedBatch, Encoder, Snapshot, ViewExplanation, explain};
-use store::{Finding, FindingReason, FindingRow, Form, TableFile, Wanted, bits_f32, finding_id};
+use store::{Finding, FindingReason, FindingRow, Form, Source, TableFile, Wanted, bits_f32, finding_id};
 
 use crate::SCORE_ROWS;
 use crate::engine::Engines;
@@ -24,8 +23,8 @@ const LONGEST: usize = 160;
 
 /// Where a file is, and the files that come before it where order matters.
 pub(crate) struct Place<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) before: Vec<&'a Path>,
+    pub(crate) source: &'a Source,
+    pub(crate) before: Vec<&'a Source>,
 }
 
 /// What is said about one row.
@@ -60,7 +59,7 @@ pub(crate) fn findings(
 
 /// Evidence of the given rows of a file, which must rise.
 fn of_file(place: &Place<'_>, engines: &Engines, rows: &[u64]) -> Result<Vec<RowEvidence>, ArchiveError> {
-    let file = TableFile::open(place.path)?;
+    let file = TableFile::open_source(place.source)?;
     let (table, engine) = engine_of(&file, engines)?;
     let batch = read_for_titles(&file, engine.snapshot(), rows)?;
     let encoded = encode_rows(&file, &place.before, engine.snapshot(), engine.encoder(), &batch, rows)?;
@@ -74,7 +73,7 @@ fn of_file(place: &Place<'_>, engines: &Engines, rows: &[u64]) -> Result<Vec<Row
 /// rows up to them are read again, and those of the files before theirs.
 pub(crate) fn encode_rows(
     file: &TableFile,
-    before: &[&Path],
+    before: &[&Source],
     snapshot: &Snapshot,
     mut encoder: Encoder,
     batch: &RecordBatch,
@@ -86,9 +85,11 @@ pub(crate) fn encode_rows(
         return Ok((0..rows.len()).map(|row| (encoded.clone(), row)).collect());
     }
     let columns = wanted(&snapshot.lens);
-    for path in before {
+    for source in before {
         // What cannot be read was skipped when it was scored, too.
-        let Ok(batches) = TableFile::open(path).and_then(|file| file.batches(&columns, SCORE_ROWS)) else { continue };
+        let Ok(batches) = TableFile::open_source(source).and_then(|file| file.batches(&columns, SCORE_ROWS)) else {
+            continue;
+        };
         for batch in batches {
             if !batch.is_ok_and(|batch| encoder.encode(&batch).is_ok()) {
                 break;

@@ -1,11 +1,11 @@
 //! One row of an archive file, taken apart.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use model::baseline::Baseline;
 use model::{Backend, CpuBackend, Encoder, Scores, ViewExplanation, explain};
-use store::TableFile;
+use store::{Source, TableFile};
 
 use crate::error::ArchiveError;
 use crate::evidence::{encode_rows, read_for_titles};
@@ -44,8 +44,8 @@ pub fn explain_row(path: &Path, row: u64, baseline: &Baseline) -> Result<Explain
     let snapshot = snapshot.ok_or_else(|| no_lens(format!("the baseline knows no table {table}")))?;
     let batch = read_for_titles(&file, &snapshot, &[row])?;
     let encoder = Encoder::new(&snapshot.lens, baseline.hash_key());
-    let before = split::before(path);
-    let before: Vec<&Path> = before.iter().map(PathBuf::as_path).collect();
+    let before: Vec<Source> = split::before(path).into_iter().map(Source::file).collect();
+    let before: Vec<&Source> = before.iter().collect();
     let encoded = encode_rows(&file, &before, &snapshot, encoder, &batch, &[row])?;
     let none = || no_lens("it ends before the row".into());
     let (encoded, at) = encoded.into_iter().next().ok_or_else(none)?;

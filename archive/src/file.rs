@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitTable};
 use model::{EncodedBatch, Encoder, Reason, Scores};
-use store::{SidecarWriter, Source, TableFile, file_sha256};
+use store::{SidecarWriter, Source, TableFile};
 
 use crate::engine::{Engine, Engines};
 use crate::error::ArchiveError;
@@ -26,7 +26,7 @@ pub struct FileSummary {
     pub table: String,
     /// Its rows.
     pub rows: u64,
-    /// SHA-256 of the file in hex.
+    /// [`Source::digest`].
     pub digest: String,
     /// Its hosts.
     pub hosts: BTreeSet<Option<String>>,
@@ -51,9 +51,9 @@ pub fn score_file(
     out: &Path,
     progress: &dyn Progress,
 ) -> Result<FileSummary, ArchiveError> {
-    let file = TableFile::open(&source.path)?;
+    let file = TableFile::open_source(source)?;
     let (table, engine) = engine_of(&file, engines)?;
-    let digest = file_sha256(&source.path)?;
+    let digest = source.digest()?;
     let sidecar = SidecarWriter::create(out, baseline.id(), &source.relative, engine.views())?;
     let mut consumer = Consumer {
         file: &file,

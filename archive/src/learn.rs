@@ -25,6 +25,8 @@ pub struct LearnOptions {
     pub onto: Option<Baseline>,
     /// Lenses instead of the built-in ones, one per table at most.
     pub lenses: Option<Vec<Lens>>,
+    /// Settings of the stores that sources name by URL, as KEY and VALUE.
+    pub settings: Vec<(String, String)>,
 }
 
 /// What was learned.
@@ -54,7 +56,8 @@ pub fn learn<P: AsRef<Path>>(
 ) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
     let lenses = lenses_of(options);
-    let files = Files::check(tables::discover(sources, lenses.iter())?, lenses, options.strict, progress)?;
+    let files =
+        Files::check(tables::discover(sources, lenses.iter(), &options.settings)?, lenses, options.strict, progress)?;
     let lenses: Vec<Lens> =
         files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
     let key = match options.key.clone() {
@@ -167,7 +170,7 @@ impl Files {
 /// Table and rows of a file that can be decoded to its end and fits the lens of its table.
 fn check(source: &Source, lenses: &[Lens]) -> Result<Option<(String, u64)>, ArchiveError> {
     let path = &source.path;
-    let file = TableFile::open(path)?;
+    let file = TableFile::open_source(source)?;
     let table = tables::table_of(&file, lenses.iter())?;
     if table == events::HEARTBEAT {
         return Ok(None);
@@ -214,7 +217,7 @@ impl RowSource for Feed<'_> {
             let (send, receive) = sync_channel(2);
             scope.spawn(move || {
                 for file in files {
-                    for batch in batches(&file.source.path, &columns) {
+                    for batch in batches(&file.source, &columns) {
                         let failed = batch.is_err();
                         if send.send(batch).is_err() || failed {
                             return;
@@ -243,8 +246,8 @@ impl RowSource for Feed<'_> {
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArchiveError>>>;
 
 /// These columns of a file; a failure to open is its only item.
-fn batches(path: &Path, columns: &[Wanted]) -> Batches {
-    let open = || TableFile::open(path).and_then(|file| file.batches(columns, SCORE_ROWS));
+fn batches(source: &Source, columns: &[Wanted]) -> Batches {
+    let open = || TableFile::open_source(source).and_then(|file| file.batches(columns, SCORE_ROWS));
     match open() {
         Ok(batches) => Box::new(batches.map(|batch| batch.map_err(ArchiveError::from))),
         Err(error) => Box::new(std::iter::once(Err(error.into()))),

@@ -34,11 +34,20 @@ pub struct ScoreOptions {
     pub threads: usize,
     /// Fail on the first input that cannot be scored.
     pub strict: bool,
+    /// Settings of the stores that sources name by URL, as KEY and VALUE.
+    pub settings: Vec<(String, String)>,
 }
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        Self { choice: Choice::Auto, adapter: None, line: Line::default(), threads: 0, strict: false }
+        Self {
+            choice: Choice::Auto,
+            adapter: None,
+            line: Line::default(),
+            threads: 0,
+            strict: false,
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -66,7 +75,7 @@ pub fn score<P: AsRef<Path>>(
 ) -> Result<Scored, ArchiveError> {
     let clock = Instant::now();
     let started = jiff::Timestamp::now();
-    let sources = tables::discover(sources, baseline.lenses())?;
+    let sources = tables::discover(sources, baseline.lenses(), &options.settings)?;
     let mut inputs = Inputs::look(sources, baseline, options.strict, progress)?;
     let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
     progress.note(&engines.describe().2);
@@ -167,7 +176,7 @@ impl Inputs {
         };
         let mut rows = 0u64;
         for source in sources {
-            match TableFile::open(&source.path).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
+            match TableFile::open_source(&source).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
                 Ok(None) => this.given -= 1, // counters of the agent: nothing to score, nothing wrong
                 Ok(Some((table, more))) => {
                     rows = rows.saturating_add(more); // a footer can say anything
@@ -229,10 +238,10 @@ impl Inputs {
 
     /// Where each input is, and behind which others.
     fn places(&self, parts: &[Vec<usize>]) -> HashMap<&str, Place<'_>> {
-        let path = |number: &usize| self.todo[*number].path.as_path();
+        let source = |number: &usize| &self.todo[*number];
         let place = |(at, number): (usize, &usize), part: &[usize]| {
-            let before = part[..at].iter().map(path).collect();
-            (self.todo[*number].relative.as_str(), Place { path: path(number), before })
+            let before = part[..at].iter().map(source).collect();
+            (self.todo[*number].relative.as_str(), Place { source: source(number), before })
         };
         parts.iter().flat_map(|part| part.iter().enumerate().map(move |one| place(one, part))).collect()
     }

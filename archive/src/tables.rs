@@ -1,7 +1,7 @@
 //! Which table a file holds, and how its lens wants the columns (docs/contracts.md §1, "Inputs").
 
 use model::Lens;
-use store::{Form, Format, Source, StoreError, TableFile, Wanted};
+use store::{Form, Format, Search, Source, StoreError, TableFile, Wanted};
 
 use crate::error::ArchiveError;
 
@@ -33,8 +33,9 @@ pub(crate) fn is_foreign(lens: &Lens) -> bool {
 pub(crate) fn discover<'a, P: AsRef<std::path::Path>>(
     sources: &[P],
     mut lenses: impl Iterator<Item = &'a Lens>,
+    settings: &[(String, String)],
 ) -> Result<Vec<Source>, StoreError> {
-    if lenses.any(is_foreign) { store::discover_tables(sources) } else { store::discover(sources) }
+    Search { tables: lenses.any(is_foreign), settings, enter: None }.run(sources)
 }
 
 /// The table of a file: as the file says, else that of the one lens whose columns it has.

@@ -55,7 +55,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Build a baseline from files or folders.
+/// Build a baseline from files, folders or object stores.
 ///
 /// What the agent writes needs no lens. For a table of another program, in Parquet, JSON lines, CSV or as Zeek writes it,
 /// name a lens, which says what its columns mean: one that comes with Ebbline, or a file of yours.
@@ -68,9 +68,11 @@ Examples:
   ebbline learn archive/process/day=2026-11-2* archive/connection/day=2026-11-2* --out normal.baseline
   ebbline learn yesterday/ --onto normal.baseline --out normal.baseline      one day more, every day
   ebbline learn zeek-logs/ --lens zeek-conn --lens zeek-dns --out zeek.baseline
-  ebbline learn orders.csv --lens orders.toml --out orders.baseline")]
+  ebbline learn orders.csv --lens orders.toml --out orders.baseline
+  ebbline learn s3://logs/ebbline/ --option region=eu-central-1 --out normal.baseline")]
 pub(crate) struct LearnArgs {
-    /// Files, or folders to search for them.
+    /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
+    /// http(s)://.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
     /// The baseline file to write; it holds a secret key, so keep it as you keep the logs.
@@ -88,6 +90,10 @@ pub(crate) struct LearnArgs {
     /// Learn onto another baseline: the result has both, and each new day is scored against the days before it.
     #[arg(long, value_name = "BASELINE", conflicts_with = "key_of")]
     pub(crate) onto: Option<PathBuf>,
+    /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
+    /// the environment.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
+    pub(crate) option: Vec<(String, String)>,
     /// Threads to use (default: one per core).
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -108,9 +114,11 @@ Examples:
   ebbline score archive/ --baseline normal.baseline --out scores/
   ebbline score archive/ --baseline normal.baseline --out scores/ --alerts-per-day 1
   ebbline score archive/process/day=2026-11-21 --baseline normal.baseline --out scores/ --rarer-than 100000
+  ebbline score 's3://logs/ebbline/process/day=2026-11-2*' --baseline normal.baseline --out scores/
   ebbline score archive/ --baseline normal.baseline --out scores/ --backend gpu")]
 pub(crate) struct ScoreArgs {
-    /// Files, or folders to search for them.
+    /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
+    /// http(s)://.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
     /// The baseline to score against.
@@ -134,6 +142,10 @@ pub(crate) struct ScoreArgs {
     /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd.
     #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = rarer_than)]
     pub(crate) rarer_than: Option<f64>,
+    /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
+    /// the environment.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
+    pub(crate) option: Vec<(String, String)>,
     /// Threads to use (default: one per core).
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -243,6 +255,13 @@ pub(crate) struct EvalArgs {
 
 fn choice(text: &str) -> Result<Choice, String> {
     text.parse().map_err(|_| "use auto, cpu or gpu".to_owned())
+}
+
+fn option(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("use KEY=VALUE, for example region=eu-central-1".to_owned()),
+    }
 }
 
 fn alerts_per_day(text: &str) -> Result<f64, String> {

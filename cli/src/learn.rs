@@ -29,7 +29,7 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         (Some(path), None) => crate::entities::given(given, path)?,
     };
     let bar = Bar::new();
-    let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses) };
+    let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses), settings: args.option.clone() };
     let learned = archive::learn(&args.sources, &options, &bar)?;
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;

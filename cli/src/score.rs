@@ -25,6 +25,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
         line: args.rarer_than.map_or(Line::AlertsPerDay(args.alerts_per_day), Line::RarerThan),
         threads: args.threads.unwrap_or(0),
         strict: args.strict,
+        settings: args.option.clone(),
     };
     let bar = Bar::new();
     archive::Progress::stage(&bar, "scoring");

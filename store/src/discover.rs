@@ -1,33 +1,74 @@
 //! From what people name on the command line to files with a path relative to their archive.
 
-use std::collections::HashMap;
+#[cfg(feature = "remote")]
+mod far;
+mod glob;
+
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::StoreError;
+use crate::ranges::Ranged;
 use crate::sidecar::sidecar_name;
 use crate::table::is_table_name;
+use crate::whole::file_sha256;
 
 /// A folder nested deeper than this is a loop of links or a mistake.
 const DEPTH: usize = 32;
 
 /// One file to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Source {
-    /// Where it is.
+    /// Where it is; of an object its URL.
     pub path: PathBuf,
     /// Its path relative to its archive, with `/` between parts; it names the sidecar.
     pub relative: String,
+    pub(crate) object: Option<Arc<dyn Ranged>>,
+}
+
+impl Source {
+    /// A file on its own.
+    #[must_use]
+    pub fn file(path: PathBuf) -> Self {
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        located(path, &folder)
+    }
+
+    /// What names its content: the SHA-256 of a file; of an object, of which not every byte is read, `object:` with its
+    /// length and its ETag (or when it was changed last).
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] naming the file.
+    pub fn digest(&self) -> Result<String, StoreError> {
+        match &self.object {
+            Some(object) => Ok(format!("object:{}", object.version())),
+            None => file_sha256(&self.path),
+        }
+    }
+}
+
+/// What to look for among and below sources.
+#[derive(Default)]
+pub struct Search<'a> {
+    /// Files of every format that [`crate::TableFile`] reads, instead of Parquet alone.
+    pub tables: bool,
+    /// Settings of the stores that sources name by URL, as KEY and VALUE.
+    pub settings: &'a [(String, String)],
+    /// Whether to look into a folder of this name; without it, all.
+    pub enter: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
 }
 
 /// The Parquet files among and below `sources`, sorted by relative path. Hidden and temporary files are left out, and so
-/// are folders of sidecars and findings. A file named outright is taken whatever its name.
+/// are folders of sidecars and findings. A file named outright is taken whatever its name. A source that does not exist and
+/// has `*`, `?` or `[` in it is a pattern; one with `://` is in a store.
 ///
 /// # Errors
 /// When a source is missing or unreadable, when nothing is found, or when two files have the same relative path.
 pub fn discover<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError> {
-    search(sources, &is_parquet, StoreError::NothingFound)
+    Search::default().run(sources)
 }
 
 /// As [`discover`], but folders give files of every format that [`crate::TableFile`] reads.
@@ -35,7 +76,7 @@ pub fn discover<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError
 /// # Errors
 /// As for [`discover`].
 pub fn discover_tables<P: AsRef<Path>>(sources: &[P]) -> Result<Vec<Source>, StoreError> {
-    search(sources, &|path| is_table_name(path) && !is_manifest(path), StoreError::NoTables)
+    Search { tables: true, ..Search::default() }.run(sources)
 }
 
 fn is_parquet(path: &Path) -> bool {
@@ -48,66 +89,112 @@ fn is_manifest(path: &Path) -> bool {
     path.file_name() == Some(OsStr::new("manifest.json")) && (beside("scores") || beside("findings"))
 }
 
-fn search<P: AsRef<Path>>(
-    sources: &[P],
-    is_wanted: &dyn Fn(&Path) -> bool,
-    nothing: fn(String) -> StoreError,
-) -> Result<Vec<Source>, StoreError> {
-    let mut files = Vec::new();
-    for source in sources {
-        let root = source.as_ref();
+impl Search<'_> {
+    /// The files among and below `sources`, as [`discover`].
+    ///
+    /// # Errors
+    /// As for [`discover`], and when a store cannot be reached.
+    pub fn run<P: AsRef<Path>>(&self, sources: &[P]) -> Result<Vec<Source>, StoreError> {
+        let mut files = Vec::new();
+        for source in sources.iter().map(AsRef::as_ref) {
+            match source.to_str().filter(|text| text.contains("://")) {
+                Some(url) => self.far(url, &mut files)?,
+                None => self.here(source, &mut files)?,
+            }
+        }
+        let mut files = without_doubles(files)?;
+        if files.is_empty() {
+            let names: Vec<_> = sources.iter().map(|s| s.as_ref().display().to_string()).collect();
+            let nothing = if self.tables { StoreError::NoTables } else { StoreError::NothingFound };
+            return Err(nothing(names.join(", ")));
+        }
+        files.sort_by(|a, b| a.relative.cmp(&b.relative));
+        Ok(files)
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn far(&self, url: &str, _files: &mut Vec<Source>) -> Result<(), StoreError> {
+        Err(StoreError::Remote { url: url.to_owned(), why: "built without stores".to_owned() })
+    }
+
+    /// One source on a file system.
+    fn here(&self, source: &Path, files: &mut Vec<Source>) -> Result<(), StoreError> {
+        if !source.exists() && !source.is_symlink() && glob::is_pattern(&source.to_string_lossy()) {
+            let matches = glob::expand(source)?;
+            return match matches.is_empty() {
+                true => Err(StoreError::NoMatch(source.display().to_string())),
+                false => matches.iter().try_for_each(|path| self.root(path, files)),
+            };
+        }
+        self.root(source, files)
+    }
+
+    fn root(&self, root: &Path, files: &mut Vec<Source>) -> Result<(), StoreError> {
         let meta = fs::metadata(root).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => StoreError::Missing(root.into()),
             _ => StoreError::read(root, &error),
         })?;
         if meta.is_dir() {
-            walk(root, DEPTH, is_wanted, &mut |path| files.push(located(path, root)))?;
+            self.walk(root, DEPTH, &mut |path| files.push(located(path, root)))
         } else {
             let folder = root.parent().unwrap_or(Path::new(""));
             files.push(located(root.into(), folder));
+            Ok(())
         }
     }
-    let mut files = without_doubles(files)?;
-    if files.is_empty() {
-        let names: Vec<_> = sources.iter().map(|s| s.as_ref().display().to_string()).collect();
-        return Err(nothing(names.join(", ")));
+
+    fn walk(&self, folder: &Path, depth: usize, found: &mut dyn FnMut(PathBuf)) -> Result<(), StoreError> {
+        for path in sorted(folder)? {
+            if is_hidden(&path) {
+                continue;
+            }
+            if path.is_dir() {
+                if depth > 0 && self.enters(&path) && !is_result_folder(&path) {
+                    self.walk(&path, depth - 1, found)?;
+                }
+            } else if self.takes(&path) && !is_manifest(&path) {
+                found(path);
+            }
+        }
+        Ok(())
     }
-    files.sort_by(|a, b| a.relative.cmp(&b.relative));
-    Ok(files)
+
+    fn enters(&self, folder: &Path) -> bool {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        self.enter.is_none_or(|enter| enter(&name))
+    }
+
+    /// Whether a file is one that is looked for, by its name.
+    fn takes(&self, path: &Path) -> bool {
+        if self.tables { is_table_name(path) } else { is_parquet(path) }
+    }
 }
 
-fn walk(
-    folder: &Path,
-    depth: usize,
-    is_wanted: &dyn Fn(&Path) -> bool,
-    found: &mut dyn FnMut(PathBuf),
-) -> Result<(), StoreError> {
+/// What lies in a folder, in order of names.
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let listing = fs::read_dir(folder).map_err(|e| StoreError::read(folder, &e))?;
-    let mut paths = Vec::new();
-    for entry in listing {
-        paths.push(entry.map_err(|e| StoreError::read(folder, &e))?.path());
-    }
+    let paths: Result<Vec<PathBuf>, std::io::Error> = listing.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(|e| StoreError::read(folder, &e))?;
     paths.sort();
-    for path in paths {
-        let name = path.file_name().unwrap_or_default();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        if path.is_dir() {
-            if depth > 0 && !is_result_folder(&path) {
-                walk(&path, depth - 1, is_wanted, found)?;
-            }
-        } else if is_wanted(&path) {
-            found(path);
-        }
-    }
-    Ok(())
+    Ok(paths)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b".")
+}
+
+/// Results lie in one folder per baseline id.
+fn is_id(name: &OsStr) -> bool {
+    name.len() == 16 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+}
+
+fn may_hold_results(folder: &Path) -> bool {
+    matches!(folder.file_name().and_then(OsStr::to_str), Some("scores" | "findings"))
 }
 
 /// `scores/` and `findings/` hold one folder per baseline id: results, not sources.
 fn is_result_folder(folder: &Path) -> bool {
-    let is_id = |name: &OsStr| name.len() == 16 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
-    matches!(folder.file_name().and_then(OsStr::to_str), Some("scores" | "findings"))
+    may_hold_results(folder)
         && fs::read_dir(folder).is_ok_and(|mut list| list.all(|e| e.is_ok_and(|e| is_id(&e.file_name()))))
 }
 
@@ -123,7 +210,7 @@ fn located(path: PathBuf, root: &Path) -> Source {
     };
     let below = || names_of(path.strip_prefix(root).unwrap_or(&path)).join("/");
     let relative = relative.unwrap_or_else(below);
-    Source { path, relative }
+    Source { path, relative, object: None }
 }
 
 fn names_of(path: &Path) -> Vec<String> {
@@ -150,15 +237,19 @@ fn table_of(path: &Path) -> Option<String> {
 /// A file that was named twice is read once; different files must not share a relative path.
 fn without_doubles(files: Vec<Source>) -> Result<Vec<Source>, StoreError> {
     let mut seen: HashMap<String, PathBuf> = HashMap::new();
+    let mut known = HashSet::new();
     let mut kept = Vec::with_capacity(files.len());
     for file in files {
+        // A folder and one below it give the same file under two names: the first counts.
+        if !known.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone())) {
+            continue;
+        }
         let name = sidecar_name(&file.relative).into_owned();
         match seen.get(&name) {
             None => {
                 seen.insert(name, file.path.clone());
                 kept.push(file);
             }
-            Some(first) if same_file(first, &file.path) => {}
             Some(first) => {
                 let first = first.clone();
                 return Err(StoreError::Collision { relative: file.relative, first, second: file.path });
@@ -166,10 +257,6 @@ fn without_doubles(files: Vec<Source>) -> Result<Vec<Source>, StoreError> {
         }
     }
     Ok(kept)
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// A source that does not exist.
     #[error("no such source: {}: nothing there; check the path", .0.display())]
     Missing(PathBuf),
+    /// A pattern that nothing matches.
+    #[error("no such source: {0}: nothing matches it; check the pattern")]
+    NoMatch(String),
     /// Sources without any Parquet file.
     #[error("nothing to read: {0}: no Parquet file found; name an archive folder or a .parquet file")]
     NothingFound(String),
@@ -53,6 +56,14 @@ pub enum StoreError {
     Upload {
         /// Its URL, without secrets.
         to: String,
+        /// Reason in words.
+        why: String,
+    },
+    /// A store that is read.
+    #[error("cannot read: {url}: {why}")]
+    Remote {
+        /// Its URL, without secrets.
+        url: String,
         /// Reason in words.
         why: String,
     },

@@ -7,21 +7,27 @@ mod discover;
 mod error;
 mod findings;
 mod guard;
+mod input;
 mod journal;
 mod layout;
 mod manifest;
+#[cfg(feature = "remote")]
+mod object;
 mod orphan;
 mod properties;
+mod ranges;
 mod read;
 mod sidecar;
 mod space;
 mod table;
 #[cfg(feature = "remote")]
+mod target;
+#[cfg(feature = "remote")]
 mod upload;
 mod whole;
 mod writer;
 
-pub use discover::{Source, discover, discover_tables};
+pub use discover::{Search, Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_schema,
@@ -36,7 +42,9 @@ pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar
 pub use space::{Limits, Removed, RowsByKind, tidy};
 pub use table::{Form, Format, TableBatches, TableFile, Wanted};
 #[cfg(feature = "remote")]
-pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader, shown_url};
+pub use target::shown as shown_url;
+#[cfg(feature = "remote")]
+pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader};
 pub use whole::{ensure_folder, file_sha256, try_folder};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};
 

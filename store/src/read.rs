@@ -1,8 +1,9 @@
 //! Reading archive files, ours and those of other programs.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
@@ -12,8 +13,13 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 
+use parquet::file::reader::Length;
+
+use crate::discover::Source;
 use crate::error::StoreError;
 use crate::guard::guarded;
+use crate::input::Input;
+use crate::ranges::Ranged;
 use crate::{META_SCHEMA_VERSION, META_TABLE};
 
 /// Rows of a batch unless asked otherwise.
@@ -25,7 +31,7 @@ const MAGIC: &[u8; 4] = b"PAR1";
 #[derive(Debug)]
 pub struct ArchiveFile {
     path: PathBuf,
-    file: File,
+    input: Input,
     metadata: ArrowReaderMetadata,
     table: Option<String>,
     rows: u64,
@@ -41,14 +47,36 @@ impl ArchiveFile {
         if !std::fs::metadata(path).map_err(|e| StoreError::read(path, &e))?.is_file() {
             return Err(StoreError::Read { path: path.into(), why: "it is not a regular file".to_owned() });
         }
-        let mut file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
-        check_frame(path, &mut file)?;
-        let loaded = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()));
+        let file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
+        Self::of(path, Input::File(file))
+    }
+
+    /// As [`ArchiveFile::open`], wherever the file is: of an object the end is fetched.
+    ///
+    /// # Errors
+    /// As for [`ArchiveFile::open`].
+    pub fn open_source(source: &Source) -> Result<Self, StoreError> {
+        match &source.object {
+            Some(object) => Self::open_object(&source.path, object),
+            None => Self::open(&source.path),
+        }
+    }
+
+    pub(crate) fn open_object(path: &Path, object: &Arc<dyn Ranged>) -> Result<Self, StoreError> {
+        if object.size() == 0 {
+            return Err(StoreError::Empty(path.into()));
+        }
+        Self::of(path, Input::object(object).map_err(|e| StoreError::read(path, &e))?)
+    }
+
+    fn of(path: &Path, input: Input) -> Result<Self, StoreError> {
+        check_frame(path, &input)?;
+        let loaded = guarded(|| ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()));
         let metadata =
             loaded.map_err(|e| StoreError::damaged(path, e))?.map_err(|e| StoreError::damaged(path, e.to_string()))?;
         let rows = u64::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| StoreError::damaged(path, "the footer gives a negative number of rows"))?;
-        let mut this = Self { path: path.into(), file, metadata, table: None, rows };
+        let mut this = Self { path: path.into(), input, metadata, table: None, rows };
         let older = this.check_version()?;
         this.table = match this.footer(META_TABLE) {
             Some(table) => {
@@ -151,9 +179,9 @@ impl ArchiveFile {
         selection: Option<RowSelection>,
         expected: u64,
     ) -> Result<Batches, StoreError> {
-        let file = self.file.try_clone().map_err(|e| StoreError::read(&self.path, &e))?;
+        let input = self.input.planned(|| self.ranges(&mask)).map_err(|e| StoreError::read(&self.path, &e))?;
         let built = guarded(|| {
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.metadata.clone())
                 .with_batch_size(batch_rows)
                 .with_projection(mask);
             match selection {
@@ -166,6 +194,19 @@ impl ArchiveFile {
             Ok(Err(error)) => Err(StoreError::damaged(&self.path, error.to_string())),
             Err(panic) => Err(StoreError::damaged(&self.path, panic)),
         }
+    }
+
+    /// Where the chunks of some columns lie; what a footer says may be anything.
+    fn ranges(&self, mask: &ProjectionMask) -> Vec<Range<u64>> {
+        let groups = self.metadata.metadata().row_groups().iter();
+        let chunks = groups.flat_map(|group| group.columns().iter().enumerate());
+        let number = |n: i64| u64::try_from(n).unwrap_or(0);
+        let range = chunks.filter(|(leaf, _)| mask.leaf_included(*leaf)).map(|(_, chunk)| {
+            let data = number(chunk.data_page_offset());
+            let start = chunk.dictionary_page_offset().map_or(data, |dictionary| number(dictionary).min(data));
+            start..start.saturating_add(number(chunk.compressed_size())).min(self.input.len())
+        });
+        range.filter(|range| !range.is_empty()).collect()
     }
 
     fn projection(&self, columns: &[&str]) -> Result<ProjectionMask, StoreError> {
@@ -265,33 +306,29 @@ impl Iterator for Batches {
 }
 
 /// What the first and last bytes tell, before a decoder is asked.
-fn check_frame(path: &Path, file: &mut File) -> Result<(), StoreError> {
-    let io = |e: std::io::Error| StoreError::read(path, &e);
-    let meta = file.metadata().map_err(io)?;
-    if meta.is_dir() {
-        return Err(StoreError::Read { path: path.into(), why: "it is a folder".into() });
-    }
-    if meta.len() == 0 {
+fn check_frame(path: &Path, input: &Input) -> Result<(), StoreError> {
+    let exact = |start, length| input.exact(start, length).map_err(|e| StoreError::read(path, &e));
+    let bytes = input.len();
+    if bytes == 0 {
         return Err(StoreError::Empty(path.into()));
     }
     let truncated = |why: &str| StoreError::Truncated { path: path.into(), why: why.into() };
-    let mut head = [0; 4];
-    let short = file.read_exact(&mut head).is_err();
-    if short || &head != MAGIC {
+    let is_parquet = || Ok(bytes >= 4 && exact(0, 4)?.as_ref() == MAGIC);
+    // Of an object only the end is here: its beginning is asked for where the end tells nothing.
+    if matches!(input, Input::File(_)) && !is_parquet()? {
         return Err(StoreError::NotParquet(path.into()));
     }
-    if meta.len() < 12 {
-        return Err(truncated("it holds no footer"));
+    if bytes < 12 {
+        return Err(if is_parquet()? { truncated("it holds no footer") } else { StoreError::NotParquet(path.into()) });
     }
-    let mut tail = [0; 8];
-    file.seek(SeekFrom::End(-8)).map_err(io)?;
-    file.read_exact(&mut tail).map_err(io)?;
+    let tail = exact(bytes - 8, 8)?;
     let (length, magic) = tail.split_at(4);
     if magic != MAGIC {
-        return Err(truncated("the footer at its end is missing"));
+        let why = || truncated("the footer at its end is missing");
+        return Err(if is_parquet()? { why() } else { StoreError::NotParquet(path.into()) });
     }
     let length = u32::from_le_bytes(length.try_into().unwrap_or_default());
-    if u64::from(length) > meta.len() - 12 {
+    if u64::from(length) > bytes - 12 {
         return Err(truncated("its footer is larger than the file"));
     }
     Ok(())

@@ -15,12 +15,15 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 
+use crate::discover::Source;
 use crate::error::StoreError;
 use crate::guard::guarded;
+use crate::ranges::{Ranged, Stream};
 use crate::read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
 use cells::{Columns, Row};
 use foreign::Resolved;
@@ -96,10 +99,17 @@ impl Bad {
 /// A file with rows of some table, of which it is known how it is written and which columns it has.
 #[derive(Debug)]
 pub struct TableFile {
-    path: PathBuf,
+    place: At,
     format: Format,
     parquet: Option<ArchiveFile>,
     names: BTreeSet<String>,
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone)]
+struct At {
+    path: PathBuf,
+    object: Option<Arc<dyn Ranged>>,
 }
 
 impl TableFile {
@@ -109,25 +119,41 @@ impl TableFile {
     /// # Errors
     /// Unreadable, damaged as far as it is looked at, or of no format that is known.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::of(At { path: path.into(), object: None })
+    }
+
+    /// As [`TableFile::open`], wherever the file is.
+    ///
+    /// # Errors
+    /// As for [`TableFile::open`].
+    pub fn open_source(source: &Source) -> Result<Self, StoreError> {
+        Self::of(At { path: source.path.clone(), object: source.object.clone() })
+    }
+
+    fn of(place: At) -> Result<Self, StoreError> {
+        let path = &place.path;
         // Opening a FIFO would wait for somebody to write to it.
-        if !std::fs::metadata(path).map_err(|e| StoreError::read(path, &e))?.is_file() {
-            return Err(StoreError::Read { path: path.into(), why: "it is not a regular file".to_owned() });
+        if place.object.is_none() && !std::fs::metadata(path).map_err(|e| StoreError::read(path, &e))?.is_file() {
+            return Err(StoreError::Read { path: path.clone(), why: "it is not a regular file".to_owned() });
         }
-        let format = format_of(path)?;
+        let format = format_of(&place)?;
         if format == Format::Parquet {
-            let parquet = ArchiveFile::open(path)?;
+            let parquet = match &place.object {
+                Some(object) => ArchiveFile::open_object(path, object)?,
+                None => ArchiveFile::open(path)?,
+            };
             let names = foreign::names(parquet.schema());
-            return Ok(Self { path: path.into(), format, parquet: Some(parquet), names });
+            return Ok(Self { place, format, parquet: Some(parquet), names });
         }
-        let names = unpacked(path).map(|bytes| guarded(|| names(format, bytes)));
+        let names = unpacked(&place).map(|bytes| guarded(|| names(format, bytes)));
         let names = names?.map_err(|panic| StoreError::damaged(path, panic))?.map_err(|bad| bad.of(path))?;
-        Ok(Self { path: path.into(), format, parquet: None, names })
+        Ok(Self { place, format, parquet: None, names })
     }
 
     /// Where the file is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.place.path
     }
 
     /// How its rows are written.
@@ -168,9 +194,9 @@ impl TableFile {
     /// # Errors
     /// When a column is missing that the format or the table must have; each batch can fail.
     pub fn batches(&self, wanted: &[Wanted], batch_rows: usize) -> Result<TableBatches, StoreError> {
-        let path = self.path.clone();
+        let path = self.place.path.clone();
         let Some(parquet) = &self.parquet else {
-            let rows = Rows::open(&self.path, self.format, wanted)?;
+            let rows = Rows::open(&self.place, self.format, wanted)?;
             let (row, columns) = (Row::new(wanted.len()), Columns::new(wanted));
             let text = TextBatches { path, rows, row, columns, batch_rows, ended: false };
             return Ok(TableBatches(Inner::Text(Box::new(text))));
@@ -178,7 +204,7 @@ impl TableFile {
         if parquet.is_own() {
             return Ok(TableBatches(Inner::Own(parquet.batches(&names_of(wanted), batch_rows)?)));
         }
-        let resolved = Resolved::new(&self.path, parquet.schema(), wanted)?;
+        let resolved = Resolved::new(self.path(), parquet.schema(), wanted)?;
         let batches = parquet.batches_of(&resolved.paths(), batch_rows)?;
         Ok(TableBatches(Inner::Foreign { path, batches, resolved, first: 0 }))
     }
@@ -191,10 +217,10 @@ impl TableFile {
         match &self.parquet {
             Some(parquet) if parquet.is_own() => parquet.read_rows(&names_of(wanted), rows),
             Some(parquet) => {
-                let resolved = Resolved::new(&self.path, parquet.schema(), wanted)?;
+                let resolved = Resolved::new(self.path(), parquet.schema(), wanted)?;
                 let batch = parquet.read_rows_of(&resolved.paths(), rows)?;
                 let row = |at: usize| rows.get(at).copied().unwrap_or(0);
-                resolved.batch(&batch, &row).map_err(|(row, why)| row_error(&self.path, row, why))
+                resolved.batch(&batch, &row).map_err(|(row, why)| row_error(self.path(), row, why))
             }
             None => self.text_rows(wanted, rows),
         }
@@ -207,7 +233,7 @@ impl TableFile {
             let next = first + batch.num_rows() as u64;
             let (here, later) = left.split_at(left.partition_point(|row| *row < next));
             let mask: BooleanArray = (first..next).map(|row| Some(here.binary_search(&row).is_ok())).collect();
-            let failed = |e: arrow_schema::ArrowError| StoreError::damaged(&self.path, e.to_string());
+            let failed = |e: arrow_schema::ArrowError| StoreError::damaged(self.path(), e.to_string());
             parts.push(filter_record_batch(&batch, &mask).map_err(failed)?);
             (first, left) = (next, later);
             if left.is_empty() {
@@ -216,9 +242,9 @@ impl TableFile {
         }
         if let Some(row) = left.last() {
             let why = format!("row {row} asked for, the file has {first} (rows count from 0)");
-            return Err(StoreError::Read { path: self.path.clone(), why });
+            return Err(StoreError::Read { path: self.path().into(), why });
         }
-        foreign::joined(&parts).map_err(|why| StoreError::damaged(&self.path, why))
+        foreign::joined(&parts).map_err(|why| StoreError::damaged(self.path(), why))
     }
 }
 
@@ -250,12 +276,13 @@ pub(crate) fn is_table_name(path: &Path) -> bool {
     named_format(path).is_some() || stem.ends_with(".log")
 }
 
-fn format_of(path: &Path) -> Result<Format, StoreError> {
+fn format_of(place: &At) -> Result<Format, StoreError> {
+    let path = place.path.as_path();
     let named = named_format(path);
     if matches!(named, Some(Format::Parquet | Format::JsonLines)) {
         return Ok(named.unwrap_or(Format::Parquet));
     }
-    let mut bytes = unpacked(path)?;
+    let mut bytes = unpacked(place)?;
     let head = bytes.fill_buf().map_err(|e| StoreError::damaged(path, e.to_string()))?;
     Ok(match (named, head.trim_ascii_start()) {
         (_, []) if named.is_none() => return Err(StoreError::Empty(path.into())),
@@ -266,9 +293,12 @@ fn format_of(path: &Path) -> Result<Format, StoreError> {
     })
 }
 
-fn unpacked(path: &Path) -> Result<Bytes, StoreError> {
-    let file = File::open(path).map_err(|e| StoreError::read(path, &e))?;
-    lines::unpacked(file).map_err(|e| StoreError::damaged(path, e.to_string()))
+fn unpacked(At { path, object }: &At) -> Result<Bytes, StoreError> {
+    let unpacked = match object {
+        Some(object) => lines::unpacked(Stream::new(Arc::clone(object))),
+        None => lines::unpacked(File::open(path).map_err(|e| StoreError::read(path, &e))?),
+    };
+    unpacked.map_err(|e| StoreError::damaged(path, e.to_string()))
 }
 
 fn names(format: Format, bytes: Bytes) -> Result<BTreeSet<String>, Bad> {
@@ -288,8 +318,8 @@ enum Rows {
 }
 
 impl Rows {
-    fn open(path: &Path, format: Format, wanted: &[Wanted]) -> Result<Self, StoreError> {
-        let bytes = unpacked(path)?;
+    fn open(place: &At, format: Format, wanted: &[Wanted]) -> Result<Self, StoreError> {
+        let (path, bytes) = (&place.path, unpacked(place)?);
         let rows = guarded(|| {
             Ok(match format {
                 Format::JsonLines | Format::Parquet => Self::Json(json::JsonRows::new(bytes, wanted)),

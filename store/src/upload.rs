@@ -10,21 +10,18 @@ mod pace;
 mod plan;
 mod record;
 mod send;
-mod target;
-
-pub use record::Uploaded;
-pub use target::shown as shown_url;
 
 use crate::error::{StoreError, one_line};
+use crate::target::Target;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use pace::{Pace, Pause};
+pub use record::Uploaded;
 use record::{Entry, Record};
 use send::{Content, Failure};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use target::Target;
 
 /// How often a file is tried in one pass.
 const TRIES: u32 = 4;

@@ -1,5 +1,9 @@
 //! End-to-end, kernel, fault and golden tests: what they share.
 
+mod object_server;
+
+pub use object_server::{ObjectServer, Request};
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

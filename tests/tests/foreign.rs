@@ -20,7 +20,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn learn(sources: &[PathBuf], name: &str) -> Learned {
     let lenses = Some(vec![builtin::named(name).expect("a lens of this name")]);
-    let options = LearnOptions { strict: true, key: Some(HashKey([7; 32])), onto: None, lenses };
+    let options = LearnOptions { strict: true, key: Some(HashKey([7; 32])), lenses, ..LearnOptions::default() };
     archive::learn(sources, &options, &Silent).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
@@ -94,8 +94,12 @@ fn the_samples_are_of_the_generator_and_their_lenses_fit() {
             "{name}: write it again: cargo run -p ebbline-tests --example samples -- lenses/samples"
         );
         // With every lens at hand, the file still has one table.
-        let options =
-            LearnOptions { strict: true, key: Some(HashKey([7; 32])), onto: None, lenses: Some(lenses.clone()) };
+        let options = LearnOptions {
+            strict: true,
+            key: Some(HashKey([7; 32])),
+            lenses: Some(lenses.clone()),
+            ..LearnOptions::default()
+        };
         let learned = archive::learn(&[&path], &options, &Silent).unwrap_or_else(|e| panic!("{name}: {e}"));
         let tables: Vec<&str> = learned.baseline.lenses().map(model::Lens::table).collect();
         assert_eq!((tables, learned.rows), (vec![log.name.replace('-', "_").as_str()], 80), "{name}");

@@ -1,6 +1,5 @@
 //! The bytes of a text file: unpacked, without a byte order mark, in lines of bounded length.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
 use super::Bad;
@@ -14,7 +13,7 @@ const BUFFER: usize = 128 << 10;
 pub(super) type Bytes = Box<dyn BufRead + Send>;
 
 /// The bytes of a file, unpacked if it is gzip or zstd, which its first bytes tell.
-pub(super) fn unpacked(file: File) -> std::io::Result<Bytes> {
+pub(super) fn unpacked(file: impl Read + Send + 'static) -> std::io::Result<Bytes> {
     let mut packed = BufReader::with_capacity(BUFFER, file);
     let mut bytes: Bytes = match packed.fill_buf()? {
         [0x1F, 0x8B, ..] => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(packed))),

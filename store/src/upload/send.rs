@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use super::pace::Pace;
 use super::plan::Stamp;
 use super::record::Entry;
-use super::target::Target;
 use crate::error::one_line;
+use crate::target::Target;
 use crate::whole::hex;
 
 /// Files up to this size go up at once, larger ones in parts of it.

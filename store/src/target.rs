@@ -22,7 +22,7 @@ const REQUEST: &str = "120 seconds";
 const CONNECT: &str = "10 seconds";
 
 /// A store, and where in it.
-pub(super) struct Target {
+pub(crate) struct Target {
     store: Arc<dyn ObjectStore>,
     prefix: ObjectPath,
     parts: bool,
@@ -31,12 +31,18 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Makes it of a URL and settings; nothing is sent. Credentials come from the environment.
-    pub(super) fn open(to: &str, settings: &[(String, String)]) -> Result<Self, StoreError> {
+    /// [`Target::connect`] for an upload.
+    pub(crate) fn open(to: &str, settings: &[(String, String)]) -> Result<Self, StoreError> {
+        Self::connect(to, settings).map_err(|why| StoreError::Upload { to: shown(to), why })
+    }
+
+    /// Makes it of a URL and settings; nothing is sent. Credentials come from the environment. An error is one line without
+    /// secrets.
+    pub(crate) fn connect(to: &str, settings: &[(String, String)]) -> Result<Self, String> {
         // Nobody else may have chosen; if somebody has, that is well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let secrets = secrets(to, settings);
-        let fail = |why: String| StoreError::Upload { to: shown(to), why: one_line(&hidden(&why, &secrets)) };
+        let fail = |why: String| one_line(&hidden(&why, &secrets));
         let url = Url::parse(to).map_err(|error| fail(error.to_string()))?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
         let parts = scheme != ObjectStoreScheme::Http;
@@ -45,26 +51,31 @@ impl Target {
     }
 
     /// A text, perhaps of somebody else, without the secrets of this place.
-    pub(super) fn hide(&self, text: &str) -> String {
+    pub(crate) fn hide(&self, text: &str) -> String {
         hidden(text, &self.secrets)
     }
 
-    pub(super) fn store(&self) -> &dyn ObjectStore {
+    /// The path in the store that the URL names.
+    pub(crate) fn prefix(&self) -> &ObjectPath {
+        &self.prefix
+    }
+
+    pub(crate) fn store(&self) -> &dyn ObjectStore {
         &*self.store
     }
 
     /// Whether large files can go up in parts.
-    pub(super) fn takes_parts(&self) -> bool {
+    pub(crate) fn takes_parts(&self) -> bool {
         self.parts
     }
 
     /// Names this place in the record.
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Where a file of the archive goes.
-    pub(super) fn place(&self, relative: &str) -> Result<ObjectPath, String> {
+    pub(crate) fn place(&self, relative: &str) -> Result<ObjectPath, String> {
         let path = match self.prefix.as_ref() {
             "" => relative.to_owned(),
             prefix => format!("{prefix}/{relative}"),

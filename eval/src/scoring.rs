@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use model::evidence::rarity;
 use model::snapshot::programs;
 use model::units::{RowRef, UnitTable};
 use model::{Backend, Baseline, Calibration, CpuBackend, Encoder, HashKey, Lens, Scores, Stream, learn};
@@ -56,7 +55,6 @@ impl Judge {
         let mut backend = CpuBackend::new(snapshot.clone());
         let mut units = UnitTable::new(baseline, 1.0);
         let (file, table): (Arc<str>, Arc<str>) = (Arc::from(""), Arc::from(self.lens.table()));
-        let rarity = rarity(&self.lens, baseline.evidence());
         let mut scored = Scored::default();
         self.encode(rows, chosen, |batch, scores| {
             backend.score(batch, scores).map_err(|e| e.to_string())?;
@@ -64,7 +62,7 @@ impl Judge {
             let locate = |row: usize| RowRef { file: file.clone(), row: start + row as u64, table: table.clone() };
             units.add(&self.lens, batch, scores, &locate);
             if self.studies {
-                scored.detail.add(&self.lens, &snapshot.views, &snapshot.calibration, &rarity, batch, scores);
+                scored.detail.add(&self.lens, &snapshot.views, &snapshot.calibration, batch, scores);
             }
             scored.bits.extend_from_slice(&scores.bits);
             scored.log2_n.extend_from_slice(&scores.log2_n);
@@ -79,12 +77,11 @@ impl Judge {
     pub(crate) fn stream(&self, rows: &Rows, chosen: &[u32]) -> Result<Scored, EvalError> {
         let mut stream = Stream::new(&self.lens, &HashKey(KEY));
         let (views, calibration) = (programs(&self.lens), Calibration::identity(self.lens.views().len()));
-        let rarity = rarity(&self.lens, &[]);
         let mut scored = Scored::default();
         self.encode(rows, chosen, |batch, scores| {
             stream.feed(batch, scores).map_err(|e| e.to_string())?;
             if self.studies {
-                scored.detail.add(&self.lens, &views, &calibration, &rarity, batch, scores);
+                scored.detail.add(&self.lens, &views, &calibration, batch, scores);
             }
             scored.bits.extend_from_slice(&scores.bits);
             Ok(())

@@ -17,10 +17,11 @@ use crate::sets::Judged;
 #[derive(Debug, Clone, Default)]
 pub struct Detail {
     views: usize,
-    /// What the model adds, surprisals and how rare those are, in 1/1024 bit, `row * views + view`.
-    bits: Vec<u16>,
+    /// Calibrated bits and surprisals in 1/1024 bit, `row * views + view`.
+    calibrated: Vec<u16>,
     surprisal: Vec<u16>,
-    rare: Vec<u16>,
+    /// What a surprisal is over the usual, which every other calibrating row of its view reaches.
+    excess: Vec<u16>,
     /// What a view asked about: equal numbers are the same child in the same contexts.
     cells: Vec<u64>,
     /// Equal numbers are rows with the same values in every field that a row alone gives.
@@ -37,19 +38,19 @@ pub struct Detail {
 /// How the views of a row become its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Views {
-    /// What surprisals are over the usual, added.
+    /// Calibrated bits, added.
     Sum,
     /// Surprisals, added: no calibration.
     Surprisal,
-    /// How rare each surprisal is, never more than itself, added.
-    Rare,
-    /// The most bits over the usual of any view.
+    /// What surprisals are over the usual of their views, added.
+    Excess,
+    /// The most calibrated bits of any view.
     Most,
-    /// The three views with the most bits over the usual, added.
+    /// The three views with the most calibrated bits, added.
     Top3,
-    /// The sum of bits over the usual, as rare as the table of rows calls it (Fisher's method with a measured distribution).
+    /// The sum of calibrated bits, as rare as the table of rows calls it (Fisher's method with a measured distribution).
     Rarity,
-    /// How rare surprisals are, as normal deviates, added over √views (Stouffer's method).
+    /// Calibrated bits as normal deviates, added over √views (Stouffer's method).
     Stouffer,
 }
 
@@ -79,7 +80,7 @@ pub enum Rows {
 pub type Way = (Views, Repeats, Rows);
 
 const VIEWS: [Views; 7] =
-    [Views::Sum, Views::Surprisal, Views::Rare, Views::Most, Views::Top3, Views::Rarity, Views::Stouffer];
+    [Views::Sum, Views::Surprisal, Views::Excess, Views::Most, Views::Top3, Views::Rarity, Views::Stouffer];
 const REPEATS: [Repeats; 3] = [Repeats::Count, Repeats::Rows, Repeats::Cells];
 const ROWS: [Rows; 6] = [Rows::Top(1), Rows::Top(3), Rows::Top(5), Rows::Top(10), Rows::All, Rows::Damped];
 
@@ -98,20 +99,17 @@ the last two columns make no difference. Below, each set by the way that the *ot
 #[must_use]
 pub fn ways() -> Vec<Way> {
     let all = VIEWS.iter().flat_map(|v| REPEATS.iter().flat_map(move |r| ROWS.iter().map(move |s| (*v, *r, *s))));
-    all.filter(|(views, repeats, _)| {
-        *repeats != Repeats::Cells || matches!(views, Views::Sum | Views::Surprisal | Views::Rare)
-    })
-    .collect()
+    all.filter(|(views, repeats, _)| *repeats != Repeats::Cells || matches!(views, Views::Sum | Views::Surprisal | Views::Excess))
+        .collect()
 }
 
 impl Detail {
-    /// Adds what was said of a batch; `rarity` has for each view how rare the bins of its surprisals are.
+    /// Adds what was said of a batch.
     pub(crate) fn add(
         &mut self,
         lens: &Lens,
         views: &[ViewProgram],
         calibration: &Calibration,
-        rarity: &[Vec<u16>],
         batch: &EncodedBatch,
         scores: &Scores,
     ) {
@@ -124,13 +122,16 @@ impl Detail {
         };
         let asked: Vec<Vec<usize>> =
             lens.views().iter().map(|v| v.child.iter().chain(v.contexts.iter().flatten()).copied().collect()).collect();
+        // One bit is where the rarer half begins.
+        let usual = |view: usize| (0..1024u16).map(|bin| bin << 6).find(|s| calibration.view_bits(view, *s) >= 1024);
+        let usual: Vec<u16> = (0..self.views).map(|view| usual(view).unwrap_or(u16::MAX)).collect();
         for row in 0..batch.rows {
             for (view, fields) in asked.iter().enumerate() {
                 let surprisal = scores.surprisal[view * batch.rows + row];
                 let applies = views[view].class_mask >> batch.class[row] & 1 == 1;
                 self.surprisal.push(surprisal);
-                self.bits.push(if applies { calibration.view_bits(view, surprisal) } else { 0 });
-                self.rare.push(if applies { rarity[view][usize::from(surprisal >> 6)] } else { 0 });
+                self.excess.push(if applies { surprisal.saturating_sub(usual[view]) } else { 0 });
+                self.calibrated.push(if applies { calibration.view_bits(view, surprisal) } else { 0 });
                 self.cells.push(mix(fields, row));
             }
             self.same.push(mix(&alone, row));
@@ -160,9 +161,9 @@ impl Detail {
     pub(crate) fn extend(&mut self, other: Self) {
         let before = self.units.len() as u32;
         self.views = other.views;
-        self.bits.extend(other.bits);
+        self.calibrated.extend(other.calibrated);
         self.surprisal.extend(other.surprisal);
-        self.rare.extend(other.rare);
+        self.excess.extend(other.excess);
         self.cells.extend(other.cells);
         self.same.extend(other.same);
         self.rarity.extend(other.rarity);
@@ -173,7 +174,7 @@ impl Detail {
     /// Leaves out rows for which `keep` does not hold.
     pub(crate) fn keep(&mut self, keep: &[bool]) {
         let views = self.views;
-        for column in [&mut self.bits, &mut self.surprisal, &mut self.rare] {
+        for column in [&mut self.calibrated, &mut self.surprisal, &mut self.excess] {
             *column = column.chunks(views).zip(keep).filter(|c| *c.1).flat_map(|c| c.0.iter().copied()).collect();
         }
         self.cells = self.cells.chunks(views).zip(keep).filter(|c| *c.1).flat_map(|c| c.0.iter().copied()).collect();
@@ -221,28 +222,29 @@ impl Detail {
 
     fn bits(&self, views: Views, row: usize, counts: impl Fn(usize) -> bool) -> f64 {
         let of_row = row * self.views..(row + 1) * self.views;
-        let (bits, surprisal, rare) = (&self.bits[of_row.clone()], &self.surprisal[of_row.clone()], &self.rare[of_row]);
+        let excess = &self.excess[of_row.clone()];
+        let (calibrated, surprisal) = (&self.calibrated[of_row.clone()], &self.surprisal[of_row]);
         let sum = |column: &[u16]| {
             column.iter().enumerate().filter(|c| counts(c.0)).map(|c| f64::from(*c.1)).sum::<f64>() / 1024.0
         };
         match views {
-            Views::Sum => sum(bits),
+            Views::Sum => sum(calibrated),
             Views::Surprisal => sum(surprisal),
-            Views::Rare => sum(rare),
-            Views::Most => f64::from(bits.iter().copied().max().unwrap_or(0)) / 1024.0,
+            Views::Excess => sum(excess),
+            Views::Most => f64::from(calibrated.iter().copied().max().unwrap_or(0)) / 1024.0,
             Views::Top3 => {
                 let mut most = [0u16; 3];
-                for of_view in bits {
-                    if let Some(at) = most.iter().position(|m| of_view > m) {
+                for bits in calibrated {
+                    if let Some(at) = most.iter().position(|m| bits > m) {
                         most[at..].rotate_right(1);
-                        most[at] = *of_view;
+                        most[at] = *bits;
                     }
                 }
                 most.iter().map(|b| f64::from(*b)).sum::<f64>() / 1024.0
             }
             Views::Rarity => f64::from(self.rarity[row]) / 1024.0,
             Views::Stouffer => {
-                let deviates = rare.iter().map(|b| deviate(f64::from(*b) / 1024.0)).sum::<f64>();
+                let deviates = calibrated.iter().map(|b| deviate(f64::from(*b) / 1024.0)).sum::<f64>();
                 (deviates / (self.views as f64).sqrt()).max(0.0)
             }
         }
@@ -334,9 +336,9 @@ pub fn table(sets: &[(String, Judged)]) -> String {
 
 fn words((views, repeats, rows): Way) -> (&'static str, &'static str, String) {
     let views = match views {
-        Views::Sum => "over the usual",
+        Views::Sum => "calibrated bits",
         Views::Surprisal => "surprisals",
-        Views::Rare => "how rare surprisals are",
+        Views::Excess => "over the usual",
         Views::Most => "the most of any view",
         Views::Top3 => "the three with most",
         Views::Rarity => "rarity of the row",

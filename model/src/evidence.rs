@@ -9,7 +9,7 @@ use crate::baseline::UnitCalibration;
 use crate::calibrate::Histogram;
 use crate::lens::Lens;
 use crate::segment::hex_id;
-use crate::snapshot::{Basis, Calibration, ROW_BINS, VIEW_BINS, identity_table};
+use crate::snapshot::{Basis, Calibration, ROW_BINS, VIEW_BINS};
 use crate::stage::Stage;
 
 /// Bins that are not empty, ascending, and what they count.
@@ -164,18 +164,6 @@ pub(crate) fn calibration(lens: &Lens, evidence: &[Evidence], stage: Stage) -> O
         basis,
         rows_used: of_stage.iter().fold(0, |sum, e| sum.saturating_add(e.counted)),
     })
-}
-
-/// For each view how rare the bins of its surprisals are on settled hosts, in 1/1024 bit, but never more than the surprisal
-/// itself: no part of a score, but what bits of views are compared with (docs/combinations.md).
-#[must_use]
-pub fn rarity(lens: &Lens, evidence: &[Evidence]) -> Vec<Vec<u16>> {
-    let subject = Subject::Rows(lens.digest());
-    let of_table: Vec<&Evidence> = evidence.iter().filter(|e| e.subject == subject).collect();
-    let of_stage = of_stage(&of_table, Evidence::stage, Stage::Settled);
-    let table = |view: usize| sum(of_stage.iter().map(|e| &e.histograms[view]), VIEW_BINS).table();
-    let capped = |table: Vec<u16>| table.into_iter().zip(identity_table(VIEW_BINS)).map(|(rare, own)| rare.min(own));
-    (0..lens.views().len()).map(|view| capped(table(view)).collect()).collect()
 }
 
 /// One calibration for each unit kind of the lenses, for hosts of a stage, by all evidence about it.

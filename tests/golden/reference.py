@@ -310,10 +310,8 @@ def rarity_table(observed, bins):
 
 
 def view_table(observed):
-    """What each bin is more than the last bin that more than half of the observed surprisals reach."""
-    reached = lambda i: sum(x >> 6 >= i for x in observed)
-    usual = max((i for i in range(VIEW_BINS) if 2 * reached(i) > len(observed)), default=0)
-    return [max(0, i - usual) << 6 for i in range(VIEW_BINS)]
+    """As rarity_table, but never more than the bin's own surprisal."""
+    return [min(bits, i << 6) for i, bits in enumerate(rarity_table(observed, VIEW_BINS))]
 
 
 def tail(excesses):

@@ -40,6 +40,12 @@ pub enum ArchiveError {
     /// Learning failed.
     #[error("{0}")]
     Learn(String),
+    /// A filter that cannot be meant.
+    #[error("cannot filter: --where: {0}")]
+    Filter(String),
+    /// The filter takes no row.
+    #[error("nothing to do: the filter: no row of the sources passes {0}")]
+    NothingPasses(String),
     /// Every input was skipped.
     #[error("nothing was done: all {0} inputs: every one was skipped, for the reasons above")]
     AllSkipped(usize),
@@ -56,6 +62,7 @@ impl ArchiveError {
             Self::Store(error) => !matches!(error, StoreError::Write { .. }),
             Self::Encode { .. } | Self::NoLens { .. } => true,
             Self::Open(_) | Self::Backend { .. } | Self::Learn(_) | Self::AllSkipped(_) | Self::NothingToDo => false,
+            Self::Filter(_) | Self::NothingPasses(_) => false,
         }
     }
 

@@ -9,10 +9,11 @@ use model::units::{RowRef, UnitScore};
 use model::{EncodedBatch, Encoder, Snapshot, ViewExplanation, explain};
 use store::{Finding, FindingReason, FindingRow, Form, Source, TableFile, Wanted, bits_f32, finding_id};
 
-use crate::SCORE_ROWS;
 use crate::engine::Engines;
 use crate::error::ArchiveError;
 use crate::file::engine_of;
+use crate::filter::Filter;
+use crate::rows::Rows;
 use crate::tables::wanted;
 use crate::words::{TITLE_COLUMNS, printable, title};
 
@@ -40,6 +41,7 @@ pub(crate) fn findings(
     baseline: &Baseline,
     engines: &Engines,
     places: &HashMap<&str, Place<'_>>,
+    filter: &Filter,
 ) -> Result<Vec<Finding>, ArchiveError> {
     let mut wanted: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     for (at, _) in units.iter().flat_map(|unit| &unit.rows) {
@@ -49,7 +51,7 @@ pub(crate) fn findings(
     for (relative, rows) in wanted {
         let Some(place) = places.get(relative) else { continue };
         let rows: Vec<u64> = rows.into_iter().collect();
-        for (row, found) in rows.iter().zip(of_file(place, engines, &rows)?) {
+        for (row, found) in rows.iter().zip(of_file(place, engines, &rows, filter)?) {
             evidence.insert((relative.to_owned(), *row), found);
         }
     }
@@ -58,11 +60,17 @@ pub(crate) fn findings(
 }
 
 /// Evidence of the given rows of a file, which must rise.
-fn of_file(place: &Place<'_>, engines: &Engines, rows: &[u64]) -> Result<Vec<RowEvidence>, ArchiveError> {
+fn of_file(
+    place: &Place<'_>,
+    engines: &Engines,
+    rows: &[u64],
+    filter: &Filter,
+) -> Result<Vec<RowEvidence>, ArchiveError> {
     let file = TableFile::open_source(place.source)?;
     let (table, engine) = engine_of(&file, engines)?;
     let batch = read_for_titles(&file, engine.snapshot(), rows)?;
-    let encoded = encode_rows(&file, &place.before, engine.snapshot(), engine.encoder(), &batch, rows)?;
+    let (before, snapshot) = (&place.before, engine.snapshot());
+    let encoded = encode_rows(&file, before, snapshot, engine.encoder(), (&batch, rows), filter)?;
     let of = |(at, (encoded, row)): (usize, &(Arc<EncodedBatch>, usize))| {
         of_row(engine.snapshot(), &table, (&batch, at), (encoded, *row))
     };
@@ -76,36 +84,32 @@ pub(crate) fn encode_rows(
     before: &[&Source],
     snapshot: &Snapshot,
     mut encoder: Encoder,
-    batch: &RecordBatch,
-    rows: &[u64],
+    (batch, rows): (&RecordBatch, &[u64]),
+    filter: &Filter,
 ) -> Result<Vec<(Arc<EncodedBatch>, usize)>, ArchiveError> {
     let failed = |error| ArchiveError::encode(file.path(), &error);
     if !snapshot.lens.is_stateful() {
         let encoded = Arc::new(encoder.encode(batch).map_err(failed)?);
         return Ok((0..rows.len()).map(|row| (encoded.clone(), row)).collect());
     }
-    let columns = wanted(&snapshot.lens);
     for source in before {
         // What cannot be read was skipped when it was scored, too.
-        let Ok(batches) = TableFile::open_source(source).and_then(|file| file.batches(&columns, SCORE_ROWS)) else {
-            continue;
-        };
-        for batch in batches {
-            if !batch.is_ok_and(|batch| encoder.encode(&batch).is_ok()) {
+        let Ok(file) = TableFile::open_source(source) else { continue };
+        for batch in Rows::open(&file, &snapshot.lens, filter)? {
+            if !batch.is_ok_and(|(batch, _)| encoder.encode(&batch).is_ok()) {
                 break;
             }
         }
     }
-    let (mut out, mut first) = (Vec::with_capacity(rows.len()), 0);
-    for batch in file.batches(&columns, SCORE_ROWS)? {
-        let encoded = Arc::new(encoder.encode(&batch?).map_err(failed)?);
-        let next = first + encoded.rows as u64;
-        let wanted = rows.iter().filter(|row| (first..next).contains(row));
-        out.extend(wanted.map(|row| (encoded.clone(), (row - first) as usize)));
+    let mut out = Vec::with_capacity(rows.len());
+    for batch in Rows::open(file, &snapshot.lens, filter)? {
+        let (batch, numbers) = batch?;
+        let encoded = Arc::new(encoder.encode(&batch).map_err(failed)?);
+        let wanted = (0..encoded.rows).filter(|row| rows.binary_search(&numbers.of(*row)).is_ok());
+        out.extend(wanted.map(|row| (encoded.clone(), row)));
         if out.len() == rows.len() {
             break;
         }
-        first = next;
     }
     Ok(out)
 }

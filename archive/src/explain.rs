@@ -9,6 +9,7 @@ use store::{Source, TableFile};
 
 use crate::error::ArchiveError;
 use crate::evidence::{encode_rows, read_for_titles};
+use crate::filter::Filter;
 use crate::words::title;
 use crate::{split, tables};
 
@@ -46,7 +47,7 @@ pub fn explain_row(path: &Path, row: u64, baseline: &Baseline) -> Result<Explain
     let encoder = Encoder::new(&snapshot.lens, baseline.hash_key());
     let before: Vec<Source> = split::before(path).into_iter().map(Source::file).collect();
     let before: Vec<&Source> = before.iter().collect();
-    let encoded = encode_rows(&file, &before, &snapshot, encoder, &batch, &[row])?;
+    let encoded = encode_rows(&file, &before, &snapshot, encoder, (&batch, &[row]), &Filter::default())?;
     let none = || no_lens("it ends before the row".into());
     let (encoded, at) = encoded.into_iter().next().ok_or_else(none)?;
     let mut scores = Scores::default();

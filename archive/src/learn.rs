@@ -8,11 +8,13 @@ use std::time::Instant;
 use arrow_array::{Array, RecordBatch};
 use model::learn::{LearnError, LearnStage, RowSource};
 use model::{Baseline, Encoder, HashKey, Lens, builtin};
-use store::{InputSkipped, Source, TableFile, Wanted};
+use store::{InputSkipped, Source, TableFile};
 
+use crate::Progress;
 use crate::error::ArchiveError;
-use crate::tables::{self, wanted};
-use crate::{Progress, SCORE_ROWS};
+use crate::filter::Filter;
+use crate::rows::Rows;
+use crate::tables::{self, Known};
 
 /// How to learn.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,8 @@ pub struct LearnOptions {
     pub lenses: Option<Vec<Lens>>,
     /// Settings of the stores that sources name by URL, as KEY and VALUE.
     pub settings: Vec<(String, String)>,
+    /// Which rows teach.
+    pub filter: Filter,
 }
 
 /// What was learned.
@@ -56,8 +60,12 @@ pub fn learn<P: AsRef<Path>>(
 ) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
     let lenses = lenses_of(options);
-    let files =
-        Files::check(tables::discover(sources, lenses.iter(), &options.settings)?, lenses, options.strict, progress)?;
+    let files = Files::check(
+        tables::discover(sources, lenses.iter(), &options.settings, &options.filter)?,
+        lenses,
+        options,
+        progress,
+    )?;
     let lenses: Vec<Lens> =
         files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
     let key = match options.key.clone() {
@@ -120,6 +128,7 @@ fn rows<'a>(files: impl IntoIterator<Item = &'a Good>) -> u64 {
 /// Files that were read through once, so that a damaged one teaches nothing at all.
 struct Files {
     lenses: Vec<Lens>,
+    filter: Filter,
     good: Vec<Good>,
     skipped: Vec<InputSkipped>,
     failure: Mutex<Option<ArchiveError>>,
@@ -129,18 +138,23 @@ impl Files {
     fn check(
         sources: Vec<Source>,
         lenses: Vec<Lens>,
-        strict: bool,
+        options: &LearnOptions,
         progress: &dyn Progress,
     ) -> Result<Self, ArchiveError> {
         use rayon::prelude::*;
         progress.stage("checking");
-        let checked: Vec<_> = sources.par_iter().map(|source| check(source, &lenses)).collect();
-        let mut this = Self { lenses, good: Vec::new(), skipped: Vec::new(), failure: Mutex::new(None) };
+        let filter = &options.filter;
+        let known = Mutex::new(Known::of(filter));
+        let checked: Vec<_> = sources.par_iter().map(|source| check(source, &lenses, filter, &known)).collect();
+        let (good, skipped, failure) = (Vec::new(), Vec::new(), Mutex::new(None));
+        let mut this = Self { lenses, filter: filter.clone(), good, skipped, failure };
+        let (mut passed_over, looked_at) = (sources.is_empty(), !sources.is_empty());
         for (source, result) in sources.into_iter().zip(checked) {
             match result {
                 Ok(None) => {} // counters of the agent
+                Ok(Some((_, 0))) if !filter.is_all() => passed_over = true,
                 Ok(Some((table, rows))) => this.good.push(Good { source, table, rows }),
-                Err(error) if strict => return Err(error),
+                Err(error) if options.strict => return Err(error),
                 Err(error) => {
                     let (path, reason) = (source.path.display().to_string(), error.to_string());
                     progress.skipped(&path, &reason);
@@ -148,7 +162,11 @@ impl Files {
                 }
             }
         }
+        if !this.good.is_empty() || (passed_over && looked_at) {
+            known.into_inner().unwrap_or_else(PoisonError::into_inner).check()?;
+        }
         match (this.good.len(), this.skipped.len()) {
+            (0, 0) if passed_over => Err(ArchiveError::NothingPasses(filter.text())),
             (0, 0) => Err(ArchiveError::NothingToDo),
             (0, skipped) => Err(ArchiveError::AllSkipped(skipped)),
             _ => Ok(this),
@@ -168,20 +186,26 @@ impl Files {
 }
 
 /// Table and rows of a file that can be decoded to its end and fits the lens of its table.
-fn check(source: &Source, lenses: &[Lens]) -> Result<Option<(String, u64)>, ArchiveError> {
+fn check(
+    source: &Source,
+    lenses: &[Lens],
+    filter: &Filter,
+    known: &Mutex<Known<'_>>,
+) -> Result<Option<(String, u64)>, ArchiveError> {
     let path = &source.path;
     let file = TableFile::open_source(source)?;
     let table = tables::table_of(&file, lenses.iter())?;
     if table == events::HEARTBEAT {
         return Ok(None);
     }
+    known.lock().unwrap_or_else(PoisonError::into_inner).look(&file);
     let no_lens = |why: String| ArchiveError::NoLens { path: path.clone(), why };
     let lens = lenses.iter().find(|lens| lens.table() == table);
     let lens = lens.ok_or_else(|| no_lens(format!("there is no lens for table {table}")))?;
     let mut encoder = Encoder::new(lens, &HashKey([0; 32]));
     let (mut types_known, mut rows) = (false, 0);
-    for batch in file.batches(&wanted(lens), SCORE_ROWS)? {
-        let batch = batch?;
+    for batch in Rows::open(&file, lens, filter)? {
+        let (batch, _) = batch?;
         rows += batch.num_rows() as u64;
         // All batches of a file have its types, so the first one shows them; only a time may be missing later.
         let timed = batch.column_by_name(lens.time_column()).is_some_and(|time| time.null_count() == 0);
@@ -210,14 +234,15 @@ impl RowSource for Feed<'_> {
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError> {
         let lens = self.files.lenses.iter().find(|lens| lens.table() == table);
-        let columns = lens.map(wanted).unwrap_or_default();
+        let Some(lens) = lens else { return Ok(()) };
+        let filter = &self.files.filter;
         let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
         self.progress.total(rows(files.iter().copied()));
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel(2);
             scope.spawn(move || {
                 for file in files {
-                    for batch in batches(&file.source, &columns) {
+                    for batch in batches(&file.source, lens, filter) {
                         let failed = batch.is_err();
                         if send.send(batch).is_err() || failed {
                             return;
@@ -245,11 +270,11 @@ impl RowSource for Feed<'_> {
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArchiveError>>>;
 
-/// These columns of a file; a failure to open is its only item.
-fn batches(source: &Source, columns: &[Wanted]) -> Batches {
-    let open = || TableFile::open_source(source).and_then(|file| file.batches(columns, SCORE_ROWS));
-    match open() {
-        Ok(batches) => Box::new(batches.map(|batch| batch.map_err(ArchiveError::from))),
-        Err(error) => Box::new(std::iter::once(Err(error.into()))),
+/// The rows of a file that pass; a failure to open is its only item.
+fn batches(source: &Source, lens: &Lens, filter: &Filter) -> Batches {
+    let file = TableFile::open_source(source).map_err(ArchiveError::from);
+    match file.and_then(|file| Rows::open(&file, lens, filter)) {
+        Ok(rows) => Box::new(rows.map(|batch| Ok(batch?.0))),
+        Err(error) => Box::new(std::iter::once(Err(error))),
     }
 }

@@ -4,29 +4,37 @@
 //! captured, and [`explain_row`] takes one row apart. Results depend on inputs and baseline alone, never on threads,
 //! backend or time; those go to the manifest.
 
+mod condition;
 mod engine;
 mod error;
 mod evidence;
 mod expect;
 mod explain;
 mod file;
+mod filter;
+mod finished;
+mod inputs;
+mod job;
 mod learn;
 mod live;
 mod look;
+mod rows;
 mod score;
 mod split;
 mod tables;
 mod words;
 
+pub use condition::{Comparison, Condition, ConditionError, Value};
 pub use engine::{Engine, Engines};
 pub use error::ArchiveError;
 pub use expect::{LAST_DAYS, enter, last_days, stranger};
 pub use explain::{ExplainedRow, explain_row};
-pub use file::{FileSummary, score_file};
+pub use file::{Against, Encoders, FileSummary, Step, score_file};
+pub use filter::{Filter, time_bound};
 pub use learn::{LearnOptions, Learned, learn};
 pub use live::{LiveFile, LiveScorer};
 pub use look::{CHECK_ROWS, check_lens, suggest_lens};
-pub use score::{ScoreOptions, Scored, score};
+pub use score::{ScoreOptions, Scored, score, score_all};
 pub use scorer_gpu::Choice;
 pub use scorer_gpu::quiet_drivers;
 pub use words::is_hidden;
@@ -40,6 +48,12 @@ pub trait Progress: Sync {
     fn total(&self, _rows: u64) {}
     /// That many more rows are done.
     fn advance(&self, _rows: u64) {}
+    /// The run will go over files of this many bytes.
+    fn total_bytes(&self, _bytes: u64) {}
+    /// Files of that many bytes more are done.
+    fn advance_bytes(&self, _bytes: u64) {}
+    /// Asks for how many units so far are as rare as one in 2^(line/1024), to whom wants to know.
+    fn units(&self, _over: &dyn Fn(u16) -> usize) {}
     /// A new stage began, in words.
     fn stage(&self, _name: &str) {}
     /// An input was passed over.

@@ -1,25 +1,25 @@
-//! Scoring an archive: files in parallel, one table of units, findings at the end.
+//! Scoring an archive: files in parallel, one table of units for each baseline, findings at the end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use model::baseline::Baseline;
 use model::units::UnitTable;
-use model::{Budget, Encoder, Lens, Line};
+use model::{Budget, Line};
 use scorer_gpu::Choice;
 use sha2::{Digest, Sha256};
-use store::{Finding, InputDone, InputSkipped, Manifest, Run, Source, TableFile};
+use store::{Finding, InputDone, InputSkipped, Manifest, Run};
 
 use crate::Progress;
-use crate::engine::{Engine, Engines};
+use crate::engine::Engines;
 use crate::error::ArchiveError;
-use crate::evidence::{self, Place};
-use crate::expect;
-use crate::file::{FileSummary, score_file, spanned};
-use crate::{split, tables};
+use crate::file::{Against, Step, spanned};
+use crate::filter::Filter;
+use crate::finished::Finished;
+use crate::inputs::Inputs;
+use crate::job::{Done, Gathered, Job};
+use crate::{evidence, expect, tables};
 
 /// How to score.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct ScoreOptions {
     pub strict: bool,
     /// Settings of the stores that sources name by URL, as KEY and VALUE.
     pub settings: Vec<(String, String)>,
+    /// Which rows are scored.
+    pub filter: Filter,
 }
 
 impl Default for ScoreOptions {
@@ -47,6 +49,7 @@ impl Default for ScoreOptions {
             threads: 0,
             strict: false,
             settings: Vec::new(),
+            filter: Filter::default(),
         }
     }
 }
@@ -73,63 +76,144 @@ pub fn score<P: AsRef<Path>>(
     options: &ScoreOptions,
     progress: &dyn Progress,
 ) -> Result<Scored, ArchiveError> {
+    let mut scored = score_all(sources, &[baseline], out, options, progress)?;
+    scored.pop().ok_or(ArchiveError::NothingToDo)
+}
+
+/// As [`score`], against several baselines at once: every file is read once, and each baseline has its own sidecars,
+/// findings and manifest entry, as if it had been alone. A file is skipped if none of them knows its table.
+///
+/// # Errors
+/// As for [`score`].
+pub fn score_all<P: AsRef<Path>>(
+    sources: &[P],
+    baselines: &[&Baseline],
+    out: &Path,
+    options: &ScoreOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<Scored>, ArchiveError> {
     let clock = Instant::now();
-    let started = jiff::Timestamp::now();
-    let sources = tables::discover(sources, baseline.lenses(), &options.settings)?;
-    let mut inputs = Inputs::look(sources, baseline, options.strict, progress)?;
-    let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
-    progress.note(&engines.describe().2);
+    let started = jiff::Timestamp::now().to_string();
+    let filter = &options.filter;
+    let lenses = baselines.iter().flat_map(|baseline| baseline.lenses());
+    let sources = tables::discover(sources, lenses, &options.settings, filter)?;
+    let mut inputs = Inputs::look(sources, baselines, filter, options.strict, progress)?;
+    let mut against = Vec::with_capacity(baselines.len());
+    for baseline in baselines {
+        let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
+        against.push(Against { baseline, engines });
+    }
+    against.first().into_iter().for_each(|first| progress.note(&first.engines.describe().2));
     store::ensure_folder(out)?;
     Manifest::load(out)?;
-    let parts = inputs.parts(baseline);
-    let crowded = AtomicU64::new(0);
-    let mut units = UnitTable::new(baseline, 1.0);
-    let job = Job {
-        inputs: &inputs,
-        parts: &parts,
-        baseline,
-        engines: &engines,
-        options,
-        out,
-        progress,
-        crowded: &crowded,
-        units: &units.empty(),
-    };
-    let summaries = job.run()?;
-    inputs.merge(summaries, &mut units);
-    inputs.check_some()?;
-    // Which hosts there are, and so how many units a day, is known only now.
-    let budget = Budget::new(baseline, &inputs.hosts, options.line);
-    units.set_line(budget.line);
-    let hosts = expect::hosts(baseline, &inputs.hosts, &units);
-    hosts.iter().filter_map(|host| expect::warning(baseline, host)).for_each(|text| progress.note(&text));
-    let found = units.findings();
-    let findings = evidence::findings(&found, baseline, &engines, &inputs.places(&parts))?;
-    let findings_file = {
+    let parts = inputs.parts(baselines);
+    let step = || Step { against: &against, filter, out };
+    let finished = Finished::open(out, &step());
+    let job = Job::new(&inputs, &parts, step(), options.strict, options.threads, progress, &finished);
+    let (gathered, crowded) = job.run()?;
+    let Gathered { inputs: results, units } = gathered;
+    let done = inputs.take(results);
+    if done.iter().all(Option::is_none) {
+        return Err(ArchiveError::AllSkipped(inputs.skipped.len()));
+    }
+    let run = Run { started, wall_seconds: clock.elapsed().as_secs_f64(), ..Run::default() };
+    let end = End { inputs: &inputs, parts: &parts, done: &done, options, out, progress };
+    let mut scored = Vec::with_capacity(against.len());
+    for (number, (against, units)) in against.iter().zip(units).enumerate() {
+        scored.push(end.of(number, against, units, crowded, run.clone())?);
+    }
+    for one in &mut scored {
+        one.run.wall_seconds = clock.elapsed().as_secs_f64();
+        Manifest::append(out, one.run.clone())?;
+    }
+    finished.remove();
+    Ok(scored)
+}
+
+/// The end of a run: what the rows of all files came to.
+struct End<'a> {
+    inputs: &'a Inputs,
+    parts: &'a [Vec<usize>],
+    done: &'a [Option<Done>],
+    options: &'a ScoreOptions,
+    out: &'a Path,
+    progress: &'a dyn Progress,
+}
+
+impl End<'_> {
+    /// Findings of one baseline, and its entry for the manifest.
+    fn of(
+        &self,
+        number: usize,
+        against: &Against<'_>,
+        mut units: UnitTable,
+        crowded: u64,
+        run: Run,
+    ) -> Result<Scored, ArchiveError> {
+        let Against { baseline, engines } = against;
+        let (line, filter) = (self.options.line, &self.options.filter);
+        let mine = || {
+            let all = self.inputs.todo.iter().zip(self.done);
+            all.filter_map(|(source, done)| Some((source, done.as_ref()?)))
+                .filter(|(_, done)| done.by.contains(&number))
+        };
+        let hosts: BTreeSet<Option<String>> = mine().flat_map(|(_, done)| done.hosts.iter().cloned()).collect();
+        let both = |(from, to): (i64, i64)| [from, to];
+        let times = mine().filter_map(|(_, done)| done.times).fold(None, |so_far, times| spanned(so_far, &both(times)));
+        // Which hosts there are, and so how many units a day, is known only now.
+        let budget = Budget::new(baseline, &hosts, line);
+        units.set_line(budget.line);
+        let hosts = expect::hosts(baseline, &hosts, &units);
+        let warnings = hosts.iter().filter_map(|host| expect::warning(baseline, host));
+        warnings.for_each(|text| self.progress.note(&text));
+        let found = units.findings();
+        let findings = evidence::findings(&found, baseline, engines, &self.inputs.places(self.parts), filter)?;
+        // Without a row that passes, an input is as if it were not there.
+        let scored = || mine().filter(|(_, done)| done.rows > 0 || filter.is_all());
+        let inputs = scored().map(|(source, done)| (source.relative.as_str(), done.digest.as_str()));
+        let name = findings_name(inputs, &filter.text());
         let expected = Some(budget.expected_a_day());
-        store::write_findings(out, baseline.id(), &inputs.name(), &findings, expected)?
-    };
-    let (backend, device, reason) = engines.describe();
-    let mut run = Run {
-        command: "score".into(),
-        started: started.to_string(),
-        wall_seconds: clock.elapsed().as_secs_f64(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        baseline: baseline.id().into(),
-        backend,
-        device,
-        choice: Some(reason),
-        hosts,
-        rows: inputs.done.iter().fold(0, |sum, input| sum.saturating_add(input.rows)),
-        findings: findings.len() as u64,
-        work: work(&engines, crowded.into_inner()),
-        inputs_done: inputs.done,
-        inputs_skipped: inputs.skipped,
-        ..Run::default()
-    };
-    expect::enter(&mut run, &budget, options.line, inputs.times, &findings);
-    Manifest::append(out, run.clone())?;
-    Ok(Scored { run, findings, findings_file })
+        let findings_file = store::write_findings(self.out, baseline.id(), &name, &findings, expected)?;
+        let (backend, device, reason) = engines.describe();
+        let input = |(source, done): (&store::Source, &Done)| InputDone {
+            path: source.relative.clone(),
+            table: done.table.clone(),
+            rows: done.rows,
+        };
+        let mut run = Run {
+            command: "score".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            baseline: baseline.id().into(),
+            backend,
+            device,
+            choice: Some(reason),
+            filter: (!filter.is_all()).then(|| filter.text()),
+            hosts,
+            rows: scored().fold(0, |sum, (_, done)| sum.saturating_add(done.rows)),
+            findings: findings.len() as u64,
+            work: work(engines, crowded),
+            inputs_done: scored().map(input).collect(),
+            inputs_skipped: self.inputs.skipped.clone(),
+            ..run
+        };
+        expect::enter(&mut run, &budget, line, times, &findings);
+        Ok(Scored { run, findings, findings_file })
+    }
+}
+
+impl Inputs {
+    /// What became of the inputs; those that failed are among the skipped.
+    fn take(&mut self, results: Vec<Option<Result<Done, ArchiveError>>>) -> Vec<Option<Done>> {
+        let mut done = Vec::with_capacity(results.len());
+        for (source, result) in self.todo.iter().zip(results) {
+            if let Some(Err(error)) = &result {
+                let path = source.path.display().to_string();
+                self.skipped.push(InputSkipped { path, reason: error.to_string() });
+            }
+            done.push(result.and_then(Result::ok));
+        }
+        done
+    }
 }
 
 /// Work by stage; rows that were one too many for their channels are part of it.
@@ -141,214 +225,12 @@ fn work(engines: &Engines, crowded: u64) -> BTreeMap<String, u64> {
     work
 }
 
-/// The inputs of a run and what becomes of them.
-pub(crate) struct Inputs {
-    pub(crate) todo: Vec<Source>,
-    pub(crate) tables: Vec<String>,
-    /// The table of each input.
-    table_of: Vec<String>,
-    digests: Vec<String>,
-    done: Vec<InputDone>,
-    pub(crate) skipped: Vec<InputSkipped>,
-    hosts: BTreeSet<Option<String>>,
-    times: Option<(i64, i64)>,
-    given: usize,
-}
-
-impl Inputs {
-    /// Reads every footer: what cannot be scored is known before the work begins.
-    fn look(
-        sources: Vec<Source>,
-        baseline: &Baseline,
-        strict: bool,
-        progress: &dyn Progress,
-    ) -> Result<Self, ArchiveError> {
-        let mut this = Self {
-            todo: Vec::new(),
-            tables: Vec::new(),
-            table_of: Vec::new(),
-            digests: Vec::new(),
-            done: Vec::new(),
-            skipped: Vec::new(),
-            hosts: BTreeSet::new(),
-            times: None,
-            given: sources.len(),
-        };
-        let mut rows = 0u64;
-        for source in sources {
-            match TableFile::open_source(&source).map_err(ArchiveError::from).and_then(|f| known(&f, baseline)) {
-                Ok(None) => this.given -= 1, // counters of the agent: nothing to score, nothing wrong
-                Ok(Some((table, more))) => {
-                    rows = rows.saturating_add(more); // a footer can say anything
-                    if !this.tables.contains(&table) {
-                        this.tables.push(table.clone());
-                    }
-                    this.table_of.push(table);
-                    this.todo.push(source);
-                }
-                Err(error) if strict => return Err(error),
-                Err(error) => this.skip(&source, &error, progress),
-            }
-        }
-        progress.total(rows);
-        this.check_some()?;
-        Ok(this)
-    }
-
-    fn skip(&mut self, source: &Source, error: &ArchiveError, progress: &dyn Progress) {
-        let (path, reason) = (source.path.display().to_string(), error.to_string());
-        progress.skipped(&path, &reason);
-        self.skipped.push(InputSkipped { path, reason });
-    }
-
-    fn check_some(&self) -> Result<(), ArchiveError> {
-        match (self.skipped.len(), self.given) {
-            (_, 0) => Err(ArchiveError::NothingToDo),
-            (skipped, given) if skipped == given => Err(ArchiveError::AllSkipped(given)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Sums the summaries up in the order of the inputs.
-    fn merge(&mut self, summaries: Summaries, units: &mut UnitTable) {
-        for (at, summary) in summaries {
-            match summary {
-                Ok(summary) => {
-                    units.merge(summary.units);
-                    self.hosts.extend(summary.hosts);
-                    self.times = spanned(self.times, &summary.times.map_or(Vec::new(), |(from, to)| vec![from, to]));
-                    self.digests.push(summary.digest);
-                    let FileSummary { relative: path, table, rows, .. } = summary;
-                    self.done.push(InputDone { path, table, rows });
-                }
-                Err(error) => {
-                    let path = self.todo[at].path.display().to_string();
-                    self.skipped.push(InputSkipped { path, reason: error.to_string() });
-                }
-            }
-        }
-    }
-
-    /// The files that are scored one after the other.
-    fn parts(&self, baseline: &Baseline) -> Vec<Vec<usize>> {
-        let files =
-            self.todo.iter().zip(&self.table_of).map(|(source, table)| (source.relative.as_str(), table.as_str()));
-        split::parts(files, |table| baseline.lens(table).is_some_and(Lens::is_stateful))
-    }
-
-    /// Where each input is, and behind which others.
-    fn places(&self, parts: &[Vec<usize>]) -> HashMap<&str, Place<'_>> {
-        let source = |number: &usize| &self.todo[*number];
-        let place = |(at, number): (usize, &usize), part: &[usize]| {
-            let before = part[..at].iter().map(source).collect();
-            (self.todo[*number].relative.as_str(), Place { source: source(number), before })
-        };
-        parts.iter().flat_map(|part| part.iter().enumerate().map(move |one| place(one, part))).collect()
-    }
-
-    /// Name of the findings file: the same inputs give the same name, others another.
-    fn name(&self) -> String {
-        let mut hash = Sha256::new();
-        for (input, digest) in self.done.iter().zip(&self.digests) {
-            hash.update(format!("{} {digest}\n", input.path));
-        }
-        let hash = hash.finalize();
-        let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        format!("score-{hex}")
-    }
-}
-
-/// Table and rows (0 if they are not known yet) of a file that the baseline can score; nothing for the agent's counters.
-fn known(file: &TableFile, baseline: &Baseline) -> Result<Option<(String, u64)>, ArchiveError> {
-    let table = tables::table_of(file, baseline.lenses())?;
-    match baseline.snapshot(&table) {
-        _ if table == events::HEARTBEAT => Ok(None),
-        Some(_) => Ok(Some((table, file.rows().unwrap_or(0)))),
-        None => {
-            let why = format!("the baseline knows no table {table}");
-            Err(ArchiveError::NoLens { path: file.path().into(), why })
-        }
-    }
-}
-
-/// What became of the inputs, by their number.
-type Summaries = Vec<(usize, Result<FileSummary, ArchiveError>)>;
-
-/// One run over the inputs that are left.
-struct Job<'a> {
-    inputs: &'a Inputs,
-    parts: &'a [Vec<usize>],
-    baseline: &'a Baseline,
-    engines: &'a Engines,
-    options: &'a ScoreOptions,
-    out: &'a Path,
-    progress: &'a dyn Progress,
-    crowded: &'a AtomicU64,
-    /// Empty.
-    units: &'a UnitTable,
-}
-
-impl Job<'_> {
-    /// Scores all files, each part by one worker, and returns their summaries in the order of the inputs. Workers are plain
-    /// threads: a rayon task that waits for a shared GPU could be handed a second file and wait for itself.
-    fn run(&self) -> Result<Summaries, ArchiveError> {
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let results = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for _ in 0..self.workers() {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let Some(part) = self.parts.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-                        self.part(part, &stop, &results);
-                    }
-                });
-            }
-        });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_by_key(|(at, _)| *at);
-        match results.iter().position(|(_, result)| result.as_ref().is_err_and(|error| self.is_fatal(error))) {
-            Some(fatal) => match results.swap_remove(fatal).1 {
-                Err(error) => Err(error),
-                Ok(_) => Ok(results),
-            },
-            None => Ok(results),
-        }
-    }
-
-    /// Scores the files of a part, in order and by one encoder.
-    fn part(&self, part: &[usize], stop: &AtomicBool, results: &Mutex<Summaries>) {
-        let table = part.first().map_or("", |number| &self.inputs.table_of[*number]);
-        let Some(mut encoder) = self.engines.get(table).map(Engine::encoder) else { return };
-        for number in part.iter().take_while(|_| !stop.load(Ordering::Relaxed)) {
-            let result = self.one(&self.inputs.todo[*number], &mut encoder);
-            if result.as_ref().is_err_and(|error| self.is_fatal(error)) {
-                stop.store(true, Ordering::Relaxed);
-            }
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((*number, result));
-        }
-        self.crowded.fetch_add(encoder.crowded(), Ordering::Relaxed);
-    }
-
-    fn one(&self, source: &Source, encoder: &mut Encoder) -> Result<FileSummary, ArchiveError> {
-        let Self { baseline, engines, out, progress, .. } = self;
-        let result = score_file(source, baseline, engines, encoder, self.units.empty(), out, *progress);
-        if let Err(error) = &result
-            && !self.is_fatal(error)
-        {
-            self.progress.skipped(&source.path.display().to_string(), &error.to_string());
-        }
-        result
-    }
-
-    fn is_fatal(&self, error: &ArchiveError) -> bool {
-        self.options.strict || !error.is_input()
-    }
-
-    fn workers(&self) -> usize {
-        let wished = match self.options.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        };
-        wished.clamp(1, self.parts.len().max(1))
-    }
+/// Name of the findings file: the same rows of the same inputs give the same name, others another.
+fn findings_name<'a>(inputs: impl Iterator<Item = (&'a str, &'a str)>, filter: &str) -> String {
+    let mut hash = Sha256::new();
+    inputs.for_each(|(path, digest)| hash.update(format!("{path} {digest}\n")));
+    hash.update(filter);
+    let hash = hash.finalize();
+    let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("score-{hex}")
 }

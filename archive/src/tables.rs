@@ -3,7 +3,9 @@
 use model::Lens;
 use store::{Form, Format, Search, Source, StoreError, TableFile, Wanted};
 
+use crate::condition::Condition;
 use crate::error::ArchiveError;
+use crate::filter::Filter;
 
 /// Columns that are named of those a file lacks.
 const NAMED: usize = 4;
@@ -34,8 +36,41 @@ pub(crate) fn discover<'a, P: AsRef<std::path::Path>>(
     sources: &[P],
     mut lenses: impl Iterator<Item = &'a Lens>,
     settings: &[(String, String)],
+    filter: &Filter,
 ) -> Result<Vec<Source>, StoreError> {
-    Search { tables: lenses.any(is_foreign), settings, enter: None }.run(sources)
+    let enters = |folder: &str| filter.enters(folder);
+    let enter = (!filter.is_all()).then_some(&enters as _);
+    let mut found = Search { tables: lenses.any(is_foreign), settings, enter }.run(sources)?;
+    // Named outright, or by a pattern.
+    found.retain(|source| source.relative.rsplit_once('/').is_none_or(|(folder, _)| filter.enters(folder)));
+    Ok(found)
+}
+
+/// Which columns of a condition some input has: one that none has is a mistake and not a column of nulls.
+pub(crate) struct Known<'a>(Vec<(&'a str, bool)>);
+
+impl<'a> Known<'a> {
+    pub(crate) fn of(filter: &'a Filter) -> Self {
+        let columns = filter.condition.iter().flat_map(Condition::columns);
+        Self(columns.map(|column| (column, false)).collect())
+    }
+
+    pub(crate) fn look(&mut self, file: &TableFile) {
+        self.0.iter_mut().for_each(|(column, known)| *known |= file.has(column));
+    }
+
+    /// What another look showed, too.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|((_, known), (_, more))| *known |= more);
+    }
+
+    /// An error if a column was in no file.
+    pub(crate) fn check(&self) -> Result<(), ArchiveError> {
+        match self.0.iter().find(|(_, known)| !known) {
+            Some((column, _)) => Err(ArchiveError::Filter(format!("no input has a column {column}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The table of a file: as the file says, else that of the one lens whose columns it has.

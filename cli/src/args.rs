@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use archive::Choice;
+use archive::{Choice, Condition, Filter};
 use clap::{Args, Parser, Subcommand};
 use eval::Set;
 
@@ -69,6 +69,7 @@ Examples:
   ebbline learn yesterday/ --onto normal.baseline --out normal.baseline      one day more, every day
   ebbline learn zeek-logs/ --lens zeek-conn --lens zeek-dns --out zeek.baseline
   ebbline learn orders.csv --lens orders.toml --out orders.baseline
+  ebbline learn archive/ --until 2026-11-14 --host web1 --host web2 --out web.baseline
   ebbline learn s3://logs/ebbline/ --option region=eu-central-1 --out normal.baseline")]
 pub(crate) struct LearnArgs {
     /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
@@ -90,6 +91,20 @@ pub(crate) struct LearnArgs {
     /// Learn onto another baseline: the result has both, and each new day is scored against the days before it.
     #[arg(long, value_name = "BASELINE", conflicts_with = "key_of")]
     pub(crate) onto: Option<PathBuf>,
+    /// Take rows at this time or later: a day, or a moment such as 2026-11-21T14:00:00Z. Files and parts of files that
+    /// cannot hold any are not read.
+    #[arg(long, value_name = "TIME", value_parser = since, help_heading = "Filters")]
+    pub(crate) since: Option<i64>,
+    /// Take rows before this moment, or up to the end of this day (UTC).
+    #[arg(long, value_name = "TIME", value_parser = until, help_heading = "Filters")]
+    pub(crate) until: Option<i64>,
+    /// Take rows of this host alone; more than once for several.
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
+    pub(crate) host: Vec<String>,
+    /// Take rows of which this holds: columns compared by =, !=, <, <=, >, >= or in (…) with numbers and 'texts', joined by
+    /// and, or and parentheses.
+    #[arg(long = "where", value_name = "CONDITION", value_parser = condition, help_heading = "Filters")]
+    pub(crate) condition: Option<Condition>,
     /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
     /// the environment.
     #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
@@ -115,15 +130,17 @@ Examples:
   ebbline score archive/ --baseline normal.baseline --out scores/ --alerts-per-day 1
   ebbline score archive/process/day=2026-11-21 --baseline normal.baseline --out scores/ --rarer-than 100000
   ebbline score 's3://logs/ebbline/process/day=2026-11-2*' --baseline normal.baseline --out scores/
+  ebbline score archive/ --baseline normal.baseline --out scores/ --since 2026-11-01 --where \"uid = 0 and exe != '/bin/sh'\"
+  ebbline score archive/ --baseline web.baseline --baseline fleet.baseline --out scores/
   ebbline score archive/ --baseline normal.baseline --out scores/ --backend gpu")]
 pub(crate) struct ScoreArgs {
     /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
     /// http(s)://.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
-    /// The baseline to score against.
-    #[arg(long, value_name = "BASELINE")]
-    pub(crate) baseline: PathBuf,
+    /// The baseline to score against. Given more than once, files are read once, and each baseline has results of its own.
+    #[arg(long, required = true, value_name = "BASELINE")]
+    pub(crate) baseline: Vec<PathBuf>,
     /// Check that the baseline was learned with this mapping of ids.
     #[arg(long, value_name = "FILE")]
     pub(crate) entities: Option<PathBuf>,
@@ -142,6 +159,20 @@ pub(crate) struct ScoreArgs {
     /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd.
     #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = rarer_than)]
     pub(crate) rarer_than: Option<f64>,
+    /// Take rows at this time or later: a day, or a moment such as 2026-11-21T14:00:00Z. Files and parts of files that
+    /// cannot hold any are not read.
+    #[arg(long, value_name = "TIME", value_parser = since, help_heading = "Filters")]
+    pub(crate) since: Option<i64>,
+    /// Take rows before this moment, or up to the end of this day (UTC).
+    #[arg(long, value_name = "TIME", value_parser = until, help_heading = "Filters")]
+    pub(crate) until: Option<i64>,
+    /// Take rows of this host alone; more than once for several.
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
+    pub(crate) host: Vec<String>,
+    /// Take rows of which this holds: columns compared by =, !=, <, <=, >, >= or in (…) with numbers and 'texts', joined by
+    /// and, or and parentheses.
+    #[arg(long = "where", value_name = "CONDITION", value_parser = condition, help_heading = "Filters")]
+    pub(crate) condition: Option<Condition>,
     /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
     /// the environment.
     #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
@@ -253,8 +284,40 @@ pub(crate) struct EvalArgs {
     pub(crate) json: bool,
 }
 
+impl LearnArgs {
+    pub(crate) fn filter(&self) -> Filter {
+        filter(self.since, self.until, &self.host, self.condition.as_ref())
+    }
+}
+
+impl ScoreArgs {
+    pub(crate) fn filter(&self) -> Filter {
+        filter(self.since, self.until, &self.host, self.condition.as_ref())
+    }
+}
+
+fn filter(since: Option<i64>, until: Option<i64>, hosts: &[String], condition: Option<&Condition>) -> Filter {
+    Filter { since, until, hosts: hosts.iter().cloned().collect(), condition: condition.cloned() }
+}
+
 fn choice(text: &str) -> Result<Choice, String> {
     text.parse().map_err(|_| "use auto, cpu or gpu".to_owned())
+}
+
+fn since(text: &str) -> Result<i64, String> {
+    time(text, false)
+}
+
+fn until(text: &str) -> Result<i64, String> {
+    time(text, true)
+}
+
+fn time(text: &str, is_end: bool) -> Result<i64, String> {
+    archive::time_bound(text, is_end).ok_or_else(|| "use a day such as 2026-11-02, or 2026-11-02T14:00:00Z".to_owned())
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    text.parse().map_err(|error: archive::ConditionError| error.to_string())
 }
 
 fn option(text: &str) -> Result<(String, String), String> {

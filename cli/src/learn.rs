@@ -29,7 +29,8 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         (Some(path), None) => crate::entities::given(given, path)?,
     };
     let bar = Bar::new();
-    let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses), settings: args.option.clone() };
+    let (settings, filter) = (args.option.clone(), args.filter());
+    let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses), settings, filter };
     let learned = archive::learn(&args.sources, &options, &bar)?;
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;

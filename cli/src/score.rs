@@ -1,11 +1,12 @@
 //! `ebbline score`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use archive::ScoreOptions;
 use model::{Baseline, Budget, Line, Stage};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::ScoreArgs;
 use crate::output::{print, print_json};
@@ -15,10 +16,7 @@ use crate::words::{one_in, plural, thousands};
 /// Scores; true if inputs were skipped.
 pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
     use_threads(args.threads)?;
-    let baseline = crate::baseline::load(&args.baseline)?;
-    if let Some(path) = &args.entities {
-        crate::entities::check(&baseline, path)?;
-    }
+    let baselines = load(args)?;
     let options = ScoreOptions {
         choice: args.backend,
         adapter: args.adapter.clone(),
@@ -26,37 +24,65 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
         threads: args.threads.unwrap_or(0),
         strict: args.strict,
         settings: args.option.clone(),
+        filter: args.filter(),
     };
-    let bar = Bar::new();
+    let bar = Bar::with_findings(options.line);
     archive::Progress::stage(&bar, "scoring");
-    let scored = archive::score(&args.sources, &baseline, &args.out, &options, &bar)?;
+    let all: Vec<&Baseline> = baselines.iter().collect();
+    let scored = archive::score_all(&args.sources, &all, &args.out, &options, &bar)?;
     bar.done();
-    let run = &scored.run;
-    if let Some(warning) = out_of_reach(&baseline, run.rarer_than) {
-        eprintln!("warning: {warning}");
+    for (baseline, scored) in baselines.iter().zip(&scored) {
+        if let Some(warning) = out_of_reach(baseline, scored.run.rarer_than) {
+            eprintln!("warning: {warning}");
+        }
     }
     if args.json {
-        print_json(&json!({ "run": run, "findings_file": scored.findings_file }))?;
+        let mut all: Vec<Value> =
+            scored.iter().map(|scored| json!({ "run": scored.run, "findings_file": scored.findings_file })).collect();
+        print_json(&if all.len() == 1 { all.swap_remove(0) } else { json!({ "runs": all }) })?;
     } else {
-        let skipped = match run.inputs_skipped.len() as u64 {
-            0 => String::new(),
-            n => format!(", {} skipped", plural(n, "input", "inputs")),
-        };
-        print(&format!(
-            "scored {} of {} in {:.1} s ({} rows/s) on {}{skipped}\n{} rarer than 1 in {}; {}\n{}see them with: ebbline show {}",
-            plural(run.rows, "row", "rows"),
-            plural(run.inputs_done.len() as u64, "file", "files"),
-            run.wall_seconds,
-            thousands((run.rows as f64 / run.wall_seconds.max(1e-9)) as u64),
-            run.device,
-            plural(run.findings, "finding", "findings"),
-            thousands(run.rarer_than as u64),
-            expected(run, run.last_7_days),
-            learning(&run.hosts),
-            args.out.display(),
-        ))?;
+        let several = scored.len() > 1;
+        let texts: Vec<String> = scored.iter().zip(&args.baseline).map(|(s, b)| summary(&s.run, b, several)).collect();
+        print(&format!("{}see them with: ebbline show {}", texts.concat(), args.out.display()))?;
     }
-    Ok(!run.inputs_skipped.is_empty())
+    Ok(scored.iter().any(|scored| !scored.run.inputs_skipped.is_empty()))
+}
+
+/// The baselines, each once.
+fn load(args: &ScoreArgs) -> Result<Vec<Baseline>> {
+    let mut baselines: Vec<Baseline> = Vec::with_capacity(args.baseline.len());
+    for path in &args.baseline {
+        let baseline = crate::baseline::load(path)?;
+        if let Some(entities) = &args.entities {
+            crate::entities::check(&baseline, entities)?;
+        }
+        if baselines.iter().any(|known| known.id() == baseline.id()) {
+            bail!("cannot score: {}: the same baseline was given before", path.display());
+        }
+        baselines.push(baseline);
+    }
+    Ok(baselines)
+}
+
+/// A run in words, with a line end.
+fn summary(run: &store::Run, baseline: &Path, several: bool) -> String {
+    let skipped = match run.inputs_skipped.len() as u64 {
+        0 => String::new(),
+        n => format!(", {} skipped", plural(n, "input", "inputs")),
+    };
+    let by = if several { format!("{}: ", baseline.display()) } else { String::new() };
+    format!(
+        "{by}scored {} of {} in {:.1} s ({} rows/s) on {}{skipped}\n{} rarer than 1 in {}; {}\n{}",
+        plural(run.rows, "row", "rows"),
+        plural(run.inputs_done.len() as u64, "file", "files"),
+        run.wall_seconds,
+        thousands((run.rows as f64 / run.wall_seconds.max(1e-9)) as u64),
+        run.device,
+        plural(run.findings, "finding", "findings"),
+        thousands(run.rarer_than as u64),
+        expected(run, run.last_7_days),
+        learning(&run.hosts),
+    )
 }
 
 /// `expected 5.0 a day, last 7 days 12`.

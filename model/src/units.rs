@@ -1,5 +1,7 @@
 //! Units: what is alerted on is a group of rows, by the sum of its most surprising ones (docs/model.md §6).
 
+mod saved;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -214,6 +216,12 @@ impl UnitTable {
                 unit.top.insert(row);
             }
         }
+    }
+
+    /// How many units would be over a line, a log2_n in 1/1024 bit.
+    pub fn over(&self, line: u16) -> usize {
+        let scores = self.units.iter().map(|(id, rows)| self.score(id, rows));
+        scores.filter(|score| score.log2_n >= line && score.judged).count()
     }
 
     /// Number of units held.

@@ -7,6 +7,7 @@ mod glob;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +38,27 @@ impl Source {
         located(path, &folder)
     }
 
+    /// What changes when it does, as far as that is known without reading it; nothing if it is gone.
+    #[must_use]
+    pub fn stamp(&self) -> Option<String> {
+        match &self.object {
+            Some(object) => Some(object.version()),
+            None => {
+                let found = fs::metadata(&self.path).ok()?;
+                Some(format!("{}:{}.{:09}", found.len(), found.mtime(), found.mtime_nsec()))
+            }
+        }
+    }
+
+    /// Its bytes; 0 if it is gone.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match &self.object {
+            Some(object) => object.size(),
+            None => fs::metadata(&self.path).map_or(0, |found| found.len()),
+        }
+    }
+
     /// What names its content: the SHA-256 of a file; of an object, of which not every byte is read, `object:` with its
     /// length and its ETag (or when it was changed last).
     ///
@@ -57,7 +79,7 @@ pub struct Search<'a> {
     pub tables: bool,
     /// Settings of the stores that sources name by URL, as KEY and VALUE.
     pub settings: &'a [(String, String)],
-    /// Whether to look into a folder of this name; without it, all.
+    /// Whether to look into the folder at this path. Without it into all; with it nothing can be found without an error.
     pub enter: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
 }
 
@@ -103,7 +125,7 @@ impl Search<'_> {
             }
         }
         let mut files = without_doubles(files)?;
-        if files.is_empty() {
+        if files.is_empty() && self.enter.is_none() {
             let names: Vec<_> = sources.iter().map(|s| s.as_ref().display().to_string()).collect();
             let nothing = if self.tables { StoreError::NoTables } else { StoreError::NothingFound };
             return Err(nothing(names.join(", ")));
@@ -160,8 +182,7 @@ impl Search<'_> {
     }
 
     fn enters(&self, folder: &Path) -> bool {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        self.enter.is_none_or(|enter| enter(&name))
+        self.enter.is_none_or(|enter| enter(&folder.to_string_lossy()))
     }
 
     /// Whether a file is one that is looked for, by its name.

@@ -55,6 +55,14 @@ pub fn table_folder(table: &str, time_ns: i64, host: &str) -> String {
     format!("{}/day={}/host={}", safe(table), day_text(time_ns), safe(host))
 }
 
+/// Whether the folder `host=FOLDER` of an archive can be that of a host, also in an archive of an earlier release, which
+/// wrote `_` for other characters.
+#[must_use]
+pub fn is_folder_of(folder: &str, host: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    folder == safe(host) || folder.chars().eq(host.chars().map(|c| if plain(c) { c } else { '_' }))
+}
+
 /// File name for the time of the first row and a sequence number.
 #[must_use]
 pub fn file_name(time_ns: i64, sequence: u32) -> String {

@@ -34,10 +34,12 @@ pub use findings::{
     read_all_findings, read_findings, write_findings,
 };
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
-pub use layout::{day_text, file_name, from_rfc3339, hour_of, live_name, rfc3339, stamp, table_folder, time_text};
+pub use layout::{
+    day_text, file_name, from_rfc3339, hour_of, is_folder_of, live_name, rfc3339, stamp, table_folder, time_text,
+};
 pub use manifest::{HostState, InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use orphan::{remove_leftovers, remove_unfinished_sidecar};
-pub use read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
+pub use read::{ArchiveFile, Batches, Bounds, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use space::{Limits, Removed, RowsByKind, tidy};
 pub use table::{Form, Format, TableBatches, TableFile, Wanted};
@@ -60,7 +62,9 @@ pub const META_BOOT_ID: &str = "ebbline.boot_id";
 pub const META_BASELINE: &str = "ebbline.baseline";
 /// Footer key: false findings a day that are expected.
 pub const META_EXPECTED: &str = "ebbline.expected_per_day";
-/// Footer key of the SHA-256 of the scored file (sidecars).
+/// Footer key of which rows were taken, if not all were (sidecars).
+pub const META_FILTER: &str = "ebbline.filter";
+/// Footer key of [`Source::digest`] of the scored file (sidecars).
 pub const META_SOURCE_DIGEST: &str = "ebbline.source_digest";
 
 /// Footer key of the journal segment that a file was made from.

@@ -39,6 +39,9 @@ pub struct Run {
     /// Why this backend, when it was chosen by `auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<String>,
+    /// Which rows were taken, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
     /// Units rarer than one in this many are findings.
     pub rarer_than: f64,
     /// False alerts a day that were asked for, if that drew the line.

@@ -214,7 +214,7 @@ mod tests {
     fn what_is_held_is_bounded_and_any_range_is_right() {
         let object = object(100 << 20);
         let whole = object.0.clone();
-        let ranges = Ranges::with_tail(object).unwrap().planned(vec![0..100 << 20]);
+        let ranges = Ranges::with_tail(object).unwrap().planned(std::iter::once(0..100 << 20).collect());
         for at in (0..99 << 20).step_by(3_000_017) {
             assert_eq!(ranges.exact(at as u64, 70_000).unwrap(), whole[at..at + 70_000]);
             let held: u64 = ranges.held().iter().map(|(_, bytes)| bytes.len() as u64).sum();

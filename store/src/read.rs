@@ -5,15 +5,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    statistics::StatisticsConverter,
 };
 
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::Length;
+use parquet::file::statistics::Statistics;
 
 use crate::discover::Source;
 use crate::error::StoreError;
@@ -26,6 +29,21 @@ use crate::{META_SCHEMA_VERSION, META_TABLE};
 pub const DEFAULT_BATCH_ROWS: usize = 8_192;
 
 const MAGIC: &[u8; 4] = b"PAR1";
+
+/// What the footer says of a column: an entry for each row group, null where it says nothing.
+#[derive(Debug)]
+pub struct Bounds {
+    /// No value is less; it may be less than every value.
+    pub least: ArrayRef,
+    /// No value is more.
+    pub most: ArrayRef,
+}
+
+/// What of a file to read.
+enum Part<'a> {
+    Groups(Option<&'a [usize]>),
+    Rows(RowSelection),
+}
 
 /// A Parquet file whose footer has been read and checked.
 #[derive(Debug)]
@@ -124,7 +142,7 @@ impl ArchiveFile {
     /// # Errors
     /// When a column is missing; each batch can fail as damaged.
     pub fn batches(&self, columns: &[&str], batch_rows: usize) -> Result<Batches, StoreError> {
-        self.reader(self.projection(columns)?, batch_rows, None, self.rows)
+        self.reader(self.projection(columns)?, batch_rows, Part::Groups(None))
     }
 
     /// The named columns of the given rows, which must rise.
@@ -142,7 +160,7 @@ impl ArchiveFile {
         }
         let ranges = rows.iter().map(|row| *row as usize..*row as usize + 1);
         let selection = RowSelection::from_consecutive_ranges(ranges, self.rows as usize);
-        let batches = self.reader(mask, DEFAULT_BATCH_ROWS, Some(selection), rows.len() as u64)?;
+        let batches = self.reader(mask, DEFAULT_BATCH_ROWS, Part::Rows(selection))?;
         let schema = batches.schema();
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         concat_batches(&schema, &batches).map_err(|e| StoreError::damaged(&self.path, e.to_string()))
@@ -153,9 +171,52 @@ impl ArchiveFile {
         self.table().is_some_and(|table| own_schema(table).is_some())
     }
 
-    /// As [`ArchiveFile::batches`], of columns given by the steps of their paths.
-    pub(crate) fn batches_of(&self, paths: &[&[String]], batch_rows: usize) -> Result<Batches, StoreError> {
-        self.reader(self.leaves(paths), batch_rows, None, self.rows)
+    /// As [`ArchiveFile::batches`], of some row groups alone if they are given.
+    pub(crate) fn batches_in(
+        &self,
+        columns: &[&str],
+        batch_rows: usize,
+        groups: Option<&[usize]>,
+    ) -> Result<Batches, StoreError> {
+        self.reader(self.projection(columns)?, batch_rows, Part::Groups(groups))
+    }
+
+    /// As [`ArchiveFile::batches_in`], of columns given by the steps of their paths.
+    pub(crate) fn batches_of(
+        &self,
+        paths: &[&[String]],
+        batch_rows: usize,
+        groups: Option<&[usize]>,
+    ) -> Result<Batches, StoreError> {
+        self.reader(self.leaves(paths), batch_rows, Part::Groups(groups))
+    }
+
+    /// The rows of each row group.
+    pub(crate) fn groups(&self) -> Vec<Range<u64>> {
+        let mut end = 0u64;
+        let groups = self.metadata.metadata().row_groups().iter().map(|group| {
+            let first = end;
+            end = end.saturating_add(u64::try_from(group.num_rows()).unwrap_or(0));
+            first..end
+        });
+        groups.collect()
+    }
+
+    /// What the footer says of a column of the top level; nothing where that cannot be relied on.
+    pub(crate) fn bounds(&self, column: &str) -> Option<Bounds> {
+        let (metadata, schema) = (self.metadata.metadata(), self.metadata.parquet_schema());
+        let groups = metadata.row_groups();
+        let converter = StatisticsConverter::try_new(column, self.schema(), schema).ok()?;
+        let leaf = converter.parquet_column_index()?;
+        // Early writers compared texts in another order.
+        let old = |group: &RowGroupMetaData| {
+            group.columns().get(leaf).and_then(|c| c.statistics()).is_some_and(Statistics::is_min_max_deprecated)
+        };
+        if groups.iter().any(old) {
+            return None;
+        }
+        let both = guarded(|| Some((converter.row_group_mins(groups).ok()?, converter.row_group_maxes(groups).ok()?)));
+        both.ok().flatten().map(|(least, most)| Bounds { least, most })
     }
 
     /// As [`ArchiveFile::read_rows`], of columns given by the steps of their paths.
@@ -172,21 +233,25 @@ impl ArchiveFile {
         ProjectionMask::leaves(schema, (0..schema.num_columns()).filter(wanted))
     }
 
-    fn reader(
-        &self,
-        mask: ProjectionMask,
-        batch_rows: usize,
-        selection: Option<RowSelection>,
-        expected: u64,
-    ) -> Result<Batches, StoreError> {
-        let input = self.input.planned(|| self.ranges(&mask)).map_err(|e| StoreError::read(&self.path, &e))?;
+    fn reader(&self, mask: ProjectionMask, batch_rows: usize, part: Part<'_>) -> Result<Batches, StoreError> {
+        let input = self.input.planned(|| self.ranges(&mask, &part)).map_err(|e| StoreError::read(&self.path, &e))?;
+        let expected = match &part {
+            Part::Rows(selection) => selection.row_count() as u64,
+            Part::Groups(None) => self.rows,
+            Part::Groups(Some(groups)) => {
+                let rows = self.groups();
+                let of = |group: &usize| rows.get(*group).map_or(0, |rows| rows.end - rows.start);
+                groups.iter().map(of).fold(0, u64::saturating_add)
+            }
+        };
         let built = guarded(|| {
             let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.metadata.clone())
                 .with_batch_size(batch_rows)
                 .with_projection(mask);
-            match selection {
-                Some(selection) => builder.with_row_selection(selection).build(),
-                None => builder.build(),
+            match part {
+                Part::Rows(selection) => builder.with_row_selection(selection).build(),
+                Part::Groups(Some(groups)) => builder.with_row_groups(groups.to_vec()).build(),
+                Part::Groups(None) => builder.build(),
             }
         });
         match built {
@@ -197,9 +262,10 @@ impl ArchiveFile {
     }
 
     /// Where the chunks of some columns lie; what a footer says may be anything.
-    fn ranges(&self, mask: &ProjectionMask) -> Vec<Range<u64>> {
-        let groups = self.metadata.metadata().row_groups().iter();
-        let chunks = groups.flat_map(|group| group.columns().iter().enumerate());
+    fn ranges(&self, mask: &ProjectionMask, part: &Part<'_>) -> Vec<Range<u64>> {
+        let is_read = |group: &usize| !matches!(part, Part::Groups(Some(groups)) if !groups.contains(group));
+        let groups = self.metadata.metadata().row_groups().iter().enumerate().filter(|(group, _)| is_read(group));
+        let chunks = groups.flat_map(|(_, group)| group.columns().iter().enumerate());
         let number = |n: i64| u64::try_from(n).unwrap_or(0);
         let range = chunks.filter(|(leaf, _)| mask.leaf_included(*leaf)).map(|(_, chunk)| {
             let data = number(chunk.data_page_offset());

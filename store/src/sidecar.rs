@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::properties::{ROW_GROUP_ROWS, properties};
 use crate::read::{ArchiveFile, DEFAULT_BATCH_ROWS};
 use crate::whole::{WholeFile, complete, make_folders};
-use crate::{META_BASELINE, META_SCHEMA_VERSION, META_SOURCE_DIGEST, bits_f32};
+use crate::{META_BASELINE, META_FILTER, META_SCHEMA_VERSION, META_SOURCE_DIGEST, bits_f32};
 
 const REASON_VIEWS: [&str; 3] = ["reason1_view", "reason2_view", "reason3_view"];
 const REASON_BITS: [&str; 3] = ["reason1_bits", "reason2_bits", "reason3_bits"];
@@ -56,13 +56,13 @@ pub struct SidecarWriter {
     schema: SchemaRef,
     views: ArrayRef,
     rows: u64,
-    flushed: u64,
     waiting: Waiting,
 }
 
 /// Rows that wait for a full row group, so that a file's bytes do not depend on how its rows came in.
 #[derive(Default)]
 struct Waiting {
+    numbers: Vec<u64>,
     bits: Vec<u32>,
     log2_n: Vec<u16>,
     reasons: Vec<[Option<(u16, u16)>; 3]>,
@@ -84,11 +84,16 @@ impl SidecarWriter {
         let parquet = ArrowWriter::try_new(whole, schema.clone(), Some(properties(&schema, ROW_GROUP_ROWS, &meta)))
             .map_err(|e| StoreError::write_parquet(&path, &e))?;
         let views: ArrayRef = Arc::new(StringArray::from_iter_values(views.iter().map(AsRef::as_ref)));
-        Ok(Self { path, parquet, schema, views, rows: 0, flushed: 0, waiting: Waiting::default() })
+        Ok(Self { path, parquet, schema, views, rows: 0, waiting: Waiting::default() })
+    }
+
+    /// Says in the footer which rows were taken.
+    pub fn note_filter(&mut self, filter: &str) {
+        self.parquet.append_key_value_metadata(KeyValue::new(META_FILTER.to_owned(), Some(filter.to_owned())));
     }
 
     /// Appends scores of the next rows: `bits` and `log2_n` in 1/1024 bit, one each per row. `reason(row, rank)` with
-    /// rank 0 to 2 gives (index of the view, bits in 1/1024), or nothing when fewer views contribute.
+    /// rank 0 to 2 gives (index of the view, bits in 1/1024), or nothing when fewer views contribute. Rows are numbered on.
     ///
     /// # Errors
     /// [`StoreError::Write`] naming the path.
@@ -101,11 +106,30 @@ impl SidecarWriter {
         log2_n: &[u16],
         reason: impl Fn(usize, usize) -> Option<(u16, u16)>,
     ) -> Result<(), StoreError> {
+        let first = self.rows;
+        self.append_numbered(|row| first + row as u64, bits, log2_n, reason)
+    }
+
+    /// As [`SidecarWriter::append`]; `number` gives the number of each row in the source, and rises.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] naming the path.
+    ///
+    /// # Panics
+    /// As [`SidecarWriter::append`].
+    pub fn append_numbered(
+        &mut self,
+        number: impl Fn(usize) -> u64,
+        bits: &[u32],
+        log2_n: &[u16],
+        reason: impl Fn(usize, usize) -> Option<(u16, u16)>,
+    ) -> Result<(), StoreError> {
         assert_eq!(bits.len(), log2_n.len(), "one log2_n per row");
         let mut done = 0;
         while done < bits.len() {
             let room = ROW_GROUP_ROWS - self.waiting.bits.len();
             let next = (done + room).min(bits.len());
+            self.waiting.numbers.extend((done..next).map(&number));
             self.waiting.bits.extend_from_slice(&bits[done..next]);
             self.waiting.log2_n.extend_from_slice(&log2_n[done..next]);
             self.waiting.reasons.extend((done..next).map(|row| std::array::from_fn(|rank| reason(row, rank))));
@@ -119,11 +143,9 @@ impl SidecarWriter {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        let Waiting { bits, log2_n, reasons } = std::mem::take(&mut self.waiting);
-        let first = self.flushed;
-        self.flushed += bits.len() as u64;
+        let Waiting { numbers, bits, log2_n, reasons } = std::mem::take(&mut self.waiting);
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from_iter_values(first..first + bits.len() as u64)),
+            Arc::new(UInt64Array::from(numbers)),
             Arc::new(Float32Array::from_iter_values(bits.iter().map(|b| bits_f32(*b)))),
             Arc::new(Float32Array::from_iter_values(log2_n.iter().map(|l| bits_f32(u32::from(*l))))),
         ];
@@ -144,7 +166,7 @@ impl SidecarWriter {
         self.rows
     }
 
-    /// Completes the sidecar; `source_digest` is the SHA-256 of the source file in hex. Returns its path.
+    /// Completes the sidecar; `source_digest` is [`crate::Source::digest`] of the source. Returns its path.
     ///
     /// # Errors
     /// [`StoreError::Write`] naming the path.

@@ -11,9 +11,10 @@ mod lines;
 mod time;
 mod zeek;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::BufRead;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::discover::Source;
 use crate::error::StoreError;
 use crate::guard::guarded;
 use crate::ranges::{Ranged, Stream};
-use crate::read::{ArchiveFile, Batches, DEFAULT_BATCH_ROWS};
+use crate::read::{ArchiveFile, Batches, Bounds, DEFAULT_BATCH_ROWS};
 use cells::{Columns, Row};
 use foreign::Resolved;
 use lines::Bytes;
@@ -194,19 +195,52 @@ impl TableFile {
     /// # Errors
     /// When a column is missing that the format or the table must have; each batch can fail.
     pub fn batches(&self, wanted: &[Wanted], batch_rows: usize) -> Result<TableBatches, StoreError> {
-        let path = self.place.path.clone();
+        self.batches_in(wanted, batch_rows, None)
+    }
+
+    /// As [`TableFile::batches`], of some row groups alone, which must rise. Files that have none are read whole.
+    ///
+    /// # Errors
+    /// As for [`TableFile::batches`].
+    pub fn batches_in(
+        &self,
+        wanted: &[Wanted],
+        batch_rows: usize,
+        groups: Option<&[usize]>,
+    ) -> Result<TableBatches, StoreError> {
+        let path = self.path().to_path_buf();
         let Some(parquet) = &self.parquet else {
             let rows = Rows::open(&self.place, self.format, wanted)?;
             let (row, columns) = (Row::new(wanted.len()), Columns::new(wanted));
             let text = TextBatches { path, rows, row, columns, batch_rows, ended: false };
-            return Ok(TableBatches(Inner::Text(Box::new(text))));
+            return Ok(TableBatches { inner: Inner::Text(Box::new(text)), numbers: Numbers::all() });
+        };
+        let numbers = match groups {
+            None => Numbers::all(),
+            Some(groups) => {
+                let all = parquet.groups();
+                Numbers::of(groups.iter().filter_map(|group| all.get(*group).cloned()))
+            }
         };
         if parquet.is_own() {
-            return Ok(TableBatches(Inner::Own(parquet.batches(&names_of(wanted), batch_rows)?)));
+            let inner = Inner::Own(parquet.batches_in(&names_of(wanted), batch_rows, groups)?);
+            return Ok(TableBatches { inner, numbers });
         }
         let resolved = Resolved::new(self.path(), parquet.schema(), wanted)?;
-        let batches = parquet.batches_of(&resolved.paths(), batch_rows)?;
-        Ok(TableBatches(Inner::Foreign { path, batches, resolved, first: 0 }))
+        let batches = parquet.batches_of(&resolved.paths(), batch_rows, groups)?;
+        Ok(TableBatches { inner: Inner::Foreign { path, batches, resolved }, numbers })
+    }
+
+    /// How many row groups it has, if it has any: each can be read alone.
+    #[must_use]
+    pub fn groups(&self) -> Option<usize> {
+        self.parquet.as_ref().map(|parquet| parquet.groups().len())
+    }
+
+    /// What the footer says of a column: of each row group the least and the most.
+    #[must_use]
+    pub fn bounds(&self, column: &str) -> Option<Bounds> {
+        self.parquet.as_ref()?.bounds(column)
     }
 
     /// The wanted columns of the given rows, which must rise. Text files are read up to the last of them.
@@ -349,32 +383,84 @@ impl Rows {
 }
 
 /// Batches of a file; one that cannot be read is an error that names the place and ends the iteration.
-pub struct TableBatches(Inner);
+pub struct TableBatches {
+    inner: Inner,
+    numbers: Numbers,
+}
 
 enum Inner {
     Own(Batches),
-    Foreign { path: PathBuf, batches: Batches, resolved: Resolved, first: u64 },
+    Foreign { path: PathBuf, batches: Batches, resolved: Resolved },
     Text(Box<TextBatches>),
+}
+
+impl TableBatches {
+    /// Where in the file the rows of the batch given last are, from 0; the ranges rise.
+    #[must_use]
+    pub fn rows(&self) -> &[Range<u64>] {
+        &self.numbers.given
+    }
 }
 
 impl Iterator for TableBatches {
     type Item = Result<RecordBatch, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            Inner::Own(batches) => batches.next(),
-            Inner::Text(text) => text.next(),
-            Inner::Foreign { path, batches, resolved, first } => {
-                let batch = match batches.next()? {
-                    Ok(batch) => batch,
-                    Err(error) => return Some(Err(error)),
-                };
-                let (before, rows) = (*first, batch.num_rows() as u64);
-                *first += rows;
-                let batch = resolved.batch(&batch, &|at| before + at as u64);
-                Some(batch.map_err(|(row, why)| row_error(path, row, why)))
+        let batch = match &mut self.inner {
+            Inner::Own(batches) | Inner::Foreign { batches, .. } => batches.next()?,
+            Inner::Text(text) => text.next()?,
+        };
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => return Some(Err(error)),
+        };
+        self.numbers.take(batch.num_rows() as u64);
+        let Inner::Foreign { path, resolved, .. } = &self.inner else { return Some(Ok(batch)) };
+        let batch = resolved.batch(&batch, &|at| self.numbers.number(at as u64));
+        Some(batch.map_err(|(row, why)| row_error(path, row, why)))
+    }
+}
+
+/// The numbers of rows that are read one after the other.
+struct Numbers {
+    left: VecDeque<Range<u64>>,
+    given: Vec<Range<u64>>,
+}
+
+impl Numbers {
+    fn of(rows: impl Iterator<Item = Range<u64>>) -> Self {
+        Self { left: rows.collect(), given: Vec::new() }
+    }
+
+    fn all() -> Self {
+        Self::of(std::iter::once(0..u64::MAX))
+    }
+
+    fn take(&mut self, mut rows: u64) {
+        self.given.clear();
+        while rows > 0
+            && let Some(first) = self.left.front_mut()
+        {
+            let taken = rows.min(first.end - first.start);
+            self.given.push(first.start..first.start + taken);
+            first.start += taken;
+            rows -= taken;
+            if first.is_empty() {
+                self.left.pop_front();
             }
         }
+    }
+
+    /// Of a row of the batch given last.
+    fn number(&self, mut row: u64) -> u64 {
+        for range in &self.given {
+            let rows = range.end - range.start;
+            if row < rows {
+                return range.start + row;
+            }
+            row -= rows;
+        }
+        0
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) struct SoakArgs {
     /// Seconds for which the agent is stopped.
     #[arg(long, default_value_t = 60)]
     stopped: u32,
+    /// How often scoring of an archive is killed and run again.
+    #[arg(long, default_value_t = 50)]
+    rescore_kills: u32,
     /// Streams of 60 days on each of which the promise of one false alert a day is kept.
     #[arg(long, default_value_t = 10)]
     streams: u32,
@@ -30,6 +33,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     live("live_crash", ("EBBLINE_KILLS", args.kills), "kill")?;
     live("live_crash", ("EBBLINE_STOPPED_S", args.stopped), "stopped")?;
     live("live_soak", ("EBBLINE_SOAK_S", args.minutes * 60), "flat")?;
+    live("restart", ("EBBLINE_RESCORE_KILLS", args.rescore_kills), "killed")?;
     live("promise", ("EBBLINE_PROMISE_STREAMS", args.streams), "one_alert")?;
     if args.fuzz_minutes > 0 {
         fuzz::run(&fuzz::FuzzArgs { seconds: args.fuzz_minutes * 60, targets: Vec::new() })?;
@@ -38,7 +42,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     Ok(())
 }
 
-/// Live tests whose names hold a word, at full length; what they print is shown.
+/// Tests whose names hold a word, at full length; what they print is shown.
 fn live(program: &str, (variable, value): (&str, u32), tests: &str) -> Result<()> {
     let line = ["cargo", "test", "--workspace", "--locked", "--test", program, "--", "--nocapture", tests];
     eprintln!("── {program}: {variable}={value}");

@@ -11,8 +11,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("g++", "the fuzzing engine, which is C++"),
     ("debootstrap", "a Debian to install the package on"),
     ("python3", "golden vectors, other Parquet readers"),
-    ("python3-venv", "a place for pyarrow and duckdb"),
+    ("python3-venv", "a place for pyarrow, duckdb, polars and pandas"),
 ];
+
+/// What that place is for.
+const IMPORTS: &str = "import pyarrow, duckdb, polars, pandas";
 
 /// Installs what the tests need.
 pub(crate) fn packages() -> Result<()> {
@@ -65,12 +68,12 @@ pub(crate) fn swiftshader() -> Result<PathBuf> {
     Ok(driver)
 }
 
-/// A Python with pyarrow and duckdb, to read our files with other people's readers.
+/// A Python with pyarrow, duckdb, polars and pandas, to read our files with other people's readers.
 pub(crate) fn python() -> Result<PathBuf> {
     let folder = target_dir().join("python");
     let python = folder.join("bin/python3");
     let text = python.to_string_lossy().into_owned();
-    if works(&[&text, "-c", "import pyarrow, duckdb"]) {
+    if works(&[&text, "-c", IMPORTS]) {
         return Ok(python);
     }
     run(&["python3", "-m", "venv", "--clear", &folder.to_string_lossy()])?;
@@ -83,9 +86,11 @@ pub(crate) fn python() -> Result<PathBuf> {
         "--disable-pip-version-check",
         "pyarrow==26.0.1",
         "duckdb==2.0.0",
+        "polars==2.1.0",
+        "pandas==3.1.1",
     ])?;
-    if !works(&[&text, "-c", "import pyarrow, duckdb"]) {
-        bail!("pyarrow and duckdb do not import in {}", folder.display());
+    if !works(&[&text, "-c", IMPORTS]) {
+        bail!("pyarrow, duckdb, polars and pandas do not import in {}", folder.display());
     }
     Ok(python)
 }

@@ -51,7 +51,9 @@ fn prepare(no_install: bool) -> Result<Option<std::path::PathBuf>> {
         Ok(python) => Ok(Some(python)),
         Err(error) if std::env::var_os("CI").is_some() => Err(error),
         Err(error) => {
-            eprintln!("no Python with pyarrow and duckdb ({error:#}); the tests that use it will say so");
+            eprintln!(
+                "no Python with pyarrow, duckdb, polars and pandas ({error:#}); the tests that use it will say so"
+            );
             Ok(None)
         }
     }

@@ -11,6 +11,7 @@ mod overhead_bench;
 mod package;
 mod package_test;
 mod peers;
+mod rescore_bench;
 mod sensor_bench;
 mod setup;
 mod shell;
@@ -50,6 +51,8 @@ enum Chore {
     OverheadBench(overhead_bench::OverheadBenchArgs),
     /// Run other detectors on the labelled sets, for `ebbline eval --peers`.
     Peers(peers::PeersArgs),
+    /// Learn and score a generated archive, beside DuckDB and Polars.
+    RescoreBench(rescore_bench::RescoreBenchArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
     /// Run the live tests on stock Debian kernels, under software emulation.
@@ -68,6 +71,7 @@ fn main() -> std::process::ExitCode {
         Chore::SensorBench(args) => sensor_bench::run(&args),
         Chore::OverheadBench(args) => overhead_bench::run(&args),
         Chore::Peers(args) => peers::run(&args),
+        Chore::RescoreBench(args) => rescore_bench::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::VmTest(args) => vm::run(&args),
     };

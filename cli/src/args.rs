@@ -222,14 +222,14 @@ pub(crate) struct ShowArgs {
 /// Take one row of an archive file apart: every view of it, level by level.
 ///
 /// n is how often this was seen in the context, N how often anything was, T how many distinct things. Levels go from the
-/// finest context to the coarsest, each for this host and then for the fleet (where hosts are counted, not rows). The
-/// first level with n > 0 decides.
+/// finest context to the coarsest, each for this host, then for its group and the fleet (where hosts are counted, not
+/// rows), down to where this was seen. ▸ marks the level that cost most: the one that reasons quote.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   ebbline explain archive/process/day=2026-11-21/host=web1/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
 
-Files and rows of a finding are in `ebbline show DIR --json` under rows.")]
+`ebbline show DIR` names file and row of each finding; `--json` has all of its rows.")]
 pub(crate) struct ExplainArgs {
     /// A file of the archive, or one of another program whose lens the baseline has.
     #[arg(value_name = "FILE")]

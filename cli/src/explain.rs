@@ -9,7 +9,7 @@ use store::bits_f32;
 use crate::args::ExplainArgs;
 use crate::output::{print, print_json, table};
 use crate::techniques;
-use crate::words::{one_in, thousands};
+use crate::words::{inline, one_in, thousands};
 
 /// Views whose suggestions are shown in words.
 const REASONS: usize = 3;
@@ -30,10 +30,13 @@ fn in_words(row: &ExplainedRow, lenses: &[Lens]) -> String {
     let mut table =
         table(["bits", "what, and how often before in which context", "scope", "n", "N", "T"], &[0, 3, 4, 5]);
     for view in &row.views {
-        table.add_row([format!("{:.2}", bits_f32(u32::from(view.bits))), format!("{}: {}", view.name, view.child)]);
+        table.add_row([
+            format!("{:.2}", bits_f32(u32::from(view.bits))),
+            inline(&format!("{}: {}", view.name, view.child)),
+        ]);
         for (at, level) in visited(view).iter().enumerate() {
             let mark = if view.costliest == Some(at) { "▸" } else { "·" };
-            let context = if level.context.is_empty() { "(anything)" } else { &level.context };
+            let context = if level.context.is_empty() { "(anything)" } else { &inline(&level.context) };
             let [n, total, kinds] = [level.seen, level.total, level.kinds].map(|n| thousands(u64::from(n)));
             let scope = level.scope.name();
             table.add_row([String::new(), format!("{mark} {context}"), scope, n, total, kinds]);
@@ -44,9 +47,10 @@ fn in_words(row: &ExplainedRow, lenses: &[Lens]) -> String {
     let suggestions = techniques::in_words(telling.map(|view| techniques::of(lenses, &[&row.table], &view.name)));
     let suggestions = suggestions.map_or_else(String::new, |line| format!("\n{line}"));
     format!(
-        "{what}\n{} UTC, host {}\n{table}\n{:.2} bits in all; rows as odd as this: {}{suggestions}",
+        "{}\n{} UTC, host {}\n{table}\n{:.2} bits in all; rows as odd as this: {}{suggestions}",
+        inline(&what),
         store::time_text(row.time),
-        if row.host.is_empty() { "unknown" } else { &row.host },
+        if row.host.is_empty() { "unknown".to_owned() } else { inline(&row.host) },
         bits_f32(row.bits),
         one_in(bits_f32(u32::from(row.log2_n))),
     )

@@ -20,6 +20,9 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
     let onto = args.onto.as_deref().map(crate::baseline::load).transpose()?;
     let key = onto.as_ref().map(|onto| onto.hash_key().clone()).or(key);
     let given = crate::lenses::with_builtin(&args.lens)?;
+    if let (Some(onto), Some(path)) = (&onto, &args.onto) {
+        crate::lenses::check_onto(&args.lens, onto, path)?;
+    }
     let lenses = match (&args.entities, &onto) {
         (None, _) => given,
         (Some(path), Some(onto)) => {

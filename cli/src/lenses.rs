@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use model::{Lens, builtin};
+use model::{Baseline, Lens, builtin};
 
 /// Most bytes of a lens; the largest of Ebbline's own has some 4,000.
 const MAX_BYTES: u64 = 1 << 20;
@@ -20,6 +20,24 @@ pub(crate) fn with_builtin(given: &[String]) -> Result<Vec<Lens>> {
     all.retain(|own| given.iter().all(|lens| lens.table() != own.table()));
     all.extend(given);
     Ok(all)
+}
+
+/// What is learned onto a baseline keeps to its lenses: one that is given for their tables must be the same.
+pub(crate) fn check_onto(given: &[String], onto: &Baseline, path: &Path) -> Result<()> {
+    for text in given {
+        let lens = read(text)?;
+        let Some(known) = onto.lenses().find(|known| known.table() == lens.table()) else { continue };
+        let lens = onto.entities().map_or(lens.clone(), |entities| lens.with_entities(entities));
+        if lens.digest() != known.digest() {
+            bail!(
+                "cannot use: {text}: {} was learned with another lens for table {}, which it keeps; leave --lens away, \
+                 or learn everything again without --onto",
+                path.display(),
+                known.table()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A lens by the name of one that comes with Ebbline, else from a file.

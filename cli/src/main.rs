@@ -36,8 +36,9 @@ fn main() -> ExitCode {
         Command::Baseline(command) => baseline::run(command),
         Command::Lens(command) => lens::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "ebbline", &mut std::io::stdout());
-            Ok(false)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ebbline", &mut script);
+            output::print(String::from_utf8_lossy(&script).trim_end()).map(|()| false)
         }
         Command::Man { dir } => manual(&dir),
     };

@@ -13,7 +13,7 @@ use crate::args::ShowArgs;
 use crate::output::{print, print_json};
 use crate::score::{expected, learning};
 use crate::techniques;
-use crate::words::{one_in, plural};
+use crate::words::{inline, one_in, plural};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -100,23 +100,49 @@ impl Promise {
     }
 }
 
-/// One finding: how rare, when and where; what; and why, the strongest reason first.
+/// One finding: how rare, when, where and who; what; why, the strongest reason first; and where to look.
 fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
     let head = format!("{number:>3}  {}   {:.1} bits", one_in(finding.log2_n), finding.bits);
-    let mut text = format!("{head}   {} UTC   {}\n", store::time_text(finding.time), finding.host);
-    text += &format!("     {}\n", shorten(&finding.title));
-    for reason in finding.reasons.iter().take(REASONS) {
-        text += &format!("     {:>6.1}  {}  [{}]\n", reason.bits, shorten(&in_words(reason)), reason.view);
+    let mut text = format!("{head}   {} UTC{}\n", store::time_text(finding.time), whose(finding));
+    text += &format!("     {}\n", shorten(&inline(&finding.title)));
+    let shown = telling(&finding.reasons);
+    for reason in &shown {
+        text += &format!("     {:>6.1}  {}  [{}]\n", reason.bits, shorten(&inline(&in_words(reason))), reason.view);
     }
-    let rest = finding.bits - finding.reasons.iter().take(REASONS).map(|r| r.bits).sum::<f32>();
+    let rest = finding.bits - shown.iter().map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {
         text += &format!("     {rest:>6.1}  other\n");
     }
-    let reasons = finding.reasons.iter().take(REASONS).map(|r| techniques::of(lenses, &tables(finding), &r.view));
+    if let Some(row) = finding.rows.first() {
+        let more = finding.rows.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {}", plural(more as u64, "more", "more")) };
+        text += &format!("             row {} of {}{more}\n", row.row, inline(&row.file));
+    }
+    let reasons = shown.iter().map(|r| techniques::of(lenses, &tables(finding), &r.view));
     if let Some(suggestions) = techniques::in_words(reasons) {
         text += &format!("             {suggestions}\n");
     }
     text
+}
+
+/// Host and key of the unit. The key of a process is for programs: the title says which it is.
+fn whose(finding: &Finding) -> String {
+    let is_process = finding.unit_key.len() == 32 && finding.unit_key.bytes().all(|b| b.is_ascii_hexdigit());
+    let key = if is_process || finding.unit_key == finding.host { "" } else { &finding.unit_key };
+    let kind = if key.is_empty() { "" } else { &finding.unit_kind };
+    let parts = [finding.host.as_str(), kind, key].into_iter().filter(|part| !part.is_empty());
+    parts.map(|part| format!("   {}", inline(part))).collect()
+}
+
+/// The reasons for the table: of those that several views give for the same value, the strongest.
+fn telling(reasons: &[FindingReason]) -> Vec<&FindingReason> {
+    let mut told: Vec<&FindingReason> = Vec::new();
+    for reason in reasons {
+        if told.len() < REASONS && told.iter().all(|known| known.child != reason.child) {
+            told.push(reason);
+        }
+    }
+    told
 }
 
 /// The tables that its rows are of.
@@ -171,11 +197,44 @@ fn to_json(finding: &Finding, lenses: &[Lens]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::shorten;
+    use super::*;
 
     #[test]
     fn long_paths_lose_their_middle() {
         assert_eq!(shorten("exe=/a/b/c/d/e given x=/usr/bin/cut"), "exe=/a/…/d/e given x=/usr/bin/cut");
         assert_eq!(shorten("/a/b/c /"), "/a/b/c /");
+    }
+
+    fn reason(child: &str, context: &str, bits: f32) -> FindingReason {
+        FindingReason { child: child.into(), context: context.into(), bits, ..FindingReason::default() }
+    }
+
+    #[test]
+    fn a_finding_says_who_why_once_and_where_to_look() {
+        let reasons = vec![
+            reason("asn=131279", "", 12.0),
+            reason("asn=131279", "user=ada", 9.0),
+            reason("os=a\nb", "", 5.0),
+            reason("gw=1", "", 4.0),
+            reason("gw=2", "", 1.0),
+        ];
+        let row = store::FindingRow { file: "vpn.csv".into(), row: 7, table: "vpn".into(), bits: 31.0 };
+        let mut finding = Finding {
+            unit_kind: "user".into(),
+            unit_key: "ada".into(),
+            bits: 31.0,
+            reasons,
+            rows: vec![row.clone(), row],
+            ..Finding::default()
+        };
+        let text = block(1, &finding, &[]);
+        let has = |part: &str| text.contains(part);
+        assert!(text.lines().next().is_some_and(|line| line.ends_with("UTC   user   ada")), "{text}");
+        assert!(has("12.0  asn=131279: ") && !has("given user=ada"), "{text}");
+        assert!(has("5.0  os=a\\nb") && has("4.0  gw=1") && !has("gw=2") && has("10.0  other"), "{text}");
+        assert!(has("row 7 of vpn.csv, and 1 more"), "{text}");
+        finding.host = "web1".into();
+        finding.unit_key = "0123456789abcdef0123456789abcdef".into();
+        assert!(block(1, &finding, &[]).lines().next().is_some_and(|line| line.ends_with("UTC   web1")));
     }
 }

@@ -53,6 +53,11 @@ pub(crate) fn visible(text: &str) -> String {
     out
 }
 
+/// A captured value within a line: its line ends do not end ours.
+pub(crate) fn inline(text: &str) -> String {
+    visible(text).replace('\n', "\\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +71,7 @@ mod tests {
         assert_eq!(one_in(25.0), "1 in 34 million");
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(visible("a\nb\x1b[2J"), "a\nb\\u{1b}[2J");
+        assert_eq!(inline("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
         assert_eq!(plural(1, "row", "rows"), "1 row");
     }
 }

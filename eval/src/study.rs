@@ -99,8 +99,10 @@ the last two columns make no difference. Below, each set by the way that the *ot
 #[must_use]
 pub fn ways() -> Vec<Way> {
     let all = VIEWS.iter().flat_map(|v| REPEATS.iter().flat_map(move |r| ROWS.iter().map(move |s| (*v, *r, *s))));
-    all.filter(|(views, repeats, _)| *repeats != Repeats::Cells || matches!(views, Views::Sum | Views::Surprisal | Views::Excess))
-        .collect()
+    all.filter(|(views, repeats, _)| {
+        *repeats != Repeats::Cells || matches!(views, Views::Sum | Views::Surprisal | Views::Excess)
+    })
+    .collect()
 }
 
 impl Detail {

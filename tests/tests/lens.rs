@@ -212,4 +212,20 @@ fn the_example_of_who_is_who_makes_one_person_of_several_ids() {
     let other = folder.path().join("other.toml");
     fs::write(&other, "[entity.eva]\nuser = \"ada\"\n").expect("written");
     assert!(score(text(&other)).error().contains("another mapping"));
+
+    // What is learned onto it keeps to its lenses, with or without naming them.
+    let onto = |lens: &str, out: &str| {
+        let out = text(&folder.path().join(out)).to_owned();
+        ebbline(["learn", logins.as_str(), "--lens", lens, "--onto", &people, "--out", &out])
+    };
+    assert_eq!(onto(&lenses[1], "same.baseline").code, 0);
+    let refused = onto("authentication", "other.baseline");
+    assert!(
+        refused.error().contains("cannot use: authentication: ") && refused.error().contains("--onto"),
+        "{refused:?}"
+    );
+    assert!(!folder.path().join("other.baseline").exists());
+
+    let script = ebbline(["completions", "bash"]);
+    assert!(script.code == 0 && script.stdout.contains("_ebbline()"), "{script:?}");
 }

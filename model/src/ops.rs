@@ -27,7 +27,7 @@ pub enum OpsError {
     /// They read a table in different ways.
     #[error(
         "baselines {first} and {other} read table {table:?} through different lenses ({mine} and {theirs}), so that \
-         their counts do not add up; learn one of them again with the release that learned the other"
+         their counts do not add up; learn one of them again with the lens of the other (--lens)"
     )]
     OtherLens {
         /// Id of the first.

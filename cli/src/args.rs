@@ -72,10 +72,6 @@ Examples:
   ebbline learn archive/ --until 2026-11-14 --host web1 --host web2 --out web.baseline
   ebbline learn s3://logs/ebbline/ --option region=eu-central-1 --out normal.baseline")]
 pub(crate) struct LearnArgs {
-    /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
-    /// http(s)://.
-    #[arg(required = true, value_name = "SOURCE")]
-    pub(crate) sources: Vec<PathBuf>,
     /// The baseline file to write; it holds a secret key, so keep it as you keep the logs.
     #[arg(long, value_name = "BASELINE")]
     pub(crate) out: PathBuf,
@@ -91,6 +87,17 @@ pub(crate) struct LearnArgs {
     /// Learn onto another baseline: the result has both, and each new day is scored against the days before it.
     #[arg(long, value_name = "BASELINE", conflicts_with = "key_of")]
     pub(crate) onto: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// What is read, and how: the same for learning and scoring.
+#[derive(Args)]
+pub(crate) struct Reading {
+    /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
+    /// http(s)://.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
     /// Take rows at this time or later: a day, or a moment such as 2026-11-21T14:00:00Z. Files and parts of files that
     /// cannot hold any are not read.
     #[arg(long, value_name = "TIME", value_parser = since, help_heading = "Filters")]
@@ -134,10 +141,6 @@ Examples:
   ebbline score archive/ --baseline web.baseline --baseline fleet.baseline --out scores/
   ebbline score archive/ --baseline normal.baseline --out scores/ --backend gpu")]
 pub(crate) struct ScoreArgs {
-    /// Files, folders to search for them, patterns in quotes ("logs/**/*.csv"), or the same in a store: s3://, gs://, az://,
-    /// http(s)://.
-    #[arg(required = true, value_name = "SOURCE")]
-    pub(crate) sources: Vec<PathBuf>,
     /// The baseline to score against. Given more than once, files are read once, and each baseline has results of its own.
     #[arg(long, required = true, value_name = "BASELINE")]
     pub(crate) baseline: Vec<PathBuf>,
@@ -159,33 +162,8 @@ pub(crate) struct ScoreArgs {
     /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd.
     #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = rarer_than)]
     pub(crate) rarer_than: Option<f64>,
-    /// Take rows at this time or later: a day, or a moment such as 2026-11-21T14:00:00Z. Files and parts of files that
-    /// cannot hold any are not read.
-    #[arg(long, value_name = "TIME", value_parser = since, help_heading = "Filters")]
-    pub(crate) since: Option<i64>,
-    /// Take rows before this moment, or up to the end of this day (UTC).
-    #[arg(long, value_name = "TIME", value_parser = until, help_heading = "Filters")]
-    pub(crate) until: Option<i64>,
-    /// Take rows of this host alone; more than once for several.
-    #[arg(long, value_name = "NAME", help_heading = "Filters")]
-    pub(crate) host: Vec<String>,
-    /// Take rows of which this holds: columns compared by =, !=, <, <=, >, >= or in (…) with numbers and 'texts', joined by
-    /// and, or and parentheses.
-    #[arg(long = "where", value_name = "CONDITION", value_parser = condition, help_heading = "Filters")]
-    pub(crate) condition: Option<Condition>,
-    /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
-    /// the environment.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
-    pub(crate) option: Vec<(String, String)>,
-    /// Threads to use (default: one per core).
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-    /// Fail on the first input that cannot be used, instead of skipping it.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
 }
 
 /// Show the findings of a scored folder, most surprising first.
@@ -284,20 +262,11 @@ pub(crate) struct EvalArgs {
     pub(crate) json: bool,
 }
 
-impl LearnArgs {
+impl Reading {
     pub(crate) fn filter(&self) -> Filter {
-        filter(self.since, self.until, &self.host, self.condition.as_ref())
+        let (hosts, condition) = (self.host.iter().cloned().collect(), self.condition.clone());
+        Filter { since: self.since, until: self.until, hosts, condition }
     }
-}
-
-impl ScoreArgs {
-    pub(crate) fn filter(&self) -> Filter {
-        filter(self.since, self.until, &self.host, self.condition.as_ref())
-    }
-}
-
-fn filter(since: Option<i64>, until: Option<i64>, hosts: &[String], condition: Option<&Condition>) -> Filter {
-    Filter { since, until, hosts: hosts.iter().cloned().collect(), condition: condition.cloned() }
 }
 
 fn choice(text: &str) -> Result<Choice, String> {

@@ -12,7 +12,7 @@ use crate::words::{plural, thousands};
 /// Learns and saves; true if inputs were skipped.
 pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
     check_out(args)?;
-    crate::score::use_threads(args.threads)?;
+    crate::score::use_threads(args.reading.threads)?;
     let key = match &args.key_of {
         Some(path) => Some(crate::baseline::load(path)?.hash_key().clone()),
         None => None,
@@ -32,13 +32,13 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         (Some(path), None) => crate::entities::given(given, path)?,
     };
     let bar = Bar::new();
-    let (settings, filter) = (args.option.clone(), args.filter());
-    let options = LearnOptions { strict: args.strict, key, onto, lenses: Some(lenses), settings, filter };
-    let learned = archive::learn(&args.sources, &options, &bar)?;
+    let (settings, filter) = (args.reading.option.clone(), args.reading.filter());
+    let options = LearnOptions { strict: args.reading.strict, key, onto, lenses: Some(lenses), settings, filter };
+    let learned = archive::learn(&args.reading.sources, &options, &bar)?;
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;
     let baseline = &learned.baseline;
-    if args.json {
+    if args.reading.json {
         print_json(&json!({
             "baseline": args.out, "id": baseline.id(), "rows": learned.rows, "files": learned.files,
             "skipped": learned.skipped, "wall_seconds": learned.wall_seconds,

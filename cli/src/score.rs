@@ -15,28 +15,28 @@ use crate::words::{one_in, plural, thousands};
 
 /// Scores; true if inputs were skipped.
 pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
-    use_threads(args.threads)?;
+    use_threads(args.reading.threads)?;
     let baselines = load(args)?;
     let options = ScoreOptions {
         choice: args.backend,
         adapter: args.adapter.clone(),
         line: args.rarer_than.map_or(Line::AlertsPerDay(args.alerts_per_day), Line::RarerThan),
-        threads: args.threads.unwrap_or(0),
-        strict: args.strict,
-        settings: args.option.clone(),
-        filter: args.filter(),
+        threads: args.reading.threads.unwrap_or(0),
+        strict: args.reading.strict,
+        settings: args.reading.option.clone(),
+        filter: args.reading.filter(),
     };
     let bar = Bar::with_findings(options.line);
     archive::Progress::stage(&bar, "scoring");
     let all: Vec<&Baseline> = baselines.iter().collect();
-    let scored = archive::score_all(&args.sources, &all, &args.out, &options, &bar)?;
+    let scored = archive::score_all(&args.reading.sources, &all, &args.out, &options, &bar)?;
     bar.done();
     for (baseline, scored) in baselines.iter().zip(&scored) {
         if let Some(warning) = out_of_reach(baseline, scored.run.rarer_than) {
             eprintln!("warning: {warning}");
         }
     }
-    if args.json {
+    if args.reading.json {
         let mut all: Vec<Value> =
             scored.iter().map(|scored| json!({ "run": scored.run, "findings_file": scored.findings_file })).collect();
         print_json(&if all.len() == 1 { all.swap_remove(0) } else { json!({ "runs": all }) })?;

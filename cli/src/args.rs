@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use eval::Set;
 
 pub(crate) use crate::baseline::args::BaselineCommand;
+pub(crate) use crate::export::ExportArgs;
 pub(crate) use crate::lens::args::LensCommand;
 
 /// Learn what is normal for the processes and connections of your machines, and find what is not.
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     Show(ShowArgs),
     Explain(ExplainArgs),
+    Export(ExportArgs),
     Eval(EvalArgs),
     /// Look into baselines, join them, take away what one should not have learned.
     #[command(subcommand)]
@@ -289,7 +291,7 @@ fn condition(text: &str) -> Result<Condition, String> {
     text.parse().map_err(|error: archive::ConditionError| error.to_string())
 }
 
-fn option(text: &str) -> Result<(String, String), String> {
+pub(crate) fn option(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("use KEY=VALUE, for example region=eu-central-1".to_owned()),

@@ -5,6 +5,7 @@ mod baseline;
 mod entities;
 mod eval;
 mod explain;
+mod export;
 mod learn;
 mod lens;
 mod lenses;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),
         Command::Lens(command) => lens::run(command),

@@ -1,5 +1,6 @@
 //! Findings: one row per unit over the line, with its evidence (`docs/contracts.md` §4).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,16 +175,27 @@ pub fn read_findings(path: &Path) -> Result<StoredFindings, StoreError> {
 /// # Errors
 /// When there is no findings folder, or a file in it cannot be read.
 pub fn read_all_findings(out: &Path) -> Result<Vec<Finding>, StoreError> {
-    let mut latest = std::collections::BTreeMap::new();
-    for path in findings_files(out)? {
-        for finding in read_findings(&path)?.findings {
-            latest.insert(finding.id.clone(), finding);
-        }
-    }
-    let mut findings: Vec<Finding> = latest.into_values().collect();
+    let mut findings: Vec<Finding> = findings_by_baseline(out)?.into_values().flatten().collect();
     findings
         .sort_by(|a, b| b.log2_n.total_cmp(&a.log2_n).then(b.bits.total_cmp(&a.bits)).then_with(|| a.id.cmp(&b.id)));
     Ok(findings)
+}
+
+/// The same by the id of the baseline that they were found with, each in the order of ids.
+///
+/// # Errors
+/// As for [`read_all_findings`].
+pub fn findings_by_baseline(out: &Path) -> Result<BTreeMap<String, Vec<Finding>>, StoreError> {
+    let mut latest = BTreeMap::new();
+    for path in findings_files(out)? {
+        let StoredFindings { baseline, findings } = read_findings(&path)?;
+        latest.extend(findings.into_iter().map(|finding| (finding.id.clone(), (baseline.clone(), finding))));
+    }
+    let mut sorted: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+    for (baseline, finding) in latest.into_values() {
+        sorted.entry(baseline).or_default().push(finding);
+    }
+    Ok(sorted)
 }
 
 /// How many false findings a day the file that was written last expects; `None` if it does not say.

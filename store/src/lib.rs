@@ -9,6 +9,7 @@ mod findings;
 mod guard;
 mod input;
 mod journal;
+mod lake;
 mod layout;
 mod manifest;
 #[cfg(feature = "remote")]
@@ -30,10 +31,11 @@ mod writer;
 pub use discover::{Search, Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
-    Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_schema,
-    read_all_findings, read_findings, write_findings,
+    Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_by_baseline,
+    findings_schema, read_all_findings, read_findings, write_findings,
 };
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
+pub use lake::{LAKE_ROW_GROUP_BYTES, LakeFile};
 pub use layout::{
     day_text, file_name, from_rfc3339, hour_of, is_folder_of, live_name, rfc3339, stamp, table_folder, time_text,
 };

@@ -238,6 +238,7 @@ impl RowSource for Feed<'_> {
         let filter = &self.files.filter;
         let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
         self.progress.total(rows(files.iter().copied()));
+        self.progress.total_bytes(files.iter().fold(0, |sum, file| sum.saturating_add(file.source.bytes())));
         std::thread::scope(|scope| {
             let (send, receive) = sync_channel(2);
             scope.spawn(move || {

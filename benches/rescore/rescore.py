@@ -27,6 +27,8 @@ COLUMNS = sorted({column for pair in PAIRS for column in pair})
 FIRST_DAY = 1_793_577_600 * 10**9
 DAY = 86_400 * 10**9
 DAYS = 14
+# Rows that are made at a time.
+AT_ONCE = 1 << 20
 
 
 def generate(folder, rows, files):
@@ -45,17 +47,14 @@ def generate(folder, rows, files):
     def rare(limit, n):
         return numpy.minimum(random.zipf(1.5, n) - 1, limit - 1)
 
-    folder.mkdir(parents=True)
-    for file in range(files):
-        n = rows // files + (file < rows % files)
-        begin = FIRST_DAY + DAYS * DAY * file // files
+    def batch(begin, end, n):
         codes = {name: random.integers(0, limit, n) if name == "host" else rare(limit, n) for name, limit in names.items()}
         # What follows on what: a parent starts few programs, and a program does few things.
         codes["exe"] = (codes["parent_exe"] * 7 + rare(9, n)) % names["exe"]
         codes["comm"] = codes["exe"] % names["comm"]
         codes["dst_ip"] = (codes["exe"] * 11 + rare(200, n)) % names["dst_ip"]
         uid = (codes["exe"] + rare(5, n)) % 30
-        columns = {"time": pyarrow.array(numpy.sort(begin + random.integers(0, DAYS * DAY // files, n)), pyarrow.timestamp("ns", "UTC"))}
+        columns = {"time": pyarrow.array(numpy.sort(random.integers(begin, end, n)), pyarrow.timestamp("ns", "UTC"))}
         for name in names:
             columns[name] = pyarrow.DictionaryArray.from_arrays(codes[name].astype("int32"), texts[name])
         numbers = {
@@ -66,9 +65,21 @@ def generate(folder, rows, files):
         }
         columns |= {name: pyarrow.array(values.astype("int64")) for name, values in numbers.items()}
         assert len(columns) == 23
-        pyarrow.parquet.write_table(
-            pyarrow.table(columns), folder / f"part-{file:04}.parquet", compression="zstd", compression_level=1, row_group_size=65_536
-        )
+        return pyarrow.table(columns)
+
+    folder.mkdir(parents=True)
+    at = 0
+    moment = lambda row: FIRST_DAY + DAYS * DAY * row // rows
+    for file in range(files):
+        left, writer = rows // files + (file < rows % files), None
+        while left > 0:
+            n = min(left, AT_ONCE)
+            table = batch(moment(at), moment(at + n), n)
+            path = folder / f"part-{file:04}.parquet"
+            writer = writer or pyarrow.parquet.ParquetWriter(path, table.schema, compression="zstd", compression_level=1)
+            writer.write_table(table, row_group_size=65_536)
+            at, left = at + n, left - n
+        writer.close()
 
 
 def lens(is_full):

@@ -61,7 +61,7 @@ pub fn learn<P: AsRef<Path>>(
     let clock = Instant::now();
     let lenses = lenses_of(options);
     let files = Files::check(
-        tables::discover(sources, lenses.iter(), &options.settings, &options.filter)?,
+        tables::discover(sources, lenses.iter(), &options.settings, &options.filter, progress)?,
         lenses,
         options,
         progress,
@@ -174,7 +174,9 @@ impl Files {
     }
 
     fn tables(&self) -> Vec<String> {
-        let mut tables: Vec<String> = self.good.iter().map(|file| file.table.clone()).collect();
+        // A file without rows says nothing of its table, and may be of another one.
+        let filled = self.good.iter().filter(|file| file.rows > 0);
+        let mut tables: Vec<String> = filled.map(|file| file.table.clone()).collect();
         tables.sort();
         tables.dedup();
         tables

@@ -58,6 +58,8 @@ pub trait Progress: Sync {
     fn stage(&self, _name: &str) {}
     /// An input was passed over.
     fn skipped(&self, _path: &str, _reason: &str) {}
+    /// Files that folders of sources hold were left out by their names, in words.
+    fn passed_over(&self, _text: &str) {}
     /// Something people should know, one line.
     fn note(&self, _text: &str) {}
 }

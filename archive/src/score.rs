@@ -96,7 +96,7 @@ pub fn score_all<P: AsRef<Path>>(
     let started = jiff::Timestamp::now().to_string();
     let filter = &options.filter;
     let lenses = baselines.iter().flat_map(|baseline| baseline.lenses());
-    let sources = tables::discover(sources, lenses, &options.settings, filter)?;
+    let sources = tables::discover(sources, lenses, &options.settings, filter, progress)?;
     let mut inputs = Inputs::look(sources, baselines, filter, options.strict, progress)?;
     let mut against = Vec::with_capacity(baselines.len());
     for baseline in baselines {

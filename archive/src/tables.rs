@@ -1,8 +1,9 @@
 //! Which table a file holds, and how its lens wants the columns (docs/contracts.md §1, "Inputs").
 
 use model::Lens;
-use store::{Form, Format, Search, Source, StoreError, TableFile, Wanted};
+use store::{Form, Format, PassedOver, Search, Source, StoreError, TableFile, Wanted};
 
+use crate::Progress;
 use crate::condition::Condition;
 use crate::error::ArchiveError;
 use crate::filter::Filter;
@@ -32,15 +33,23 @@ pub(crate) fn is_foreign(lens: &Lens) -> bool {
 }
 
 /// The files among and below the sources: of every format if there is a lens for what others write, else Parquet alone.
+/// What folders hold beside is said.
 pub(crate) fn discover<'a, P: AsRef<std::path::Path>>(
     sources: &[P],
     mut lenses: impl Iterator<Item = &'a Lens>,
     settings: &[(String, String)],
     filter: &Filter,
+    progress: &dyn Progress,
 ) -> Result<Vec<Source>, StoreError> {
     let enters = |folder: &str| filter.enters(folder);
     let enter = (!filter.is_all()).then_some(&enters as _);
-    let mut found = Search { tables: lenses.any(is_foreign), settings, enter }.run(sources)?;
+    let beside = PassedOver::default();
+    let search = Search { tables: lenses.any(is_foreign), settings, enter, passed_over: Some(&beside) };
+    let found = search.run(sources);
+    if let Some(words) = beside.words() {
+        progress.passed_over(&words);
+    }
+    let mut found = found?;
     // Named outright, or by a pattern.
     found.retain(|source| source.relative.rsplit_once('/').is_none_or(|(folder, _)| filter.enters(folder)));
     Ok(found)
@@ -87,6 +96,7 @@ pub(crate) fn table_of<'a>(file: &TableFile, lenses: impl Iterator<Item = &'a Le
     let tables: Vec<&str> = fits.iter().filter(also).map(|fit| fit.lens.table()).collect();
     match tables.as_slice() {
         [table] => Ok((*table).to_owned()),
+        [first, ..] if file.is_blank() => Ok((*first).to_owned()),
         several => wrong(format!("it has the columns of several lenses: {}; give one of them", several.join(", "))),
     }
 }
@@ -114,7 +124,8 @@ struct Fit<'a> {
 impl<'a> Fit<'a> {
     fn new(file: &TableFile, lens: &'a Lens) -> Self {
         let columns = lens.columns();
-        let has = |column: &str| file.has(column);
+        // A file without rows is one of any table: that of the first lens, as good as the others.
+        let has = |column: &str| file.is_blank() || file.has(column);
         let missing: Vec<&str> = columns.iter().copied().filter(|column| !has(column)).collect();
         Self { lens, has_time: has(lens.time_column()), found: columns.len() - missing.len(), missing }
     }

@@ -130,6 +130,10 @@ impl Progress for Bar {
         }
     }
 
+    fn passed_over(&self, text: &str) {
+        self.line(text);
+    }
+
     fn note(&self, text: &str) {
         self.line(&format!("backend {text}"));
     }

@@ -9,7 +9,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::StoreError;
 use crate::ranges::Ranged;
@@ -81,6 +82,43 @@ pub struct Search<'a> {
     pub settings: &'a [(String, String)],
     /// Whether to look into the folder at this path. Without it into all; with it nothing can be found without an error.
     pub enter: Option<&'a (dyn Fn(&str) -> bool + Sync)>,
+    /// Where to note files that are left out by their names, if tables are looked for.
+    pub passed_over: Option<&'a PassedOver>,
+}
+
+/// Files that folders hold and a search left out, as their names are none of tables.
+#[derive(Debug, Default)]
+pub struct PassedOver {
+    files: AtomicU64,
+    first: OnceLock<PathBuf>,
+}
+
+/// Ends of names that Ebbline itself gives, or wants for something else.
+const OURS: [&str; 5] = ["tmp", "journal", "damaged", "baseline", "toml"];
+
+impl PassedOver {
+    fn note(&self, path: &Path) {
+        if path.extension().and_then(OsStr::to_str).is_none_or(|end| !OURS.contains(&end)) && !is_manifest(path) {
+            self.files.fetch_add(1, Ordering::Relaxed);
+            self.first.get_or_init(|| path.into());
+        }
+    }
+
+    /// How many files, if there are any.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
+    }
+
+    /// That in words, one line, if there is anything to say.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let first = self.first.get()?.display();
+        Some(match self.files() {
+            1 => format!("passed over 1 file by its name: {first}; name it to read it"),
+            files => format!("passed over {files} files by their names, the first {first}; name them to read them"),
+        })
+    }
 }
 
 /// The Parquet files among and below `sources`, sorted by relative path. Hidden and temporary files are left out, and so
@@ -187,7 +225,14 @@ impl Search<'_> {
 
     /// Whether a file is one that is looked for, by its name.
     fn takes(&self, path: &Path) -> bool {
-        if self.tables { is_table_name(path) } else { is_parquet(path) }
+        if !self.tables {
+            return is_parquet(path);
+        }
+        let takes = is_table_name(path);
+        if let Some(passed_over) = self.passed_over.filter(|_| !takes) {
+            passed_over.note(path);
+        }
+        takes
     }
 }
 

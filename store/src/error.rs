@@ -73,6 +73,17 @@ pub enum StoreError {
     /// Something else than Parquet.
     #[error("not a Parquet file: {}: it does not start with PAR1", .0.display())]
     NotParquet(PathBuf),
+    /// Text of a format that neither the name nor the first bytes tell.
+    #[error("unknown format: {}: read are .parquet, .jsonl, .csv and .tsv, text also with .gz or .zst behind, and logs of JSON lines or Zeek; name it after what it holds", .0.display())]
+    NoFormat(PathBuf),
+    /// Packed in a way that is not read.
+    #[error("unknown format: {}: it is packed with {with}, only gzip and zstd are read; unpack it", .path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What packed it.
+        with: &'static str,
+    },
     /// Parquet that ends early.
     #[error("truncated file: {}: {why}; restore it from its origin", .path.display())]
     Truncated {

@@ -28,7 +28,7 @@ mod upload;
 mod whole;
 mod writer;
 
-pub use discover::{Search, Source, discover, discover_tables};
+pub use discover::{PassedOver, Search, Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_by_baseline,

@@ -6,6 +6,7 @@
 mod cells;
 mod csv;
 mod foreign;
+mod format;
 mod json;
 mod lines;
 mod time;
@@ -13,7 +14,6 @@ mod zeek;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
-use std::io::BufRead;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,10 @@ use crate::guard::guarded;
 use crate::ranges::{Ranged, Stream};
 use crate::read::{ArchiveFile, Batches, Bounds, DEFAULT_BATCH_ROWS};
 use cells::{Columns, Row};
+use csv::Between;
 use foreign::Resolved;
+use format::format_of;
+pub(crate) use format::is_table_name;
 use lines::Bytes;
 
 /// A batch of a text file ends early when its texts have this many bytes.
@@ -115,7 +118,7 @@ struct At {
 
 impl TableFile {
     /// Opens a file. The name tells the format (`.parquet`, `.pq`; `.jsonl`, `.ndjson`, `.json`; `.csv`; `.tsv`; text also
-    /// with `.gz` or `.zst` behind), else the first bytes do.
+    /// with `.gz` or `.zst` behind, and with what rotation puts behind a name), else the first bytes do.
     ///
     /// # Errors
     /// Unreadable, damaged as far as it is looked at, or of no format that is known.
@@ -179,6 +182,12 @@ impl TableFile {
     #[must_use]
     pub fn columns(&self) -> &BTreeSet<String> {
         &self.names
+    }
+
+    /// Whether it is text without any rows or names of columns, as a log that was rotated a moment ago: it can be of any table.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.parquet.is_none() && self.names.is_empty()
     }
 
     /// Whether it has a column, or a path to one, in the top level or with dots.
@@ -290,43 +299,6 @@ fn row_error(path: &Path, row: u64, why: String) -> StoreError {
     StoreError::Row { path: path.into(), row: format!("row {row}"), why }
 }
 
-/// The format by the end of a name, where that says enough.
-fn named_format(path: &Path) -> Option<Format> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst"));
-    match stem.unwrap_or(&name).rsplit_once('.')?.1 {
-        "parquet" | "pq" if stem.is_none() => Some(Format::Parquet),
-        "jsonl" | "ndjson" | "json" => Some(Format::JsonLines),
-        "csv" => Some(Format::Csv),
-        "tsv" => Some(Format::Tsv),
-        _ => None,
-    }
-}
-
-/// Whether a folder that is searched for tables gives this file: by its name, `.log` among them.
-pub(crate) fn is_table_name(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
-    named_format(path).is_some() || stem.ends_with(".log")
-}
-
-fn format_of(place: &At) -> Result<Format, StoreError> {
-    let path = place.path.as_path();
-    let named = named_format(path);
-    if matches!(named, Some(Format::Parquet | Format::JsonLines)) {
-        return Ok(named.unwrap_or(Format::Parquet));
-    }
-    let mut bytes = unpacked(place)?;
-    let head = bytes.fill_buf().map_err(|e| StoreError::damaged(path, e.to_string()))?;
-    Ok(match (named, head.trim_ascii_start()) {
-        (_, []) if named.is_none() => return Err(StoreError::Empty(path.into())),
-        (_, head) if head.starts_with(b"#separator ") || head.starts_with(b"#fields") => Format::Zeek,
-        (Some(named), _) => named,
-        (None, head) if head.starts_with(b"{") => Format::JsonLines,
-        (None, _) => Format::Parquet, // which says so if it is none
-    })
-}
-
 fn unpacked(At { path, object }: &At) -> Result<Bytes, StoreError> {
     let unpacked = match object {
         Some(object) => lines::unpacked(Stream::new(Arc::clone(object))),
@@ -338,8 +310,8 @@ fn unpacked(At { path, object }: &At) -> Result<Bytes, StoreError> {
 fn names(format: Format, bytes: Bytes) -> Result<BTreeSet<String>, Bad> {
     Ok(match format {
         Format::JsonLines | Format::Parquet => json::names(bytes, FIRST_ROWS, FIRST_BYTES)?,
-        Format::Csv => csv::header(bytes, b',')?.into_iter().collect(),
-        Format::Tsv => csv::header(bytes, b'\t')?.into_iter().collect(),
+        Format::Csv => csv::header(bytes, Between::Commas)?.into_iter().collect(),
+        Format::Tsv => csv::header(bytes, Between::Only(b'\t'))?.into_iter().collect(),
         Format::Zeek => zeek::header(bytes)?.into_iter().collect(),
     })
 }
@@ -357,8 +329,8 @@ impl Rows {
         let rows = guarded(|| {
             Ok(match format {
                 Format::JsonLines | Format::Parquet => Self::Json(json::JsonRows::new(bytes, wanted)),
-                Format::Csv => Self::Csv(Box::new(csv::CsvRows::new(bytes, b',', wanted)?)),
-                Format::Tsv => Self::Csv(Box::new(csv::CsvRows::new(bytes, b'\t', wanted)?)),
+                Format::Csv => Self::Csv(Box::new(csv::CsvRows::new(bytes, Between::Commas, wanted)?)),
+                Format::Tsv => Self::Csv(Box::new(csv::CsvRows::new(bytes, Between::Only(b'\t'), wanted)?)),
                 Format::Zeek => Self::Zeek(zeek::ZeekRows::new(bytes, wanted)?),
             })
         });

@@ -10,7 +10,7 @@ use arrow_array::types::TimestampNanosecondType;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, Field, Fields, Schema};
-use ebbline_store::{Form, Format, StoreError, TableFile, Wanted, discover_tables};
+use ebbline_store::{Form, Format, PassedOver, Search, StoreError, TableFile, Wanted, discover_tables};
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use std::io::Write as _;
@@ -204,9 +204,11 @@ fn what_cannot_be_read_is_named_with_its_line() {
     assert!(error("lacks.csv", "time,bytes,words\n").contains("missing column"));
     assert!(error("wide.csv", ",".repeat(5_000)).contains("more than 4096 columns"));
     assert!(error("utf8.csv", [head.as_bytes(), b"1,\xFF,2,b\n"].concat()).contains("column peer.address: not UTF-8"));
-    assert!(error("nothing.csv", "").contains("no header row"));
-    assert!(error("nothing.log", "").contains("empty"));
-    assert!(error("prose.log", "It was a dark night.\n").contains("not a Parquet file"));
+    assert!(error("prose.log", "It was a dark night.\n").contains("unknown format: "));
+    assert!(error("prose.log", "time,a\n1,b\n").contains(".csv"), "it says how tables are called");
+    assert!(error("rows.jsonl.xz", b"\xFD7zXZ\0\0\x04").contains("packed with xz, only gzip and zstd are read"));
+    assert!(error("rows.csv.bz2", b"BZh91AY").contains("packed with bzip2"));
+    assert!(error("empty.parquet", "").contains("it is empty"));
     let cut = gzip(&JSON.repeat(99));
     assert!(error("cut.jsonl.gz", &cut[..cut.len() / 2]).contains("damaged file"));
 
@@ -216,6 +218,117 @@ fn what_cannot_be_read_is_named_with_its_line() {
         .map(|name| (name, if name == "time" { times.clone() } else { other.clone() }));
     let late = error("late.parquet", parquet_of(rows.to_vec()));
     assert!(late.contains("row 1: column time: \"later\" is no time"), "{late}");
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_named_where_it_begins() {
+    let head = "time,peer.address,bytes,words\n";
+    let rows = |n: usize| "1,\"a\",2,b\n".repeat(n);
+    let wrong = |text: String| error("quotes.csv", text);
+    let open = format!("{head}{}2,\"c,3,d\n{}", rows(500), "3,e,4,f\n".repeat(20));
+    assert!(wrong(open.clone()).contains("line 502: a quote is never closed"), "{}", wrong(open));
+    assert!(wrong(format!("{head}{}\"two\nlines\",a,\"", rows(1))).contains("line 4: a quote is never closed"));
+    assert!(wrong("time,\"bytes\n1,2\n".into()).contains("line 1: a quote is never closed"));
+    // The next quote would close it: the rows between would be one text.
+    let swallowed = format!("{head}1,a,2,\"b\n3,c,4,d\n5,f,6,\"g\"\n{}", rows(2));
+    assert!(wrong(swallowed).contains("line 2: a quote is not closed before another in line 4"));
+    let long = format!("{head}1,\"{}", "x,\n".repeat(4 << 20));
+    assert!(wrong(long).contains("line 2: longer than 4 MiB, in a quote that is not closed"));
+
+    let folder = Folder::new();
+    let good = "time,bytes\r\n1,\"\"\r\n2,\"a \"\"b\"\"\nc\"\r\n3,d\"e\n4,\"f\"g";
+    let wanted = [column("time", Form::Time), column("bytes", Form::Text)];
+    let texts = read(&folder.file("good.csv", good), &wanted).unwrap();
+    let texts: Vec<&str> = texts.iter().map(|row| row.split_once(' ').unwrap().1).collect();
+    assert_eq!(texts, ["-", "a \"b\"\nc", "d\"e", "fg"]);
+}
+
+#[test]
+fn lines_count_as_in_an_editor() {
+    let head = "time,peer.address,bytes,words";
+    for end in ["\n", "\r\n"] {
+        for blank in 0..3 {
+            let rows = format!("{head}{end}{}1,\"a{end}b\",2,c{end}{end}1,2{end}", end.repeat(blank));
+            let line = format!("line {}: 2 fields", blank + 5);
+            assert!(error("rows.csv", &rows).contains(&line), "{line}: {}", error("rows.csv", &rows));
+            let begins = format!("{}{head}{end}never,a,b,c{end}", end.repeat(blank));
+            assert!(error("rows.csv", &begins).contains(&format!("line {}: column time", blank + 2)));
+        }
+    }
+}
+
+#[test]
+fn semicolons_and_tabs_are_seen_where_the_header_has_no_comma() {
+    let folder = Folder::new();
+    let wanted = [column("time", Form::Time), column("bytes", Form::Text)];
+    for (name, content, text) in [
+        ("semicolons.csv", "time;\"a, b\";bytes\n1;x;2,5\n", "2,5"),
+        ("tabs.csv", "\n\ntime\tbytes;\tother\tbytes\n1\t2\t3\t4\n", "4"),
+        ("commas.csv", "time,bytes,a;b;c;d\n1,2;3,4\n", "2;3"),
+        ("tabs.tsv", "time\tbytes,a;b\tbytes\n1\tx\t2;3\n", "2;3"),
+    ] {
+        let packed = folder.file(&format!("{name}.gz"), gzip(content));
+        for path in [folder.file(name, content), packed] {
+            assert_eq!(read(&path, &wanted).unwrap(), [format!("1000000000 {text}")], "{name}");
+        }
+    }
+    let one = folder.file("one.csv", "time\n1\n");
+    assert_eq!(read(&one, &wanted[..1]).unwrap(), ["1000000000"], "one column has nothing between");
+}
+
+#[test]
+fn a_file_without_rows_has_none_and_is_not_damaged() {
+    let folder = Folder::new();
+    for name in ["x.csv", "x.csv.gz", "x.tsv", "x.jsonl", "x.log", "x.log.1.gz", "x.txt"] {
+        let content = if name.ends_with(".gz") { gzip("") } else { Vec::new() };
+        let path = folder.file(name, content);
+        assert!(TableFile::open(&path).unwrap().is_blank(), "{name}");
+        assert_eq!(read(&path, &wanted()).unwrap(), Vec::<String>::new(), "{name}");
+    }
+    let head = folder.file("head.csv", "time,peer.address,bytes,words\n");
+    assert!(!TableFile::open(&head).unwrap().is_blank(), "it says of which table it is");
+    assert_eq!(read(&head, &wanted()).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn rotated_names_are_taken_and_what_is_not_is_counted() {
+    let folder = Folder::new();
+    let line = "{\"time\":1}\n";
+    let taken = [
+        "audit.log",
+        "audit.log-2026-11-14",
+        "audit.log-20261114.gz",
+        "audit.log.1",
+        "audit.log.2.gz",
+        "rows.csv.3",
+        "rows.jsonl-1795269787",
+    ];
+    for name in taken {
+        let text = if name.contains("csv") { "time\n1\n" } else { line };
+        folder.file(name, if name.ends_with(".gz") { gzip(text) } else { text.into() });
+    }
+    for name in ["audit.log.xz", "audit.log.old", "audit.log.1a", "audit.log-", "notes", "x.parquet.1"] {
+        folder.file(name, line);
+    }
+    for name in [".hidden", "x.tmp", "0001.journal", "lens.toml", "normal.baseline"] {
+        folder.file(name, line);
+    }
+    let passed = PassedOver::default();
+    let search = Search { tables: true, passed_over: Some(&passed), ..Search::default() };
+    let found = search.run(&[folder.0.path()]).unwrap();
+    assert_eq!(found.iter().map(|source| source.relative.as_str()).collect::<Vec<_>>(), taken);
+    for source in &found {
+        let rows: Vec<_> = TableFile::open(&source.path).unwrap().batches(&wanted()[..1], 9).unwrap().collect();
+        assert_eq!(rows.len(), 1, "{}", source.relative);
+    }
+    let words = passed.words().unwrap();
+    assert!(
+        words.starts_with("passed over 6 files by their names, the first ") && words.contains("audit.log-;"),
+        "{words}"
+    );
+    let nothing = PassedOver::default();
+    Search { passed_over: Some(&nothing), ..Search::default() }.run(&[folder.0.path()]).unwrap_err();
+    assert_eq!(nothing.words(), None, "where only Ebbline's own tables are looked for, text is none of them");
 }
 
 #[test]

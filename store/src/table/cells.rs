@@ -173,8 +173,8 @@ impl Values {
             None if wanted.required => Err(format!("column {}: no time", wanted.column)),
             None => Ok(None),
             Some(text) => match time::of_text(&text) {
-                None => Err(format!("column {}: {:?} is no time", wanted.column, time::shorten(&text))),
-                time => Ok(time),
+                Err(why) => Err(format!("column {}: {}", wanted.column, time::no_time(&time::shorten(&text), why))),
+                Ok(time) => Ok(Some(time)),
             },
         }
     }

@@ -15,20 +15,56 @@ const SECONDS_BELOW: u64 = 100_000_000_000;
 /// How web servers write a time: `21/Nov/2026:14:03:07 +0000`.
 const LOG_FORMAT: &str = "%d/%b/%Y:%H:%M:%S %z";
 
+/// Times of day differ by this many minutes from UTC at most.
+const MAX_OFFSET: u32 = 18 * 60;
+
 /// Nanoseconds since 1970 UTC of a text: a number, RFC 3339, a date and a time without an offset (then UTC) or the format
-/// of web servers' logs.
-pub(super) fn of_text(text: &str) -> Option<i64> {
+/// of web servers' logs. Else why it is no time, if there is more to say.
+pub(super) fn of_text(text: &str) -> Result<i64, &'static str> {
+    const NONE: &str = "";
     let text = text.trim();
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && !text.get(1..)?.contains('-') {
-        return of_integer(text.parse().ok()?);
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') && !text.get(1..).ok_or(NONE)?.contains('-') {
+        return of_integer(text.parse().map_err(|_| NONE)?).ok_or(NONE);
     }
     if let Ok(number) = text.parse::<f64>() {
-        return of_float(number);
+        return of_float(number).ok_or(NONE);
     }
-    let stamp = text.parse::<Timestamp>().ok();
-    let stamp = stamp.or_else(|| Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp()));
-    let stamp = stamp.or_else(|| Timestamp::strptime(LOG_FORMAT, text.trim_matches(['[', ']'])).ok())?;
-    i64::try_from(stamp.as_nanosecond()).ok()
+    let offset = offset_of(text);
+    if offset.is_some_and(|minutes| minutes > MAX_OFFSET) {
+        return Err("offsets reach to 18:00");
+    }
+    // What people write for UTC behind a time without an offset.
+    let plain = [" UTC", " Z", " GMT"].iter().find_map(|end| text.strip_suffix(end)).filter(|_| offset.is_none());
+    let plain = plain.unwrap_or(text).trim_end();
+    if let Ok(stamp) = text.parse::<Timestamp>() {
+        return i64::try_from(stamp.as_nanosecond()).map_err(|_| NONE);
+    }
+    if let Ok(time) = plain.parse::<DateTime>() {
+        if plain.contains('[') {
+            return Err("names of time zones are not read; give the offset");
+        }
+        let stamp = time.to_zoned(TimeZone::UTC).map_err(|_| NONE)?.timestamp();
+        return i64::try_from(stamp.as_nanosecond()).map_err(|_| NONE);
+    }
+    let stamp = Timestamp::strptime(LOG_FORMAT, text.trim_matches(['[', ']'])).map_err(|_| NONE)?;
+    i64::try_from(stamp.as_nanosecond()).map_err(|_| NONE)
+}
+
+/// Minutes of the offset that ends a text (`+01:00`, `-0430`, `+02`), whatever its sign; a zone in brackets may be behind.
+fn offset_of(text: &str) -> Option<u32> {
+    let text = text.trim_matches(['[', ']']);
+    let text = text.split('[').next()?;
+    // The dashes of the date are no signs.
+    let time = text.get("2026-11-21".len()..)?;
+    let digits: String = time[time.rfind(['+', '-'])? + 1..].chars().filter(|c| *c != ':').collect();
+    let (hours, minutes) = (digits.get(..2)?.parse::<u32>().ok()?, digits.get(2..4).unwrap_or("00"));
+    Some(hours * 60 + minutes.parse::<u32>().ok()?)
+}
+
+/// A value that is no time, in words.
+pub(super) fn no_time(shown: &str, why: &str) -> String {
+    let colon = if why.is_empty() { "" } else { ": " };
+    format!("{shown:?} is no time{colon}{why}")
 }
 
 /// Of a whole number since 1970: seconds, milli-, micro- or nanoseconds, by its size.
@@ -51,8 +87,7 @@ fn of_float(number: f64) -> Option<i64> {
 /// The column as timestamps, or the first row whose time cannot be read. What already is a timestamp stays, and so does
 /// what can be none.
 pub(super) fn of_column(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
-    let shown =
-        |row: usize, what: &dyn std::fmt::Display| (row, format!("{what:?} is no time", what = what.to_string()));
+    let shown = |row: usize, what: &dyn std::fmt::Display| (row, no_time(&what.to_string(), ""));
     let wide = |to: DataType| cast(array, &to).map_err(|e| (0, e.to_string()));
     match array.data_type() {
         DataType::Date32 | DataType::Date64 => wide(DataType::Timestamp(TimeUnit::Nanosecond, None)),
@@ -74,7 +109,7 @@ pub(super) fn of_column(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
             let texts = wide(DataType::Utf8)?;
             collect(array, |row| {
                 let text = texts.as_string::<i32>().value(row);
-                of_text(text).ok_or_else(|| shown(row, &shorten(text)))
+                of_text(text).map_err(|why| (row, no_time(&shorten(text), why)))
             })
         }
         _ => Ok(array.clone()),
@@ -120,27 +155,44 @@ mod tests {
             "1795269787250000",
             "1795269787250000000",
             "1.79526978725e9",
+            "2026-11-21 14:03:07.25 UTC",
+            "2026-11-21 14:03:07.25 Z",
+            "2026-11-21T14:03:07.250  GMT",
+            "2026-11-21T15:03:07.25+01:00[Europe/Berlin]",
+            "2026-11-22T08:03:07.25+18:00",
         ] {
-            assert_eq!(of_text(text), Some(instant), "{text}");
+            assert_eq!(of_text(text), Ok(instant), "{text}");
         }
-        assert_eq!(of_text("21/Nov/2026:14:03:07 +0000"), Some(SECOND * 1_000_000_000));
-        assert_eq!(of_text("[21/Nov/2026:15:03:07 +0100]"), Some(SECOND * 1_000_000_000));
-        assert_eq!(of_text("2026-11-21"), Some((SECOND - 14 * 3600 - 187) * 1_000_000_000));
-        assert_eq!((of_text("0"), of_text("-1")), (Some(0), Some(-1_000_000_000)));
+        assert_eq!(of_text("21/Nov/2026:14:03:07 +0000"), Ok(SECOND * 1_000_000_000));
+        assert_eq!(of_text("[21/Nov/2026:15:03:07 +0100]"), Ok(SECOND * 1_000_000_000));
+        assert_eq!(of_text("2026-11-21"), Ok((SECOND - 14 * 3600 - 187) * 1_000_000_000));
+        assert_eq!((of_text("0"), of_text("-1")), (Ok(0), Ok(-1_000_000_000)));
     }
 
     #[test]
     fn what_is_no_time_is_none() {
         for text in ["", "-", "--", "yesterday", "2026-13-01 00:00:00", "NaN", "inf", "1e300", "12:00", "é", "9-9"] {
-            assert_eq!(of_text(text), None, "{text}");
+            assert_eq!(of_text(text), Err(""), "{text}");
         }
+    }
+
+    #[test]
+    fn what_would_be_another_time_than_was_meant_is_refused_with_the_reason() {
+        let zone = Err("names of time zones are not read; give the offset");
+        assert_eq!(of_text("2026-11-10T08:00:00[Europe/Berlin]"), zone);
+        assert_eq!(of_text("2026-11-10 08:00[UTC]"), zone);
+        let offset = Err("offsets reach to 18:00");
+        for text in ["2026-11-10T08:00:00+25:00", "2026-11-10 08:00:00-1801", "10/Nov/2026:08:00:00 +1900"] {
+            assert_eq!(of_text(text), offset, "{text}");
+        }
+        assert_eq!(of_text("2026-11-10T08:00:00+01:00 UTC"), Err(""), "two at once");
     }
 
     #[test]
     fn microseconds_of_a_float_survive() {
         for micros in [0, 1, 123_456, 499_999, 999_999] {
             let text = format!("{SECOND}.{micros:06}");
-            assert_eq!(of_text(&text), Some(SECOND * 1_000_000_000 + micros * 1_000), "{text}");
+            assert_eq!(of_text(&text), Ok(SECOND * 1_000_000_000 + micros * 1_000), "{text}");
         }
     }
 }

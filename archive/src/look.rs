@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use model::lens_check::{Check, Sight};
-use model::lens_suggest::{DRAFT_ROWS, suggest};
-use model::nearest::unknown;
+use model::lens_suggest::{DRAFT_ROWS, Suggested, suggest};
+use model::nearest::nearest;
 use model::{Lens, builtin};
 use store::{Form, Format, TableFile, Wanted};
 
@@ -14,6 +14,8 @@ use crate::tables::wanted;
 
 /// Rows that a check looks at.
 pub const CHECK_ROWS: u64 = 200_000;
+/// Columns that are listed where one is missing.
+const LISTED: usize = 16;
 /// Rows of a batch while a draft is made, and for finding out whether a column holds times.
 const DRAFT_BATCH: usize = 4_096;
 
@@ -28,7 +30,7 @@ pub fn check_lens(path: &Path, lens: &Lens) -> Result<Sight, ArchiveError> {
     let missing: Vec<&str> = missing.collect();
     // In JSON lines keys come and go, so that a column that is not there is one of nulls.
     let optional = file.format() == Format::JsonLines && !missing.contains(&lens.time_column());
-    let words: Vec<String> = missing.iter().map(|column| unknown("column", column, &known)).collect();
+    let words = unknown(&missing, &known);
     if !missing.is_empty() && !optional {
         return Err(ArchiveError::Encode { path: path.into(), why: words.join("; ") });
     }
@@ -49,11 +51,28 @@ pub fn check_lens(path: &Path, lens: &Lens) -> Result<Sight, ArchiveError> {
     Ok(sight)
 }
 
+/// Columns that a file lacks, each with the nearest it has; those that it has are listed once, behind the last.
+fn unknown(missing: &[&str], known: &[&str]) -> Vec<String> {
+    let word = |column: &&str| match nearest(column, known.iter().copied()) {
+        Some(near) => format!("no column {column:?}; did you mean {near:?}?"),
+        None => format!("no column {column:?}"),
+    };
+    let mut words: Vec<String> = missing.iter().map(word).collect();
+    if let Some(last) = words.last_mut()
+        && !known.is_empty()
+    {
+        let more = if known.len() > LISTED { ", …" } else { "" };
+        let list = known[..known.len().min(LISTED)].join(", ");
+        last.push_str(&format!("; there are {list}{more}"));
+    }
+    words
+}
+
 /// A first lens for a file, as TOML with comments, from its first 20,000 rows.
 ///
 /// # Errors
 /// When the file cannot be read, is of one of Ebbline's own tables, or has nothing that a lens could be made of.
-pub fn suggest_lens(path: &Path) -> Result<String, ArchiveError> {
+pub fn suggest_lens(path: &Path) -> Result<Suggested, ArchiveError> {
     let file = TableFile::open(path)?;
     let none = |why: String| ArchiveError::NoLens { path: path.into(), why };
     if let Some(own) = file.table().filter(|table| is_own(table)) {

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::args::LearnArgs;
 use crate::output::{print, print_json};
 use crate::progress::Bar;
-use crate::words::{plural, thousands};
+use crate::words::{plural, thousands, visible};
 
 /// Learns and saves; true if inputs were skipped.
 pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
@@ -38,6 +38,9 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
     bar.done();
     learned.baseline.save(&args.out).context("cannot write")?;
     let baseline = &learned.baseline;
+    for lens in baseline.lenses().filter(|lens| lens.units().is_empty()) {
+        eprintln!("{}", visible(&format!("warning: table {}: {}", lens.table(), model::lens_check::NO_UNITS)));
+    }
     if args.reading.json {
         print_json(&json!({
             "baseline": args.out, "id": baseline.id(), "rows": learned.rows, "files": learned.files,

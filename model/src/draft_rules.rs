@@ -21,6 +21,8 @@ const SHOWN_BYTES: usize = 40;
 const SAMPLE: usize = 1_000;
 /// As few numbers as this are names of something.
 const FEW_NUMBERS: usize = 32;
+/// 2000 and 2100, in seconds since 1970: numbers between them can be times.
+const CENTURY: std::ops::Range<f64> = 946_684_800.0..4_102_444_800.0;
 /// Texts longer than this on average are not names.
 const LONG_TEXT: usize = 40;
 
@@ -93,6 +95,20 @@ impl Column {
         seen.len() + nulls >= 2 && seen.len() * 10 < self.filled().max(10) * 9
     }
 
+    /// Whether all its values are numbers, of seconds, milli-, micro- or nanoseconds between 2000 and 2100.
+    pub(crate) fn is_epoch(&self) -> bool {
+        !self.values.is_empty() && self.values.iter().all(is_epoch)
+    }
+
+    /// Whether it is one of numbers, or of texts that are.
+    pub(crate) fn is_numeric(&self) -> bool {
+        let number = |raw: &Raw| match raw {
+            Raw::Text(text) => text.parse::<f64>().is_ok(),
+            _ => matches!(raw, Raw::Int(_) | Raw::Float(_)),
+        };
+        self.values.iter().all(number)
+    }
+
     /// `12 values, 3 % empty: GET 80 %, POST 17 %`.
     pub(crate) fn words(&self) -> String {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
@@ -112,6 +128,40 @@ impl Column {
         let colon = if shown.is_empty() { "" } else { ": " };
         format!("{} {values}{empty}{colon}{}", self.distinct(), shown.join(", "))
     }
+}
+
+fn is_epoch(raw: &Raw) -> bool {
+    let (number, whole) = match raw {
+        Raw::Float(number) => (number.get(), false),
+        Raw::Text(text) => (text.parse().unwrap_or(f64::NAN), text.bytes().all(|b| b.is_ascii_digit())),
+        raw => (raw.int().map_or(f64::NAN, |number| number as f64), true),
+    };
+    // Fractions are of seconds or milliseconds, as where they are read.
+    let scales: &[f64] = if whole { &[1.0, 1e3, 1e6, 1e9] } else { &[1.0, 1e3] };
+    scales.iter().any(|scale| CENTURY.contains(&(number / scale)))
+}
+
+/// Whether a name says that the column holds times.
+pub(crate) fn sounds_like_a_time(name: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "time",
+        "timestamp",
+        "ts",
+        "date",
+        "datetime",
+        "epoch",
+        "created",
+        "when",
+        "at",
+        "start",
+        "started",
+        "begin",
+        "began",
+        "end",
+        "ended",
+        "updated",
+    ];
+    has_word(name, &WORDS)
 }
 
 fn is_missing(raw: &Raw) -> bool {
@@ -163,15 +213,20 @@ pub(crate) fn meaning(column: &Column, is_time: &dyn Fn(&str) -> bool) -> Meanin
         Form::Null | Form::Time | Form::Key => Meaning::Nothing,
         Form::List => Meaning::Cmdline,
         Form::Bool => Meaning::Id,
+        Form::Float if sounds_like_a_time(&column.name) && column.is_epoch() => Meaning::Nothing,
         Form::Float => Meaning::Number,
         Form::Int => number(column),
         Form::Text if nearly_all(column, |text| text.parse::<i128>().is_ok()) => number(column),
+        Form::Text if sounds_like_a_time(&column.name) && column.is_epoch() => Meaning::Nothing,
         Form::Text if nearly_all(column, |text| text.parse::<f64>().is_ok()) => Meaning::Number,
         Form::Text => text(column, is_time),
     }
 }
 
 fn number(column: &Column) -> Meaning {
+    if sounds_like_a_time(&column.name) && column.is_epoch() {
+        return Meaning::Nothing;
+    }
     let number = |raw: &Raw| raw.int();
     let in_range = |range: std::ops::RangeInclusive<i128>| {
         column.values.iter().all(|v| number(v).is_none_or(|n| range.contains(&n)))

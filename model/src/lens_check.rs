@@ -4,13 +4,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use arrow_array::Array;
 use arrow_array::RecordBatch;
+use arrow_cast::cast;
 use arrow_cast::display::array_value_to_string;
+use arrow_schema::DataType;
 use serde::Serialize;
 
+use crate::days::day_text;
 use crate::encode::{Codes, EncodeError, EncodedBatch, Encoder, NO_UNIT};
+use crate::explain::thousands;
 use crate::keys::{HashKey, Pair, join};
+use crate::kind::Kind;
 use crate::kind::mask::cut;
 use crate::lens::Lens;
+use crate::raw::Raw;
 
 /// Distinct values that are told apart of a field, a context or a unit; what comes after is not looked at.
 const MAX_DISTINCT: usize = 1 << 16;
@@ -24,6 +30,12 @@ const SHOWN_BYTES: usize = 80;
 const SHOWN_VALUES: usize = 3;
 /// Classes named that no view is for.
 const SHOWN_CLASSES: usize = 8;
+
+/// What a lens without units misses.
+pub const NO_UNITS: &str = "no [[units]]: rows are scored, but nothing can be a finding";
+/// Days of 1990 and 2100: logs are not older, and not from then on.
+const LIKELY_DAYS: std::ops::Range<i64> = 7_305..47_482;
+const DAY_NS: i64 = 86_400_000_000_000;
 
 /// What a lens sees of a table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,6 +94,8 @@ struct Values {
     counts: HashMap<String, u64>,
     nulls: u64,
     rows: u64,
+    /// Rows with a text that is not what the kind wants.
+    odd: u64,
     found: String,
     example: Option<(String, String)>,
 }
@@ -96,6 +110,8 @@ pub struct Check {
     contexts: Vec<Distinct>,
     units: Vec<Distinct>,
     classes: BTreeMap<String, u64>,
+    /// The first and the last time, in ns since 1970.
+    times: Option<(i64, i64)>,
 }
 
 impl Check {
@@ -109,6 +125,7 @@ impl Check {
             contexts: (0..views).map(|_| Distinct::default()).collect(),
             units: lens.units().iter().map(|_| Distinct::default()).collect(),
             classes: BTreeMap::new(),
+            times: None,
             lens: lens.clone(),
         }
     }
@@ -123,6 +140,10 @@ impl Check {
         for (at, codes) in encoded.fields.iter().enumerate() {
             let column = batch.column_by_name(&self.lens.fields()[at].column).map(AsRef::as_ref);
             self.values[at].add(codes, column, encoded.rows);
+            if let Some(column) = column {
+                let field = &self.lens.fields()[at];
+                self.values[at].odd += odd_rows(field.kind, column);
+            }
         }
         for (view, contexts) in self.lens.views().iter().zip(&mut self.contexts) {
             let applies = |row: &usize| view.class_mask >> encoded.class[*row] & 1 == 1;
@@ -133,7 +154,17 @@ impl Check {
             named.for_each(|code| keys.add(text_hash(&unit.keys[*code as usize])));
         }
         self.count_classes(batch);
+        self.note_times(batch);
         Ok(())
+    }
+
+    fn note_times(&mut self, batch: &RecordBatch) {
+        let Some(column) = batch.column_by_name(self.lens.time_column()) else { return };
+        let all = crate::raw::nanoseconds(column).unwrap_or_default();
+        for time in all.into_iter().enumerate().filter_map(|(row, time)| column.is_valid(row).then_some(time)) {
+            let (first, last) = self.times.unwrap_or((time, time));
+            self.times = Some((first.min(time), last.max(time)));
+        }
     }
 
     fn count_classes(&mut self, batch: &RecordBatch) {
@@ -149,6 +180,7 @@ impl Check {
     /// What was seen.
     pub fn finish(self) -> Sight {
         let mut warnings = Vec::new();
+        self.warn_of_times(&mut warnings);
         self.warn_of_fields(&mut warnings);
         self.warn_of_views(&mut warnings);
         self.warn_of_classes(&mut warnings);
@@ -161,6 +193,17 @@ impl Check {
         Sight { rows: self.rows, fields: seen.collect(), warnings }
     }
 
+    fn warn_of_times(&self, warnings: &mut Vec<String>) {
+        let Some((first, last)) = self.times else { return };
+        let (first, last) = (first.div_euclid(DAY_NS), last.div_euclid(DAY_NS));
+        if LIKELY_DAYS.contains(&first) && LIKELY_DAYS.contains(&last) {
+            return;
+        }
+        let day = |day: i64| day_text(day as i32); // 64 bits of ns are some 100,000 days
+        let column = self.lens.time_column();
+        warnings.push(format!("times lie from {} to {}: is column {column:?} the time?", day(first), day(last)));
+    }
+
     fn warn_of_fields(&self, warnings: &mut Vec<String>) {
         for (at, (field, values)) in self.lens.fields().iter().zip(&self.values).enumerate() {
             let name = &field.name;
@@ -168,6 +211,10 @@ impl Check {
                 warnings.push(format!("field {name:?} has no value in any row"));
             } else if self.rows >= ENOUGH_ROWS && values.counts.len() == 1 && values.nulls == 0 {
                 warnings.push(format!("field {name:?} has one value in all rows, which says nothing"));
+            }
+            if values.odd > 0 {
+                let (odd, what) = (thousands(values.odd), field.kind.name());
+                warnings.push(format!("field {name:?} is no {what} in {odd} of {} rows", thousands(values.rows)));
             }
             let as_child = self.lens.views().iter().take(self.contexts.len()).find(|view| view.child == [at]);
             if let Some(view) = as_child.filter(|_| values.nearly_all()) {
@@ -215,6 +262,9 @@ impl Check {
     }
 
     fn warn_of_units(&self, warnings: &mut Vec<String>) {
+        if self.lens.units().is_empty() {
+            warnings.push(NO_UNITS.to_owned());
+        }
         for (unit, keys) in self.lens.units().iter().zip(&self.units) {
             let what = match (keys.seen.len(), self.rows) {
                 (0, 1..) => "has a key in no row",
@@ -246,7 +296,7 @@ impl Values {
         if self.example.is_none() {
             let row = (0..rows).find(|row| codes.value(*row).is_some());
             self.example = row.and_then(|row| {
-                let raw = array_value_to_string(column, row).ok()?;
+                let raw = in_words(column, row)?;
                 Some((shown(&raw), shown(codes.text(row))))
             });
         }
@@ -275,6 +325,32 @@ impl Values {
             example: self.example,
         }
     }
+}
+
+/// Rows whose text is not what a kind is for; of other kinds and types none.
+fn odd_rows(kind: Kind, column: &dyn Array) -> u64 {
+    let fits: fn(&str) -> bool = match kind {
+        Kind::Number => |text| text.trim().parse::<f64>().is_ok(),
+        Kind::Port => |text| text.trim().parse::<u16>().is_ok(),
+        Kind::Ip => |text| text.parse::<std::net::IpAddr>().is_ok(),
+        _ => return 0,
+    };
+    let plain = match column.data_type() {
+        DataType::Dictionary(_, values) => cast(column, values).ok(),
+        _ => None,
+    };
+    let read = crate::raw::read(plain.as_deref().unwrap_or(column));
+    let odd: Vec<bool> = read.values.iter().map(|raw| matches!(raw, Raw::Text(text) if !fits(text))).collect();
+    read.codes.iter().filter(|code| odd[**code as usize]).count() as u64
+}
+
+/// A value as it is; times with a zone, which need its rules, in UTC.
+fn in_words(column: &dyn Array, row: usize) -> Option<String> {
+    let DataType::Timestamp(unit, Some(_)) = column.data_type() else {
+        return array_value_to_string(column, row).ok();
+    };
+    let plain = cast(&column.slice(row, 1), &DataType::Timestamp(*unit, Some("+00:00".into()))).ok()?;
+    array_value_to_string(&plain, 0).ok()
 }
 
 fn shown(value: &str) -> String {

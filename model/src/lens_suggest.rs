@@ -6,7 +6,7 @@ use std::fmt::Write;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 
-use crate::draft_rules::{Column, Meaning, has_word, meaning};
+use crate::draft_rules::{Column, Meaning, has_word, meaning, sounds_like_a_time};
 use crate::kind::mask::cut;
 use crate::kind::{Kind, Part};
 use crate::lens::{Lens, MAX_FIELDS};
@@ -21,7 +21,9 @@ const PAIR_COLUMNS: usize = 8;
 const MAX_PAIRS: usize = 6;
 /// Columns that become fields: each may be two.
 const MAX_COLUMNS: usize = MAX_FIELDS / 4;
-/// The field that every draft has.
+/// The line of a draft without a time.
+const TO_FILL_IN: &str = "# time = \"…\"";
+/// The field that every draft with a time has.
 const HOUR: &str = "hour_of_day";
 /// Names of columns that say when, the best first.
 const TIMES: [&str; 12] = [
@@ -70,22 +72,28 @@ pub enum DraftError {
     /// Nothing to look at.
     #[error("it has no rows")]
     Empty,
-    /// No column says when.
-    #[error("no column holds times in every row; a lens needs one")]
-    NoTime,
     /// No column varies.
-    #[error("no column varies and repeats, so that there is nothing to learn")]
+    #[error("no column varies and repeats, so that there is nothing to learn; give it more rows, better some days")]
     Nothing,
     /// The draft is wrong, which is a mistake of ours.
     #[error("the draft is no lens: {0}")]
     Lens(#[from] LensError),
 }
 
-/// A lens for the first rows of a table, as TOML with comments. `is_time` says whether a column can be read as times.
+/// A lens as a draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggested {
+    /// The lens, as TOML with comments.
+    pub toml: String,
+    /// Whether there is a column that says when; else the draft has the line as a comment to fill in.
+    pub has_time: bool,
+}
+
+/// A lens for the first rows of a table. `is_time` says whether a column can be read as times.
 ///
 /// # Errors
-/// When there are no rows, times or things that vary.
-pub fn suggest(table: &str, rows: &[RecordBatch], is_time: &dyn Fn(&str) -> bool) -> Result<String, DraftError> {
+/// When there are no rows or things that vary.
+pub fn suggest(table: &str, rows: &[RecordBatch], is_time: &dyn Fn(&str) -> bool) -> Result<Suggested, DraftError> {
     let rows = rows.first().and_then(|first| concat_batches(&first.schema(), rows).ok()).ok_or(DraftError::Empty)?;
     if rows.num_rows() == 0 {
         return Err(DraftError::Empty);
@@ -93,26 +101,34 @@ pub fn suggest(table: &str, rows: &[RecordBatch], is_time: &dyn Fn(&str) -> bool
     let schema = rows.schema();
     let named = schema.fields().iter().zip(rows.columns());
     let columns: Vec<Column> = named.filter_map(|(field, array)| Column::new(field.name(), array)).collect();
-    let time = time(&columns, is_time).ok_or(DraftError::NoTime)?;
+    let time = time(&columns, is_time);
     let host = host(&columns);
-    let used = |column: &&Column| column.name != time && Some(&column.name) != host.map(|h| &h.name);
+    let used = |column: &&Column| Some(column.name.as_str()) != time && Some(&column.name) != host.map(|h| &h.name);
     let looked: Vec<(&Column, Meaning)> =
         columns.iter().filter(used).map(|column| (column, meaning(column, is_time))).collect();
     let draft = Draft { table, time, host, columns: looked, rows: rows.num_rows() };
     let toml = draft.toml()?;
-    Lens::parse(&toml)?;
-    Ok(toml)
+    match time {
+        Some(_) => Lens::parse(&toml)?,
+        None => Lens::parse(&toml.replace(TO_FILL_IN, "time = \"time\""))?,
+    };
+    Ok(Suggested { toml, has_time: time.is_some() })
 }
 
-/// The column that says when: of those that are full, the one with the best name, else the first that holds times.
+/// The column that says when: of those that are full, the one with the best name, else the first that holds times. Numbers
+/// count from 1970 if all are of this century; those of other sizes are times by an exact name alone.
 fn time<'a>(columns: &'a [Column], is_time: &dyn Fn(&str) -> bool) -> Option<&'a str> {
     let full = |column: &&Column| column.filled() == column.rows;
     let named = |column: &Column| TIMES.iter().position(|name| column.name.eq_ignore_ascii_case(name));
     let mut good: Vec<&Column> = columns.iter().filter(full).filter(|c| named(c).is_some()).collect();
     good.sort_by_key(|column| named(column));
+    let named_numbers = good.iter().copied().filter(|column| column.is_numeric() && !column.is_epoch());
+    let named = good.iter().copied().filter(|column| !column.is_numeric() || column.is_epoch());
     let typed = columns.iter().filter(full).filter(|column| column.form == Form::Time);
     let texts = columns.iter().filter(full).filter(|c| c.form == Form::Text && looks_like_a_date(c));
-    let mut all = good.into_iter().chain(typed).chain(texts);
+    let mut epochs: Vec<&Column> = columns.iter().filter(full).filter(|column| column.is_epoch()).collect();
+    epochs.sort_by_key(|column| !sounds_like_a_time(&column.name));
+    let mut all = named.chain(typed).chain(texts).chain(epochs).chain(named_numbers);
     all.find(|column| column.form == Form::Time || is_time(&column.name)).map(|column| column.name.as_str())
 }
 
@@ -132,7 +148,7 @@ fn host(columns: &[Column]) -> Option<&Column> {
 
 struct Draft<'a> {
     table: &'a str,
-    time: &'a str,
+    time: Option<&'a str>,
     host: Option<&'a Column>,
     columns: Vec<(&'a Column, Meaning)>,
     rows: usize,
@@ -195,7 +211,11 @@ impl<'a> Draft<'a> {
             let _ =
                 writeln!(out, "{} = {{ column = {column}, kind = {}{part} }}", field.name, quoted(field.kind.name()));
         }
-        let _ = writeln!(out, "{HOUR} = {{ column = {}, kind = \"time\" }}\n", quoted(self.time));
+        self.single(&mut out);
+        if let Some(time) = self.time {
+            let _ = writeln!(out, "{HOUR} = {{ column = {}, kind = \"time\" }}", quoted(time));
+        }
+        out.push('\n');
         self.views(&mut out, &fields, entity_field);
         self.pairs(&mut out, &fields, entity);
         self.unit(&mut out, entity);
@@ -206,7 +226,14 @@ impl<'a> Draft<'a> {
         let mut out = format!("# A draft for table {}, from its first {} rows.\n", self.table, self.rows);
         out.push_str("# What each line means is in docs/contracts.md §5. Leave out what says nothing to you; `ebbline lens check` shows\n");
         out.push_str("# what it sees.\n");
-        let _ = writeln!(out, "table = {}\ntime = {}\n", quoted(self.table), quoted(self.time));
+        let _ = writeln!(out, "table = {}", quoted(self.table));
+        match self.time {
+            Some(time) => drop(writeln!(out, "time = {}\n", quoted(time))),
+            None => {
+                out.push_str("# No column was found that holds times in every row. Name it, and take the # away:\n");
+                let _ = writeln!(out, "{TO_FILL_IN}\n");
+            }
+        }
         if let Some(host) = self.host {
             let _ = writeln!(out, "[scopes]\nhost = {} # {}\n", quoted(&host.name), host.words());
         }
@@ -214,7 +241,7 @@ impl<'a> Draft<'a> {
             let _ = writeln!(out, "# Whose habits: {}.\n", entity.name);
         }
         let used = |column: &Column| fields.iter().any(|field| field.column.name == column.name);
-        let left = self.columns.iter().filter(|(column, _)| !used(column));
+        let left = self.columns.iter().filter(|(column, meaning)| !used(column) && !is_single(column, *meaning));
         let left: Vec<String> = left.map(|(column, _)| column.name.replace(char::is_control, " ")).collect();
         if !left.is_empty() {
             let why = "they hold one value, name single things or hold times of their own";
@@ -223,9 +250,20 @@ impl<'a> Draft<'a> {
         out
     }
 
+    /// Columns that hold one value as yet: fields to be taken in when more days show others.
+    fn single(&self, out: &mut String) {
+        for (column, meaning) in self.columns.iter().filter(|(column, meaning)| is_single(column, *meaning)) {
+            let Some((kind, _)) = meaning.fields().first() else { continue };
+            let name = plain_name(&column.name);
+            let column_name = quoted(&column.name);
+            let _ = writeln!(out, "# One value so far: {}", column.words());
+            let _ = writeln!(out, "# {name} = {{ column = {column_name}, kind = {} }}", quoted(kind.name()));
+        }
+    }
+
     /// Every field that varies, given the entity.
     fn views(&self, out: &mut String, fields: &[Drafted<'_>], entity: Option<&str>) {
-        let hour = Some(HOUR).filter(|_| entity.is_some());
+        let hour = Some(HOUR).filter(|_| entity.is_some() && self.time.is_some());
         let children = fields.iter().filter(|field| field.child).map(|field| field.name.as_str());
         for child in children.chain(hour) {
             match entity {
@@ -266,7 +304,12 @@ impl<'a> Draft<'a> {
 
     /// What adds up: the rows of an entity in an hour, else those of a host.
     fn unit(&self, out: &mut String, entity: Option<&Column>) {
-        let Some(column) = entity.or(self.host) else { return };
+        let Some(column) = entity.or(self.host) else {
+            out.push_str("# What is alerted on: no column was found that names somebody or something and repeats ten times on average.\n");
+            out.push_str("# Without a unit rows are scored, but nothing can be a finding.\n");
+            out.push_str("# [[units]]\n# kind = \"…\"\n# key = [\"…\"]\n# window = \"1h\"\n");
+            return;
+        };
         let kind = quoted(&plain_name(&column.name));
         let _ = writeln!(
             out,
@@ -274,6 +317,11 @@ impl<'a> Draft<'a> {
             quoted(&column.name)
         );
     }
+}
+
+/// Whether a column holds one value as yet, and would be a field with others.
+fn is_single(column: &Column, meaning: Meaning) -> bool {
+    column.distinct() == 1 && !meaning.fields().is_empty()
 }
 
 /// The name, or the first with a number behind that no field has.

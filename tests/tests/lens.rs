@@ -96,7 +96,8 @@ fn a_draft_passes_its_check_and_can_be_learned() {
     has("status = { column = \"status\", kind = \"id\" }");
     has("bytes = { column = \"bytes\", kind = \"number\" }");
     has("name = \"status given user\"\nchild = [\"status\"]\ncontext = [[\"user\"], []]");
-    has("or hold times of their own: request_id, version.");
+    has("or hold times of their own: request_id.");
+    has("# version = { column = \"version\", kind = \"id\" }");
     has("[[units]]\nkind = \"user\"\nkey = [\"user\"]\nwindow = \"1h\"");
     let lens = folder.path().join("requests.toml");
     fs::write(&lens, &draft.stdout).expect("the draft is written");

@@ -15,7 +15,8 @@ pub(crate) enum LensCommand {
 /// Show what a lens sees in a table: what was found in each column, and what it becomes.
 ///
 /// Warnings name what will say nothing: a column that is missing, a field with one value, a field or context that is new in
-/// nearly every row, rows that no view is for, units with one row each or all rows in one. Looks at 200,000 rows.
+/// nearly every row, rows that no view is for, units with one row each or all rows in one, texts where numbers, addresses or
+/// ports are wanted, times of another century. Looks at 200,000 rows.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +37,8 @@ pub(crate) struct CheckArgs {
 /// Draft a lens for a table, by the names, types and values of its columns.
 ///
 /// A draft asks of every column that varies how usual it is for the one that the table is most about, and of some pairs of
-/// columns how usual they are together. Read it, and leave out what says nothing to you. Looks at 20,000 rows.
+/// columns how usual they are together. Read it, and leave out what says nothing to you. Looks at 20,000 rows: give it a file
+/// of some days, as the one that the table is about must repeat ten times on average.
 #[derive(Args)]
 #[command(after_help = "\
 Example:

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::args::{CheckArgs, LensCommand, ListArgs, ShowArgs, SuggestArgs};
 use crate::output::{print, print_json, table};
-use crate::words::{plural, thousands};
+use crate::words::{inline, plural, thousands, visible};
 
 /// Runs a command; true if inputs were skipped.
 pub(crate) fn run(command: LensCommand) -> Result<bool> {
@@ -54,7 +54,7 @@ fn in_words(path: &Path, lens: &Lens, sight: &Sight) -> String {
     let mut text =
         format!("{}: table {}, {}, {views}\n{rows}", path.display(), lens.table(), plural(sight.rows, "row", "rows"));
     for warning in &sight.warnings {
-        text.push_str(&format!("\nwarning: {warning}"));
+        text.push_str(&format!("\nwarning: {}", inline(warning)));
     }
     text
 }
@@ -63,18 +63,25 @@ fn row(field: &SeenField, rows: u64) -> [String; 7] {
     let column = if field.column.is_empty() { String::new() } else { format!("{}, {}", field.column, field.found) };
     let empty = percent(field.nulls as f64 / rows.max(1) as f64);
     let often: Vec<String> =
-        field.frequent.iter().map(|(value, share)| format!("{value} {}", percent(*share))).collect();
+        field.frequent.iter().map(|(value, share)| format!("{} {}", inline(value), percent(*share))).collect();
     let example = match &field.example {
-        Some((raw, seen)) if raw == seen => raw.clone(),
-        Some((raw, seen)) => format!("{raw} → {seen}"),
+        Some((raw, seen)) if raw == seen => inline(raw),
+        Some((raw, seen)) => inline(&format!("{raw} → {seen}")),
         None => String::new(),
     };
     let distinct = thousands(field.distinct as u64);
-    [field.field.clone(), column, field.kind.clone(), empty, distinct, often.join("\n"), example]
+    [field.field.clone(), inline(&column), field.kind.clone(), empty, distinct, often.join("\n"), example]
 }
 
 fn suggest(args: &SuggestArgs) -> Result<()> {
-    print(archive::suggest_lens(&args.table)?.trim_end())
+    let draft = archive::suggest_lens(&args.table)?;
+    print(draft.toml.trim_end())?;
+    if !draft.has_time {
+        let table = args.table.display();
+        let next = "fill in the line `time` of the draft, without which it is no lens";
+        eprintln!("{}", visible(&format!("no time: {table}: no column holds times in every row; {next}")));
+    }
+    Ok(())
 }
 
 fn list(args: &ListArgs) -> Result<()> {

@@ -95,7 +95,7 @@ fn one(pattern: &[char], at: usize, c: char) -> Option<usize> {
             let not = matches!(pattern.get(at + 1), Some('!' | '^'));
             let first = at + 1 + usize::from(not);
             // A bracket right after the first one is a character.
-            let end = pattern.get(first + 1..)?.iter().position(|sign| *sign == ']').map(|found| found + first + 1);
+            let end = (first + 1..pattern.len()).find(|end| pattern[*end] == ']');
             let Some(end) = end else { return (c == '[').then_some(at + 1) };
             (in_set(&pattern[first..end], c) != not).then_some(end + 1)
         }

@@ -68,7 +68,8 @@ impl Reason {
     }
 }
 
-/// Work counters, equal on every backend for equal input. For an applicable (row, view) the levels are visited in
+/// Work counters, equal on every backend for equal input where each row is scored by itself; the CPU looks up less where
+/// rows repeat. For an applicable (row, view) the levels are visited in
 /// order until n > 0: each visited level builds its context key and looks it up (one key, one look-up) and, if the
 /// context is there, builds its cell key and looks that up (one of each again). The group level of a host without a
 /// group is not visited.

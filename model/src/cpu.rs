@@ -1,4 +1,5 @@
-//! The CPU backend: rayon over blocks of rows, each view level by level (docs/model.md §4, §5).
+//! The CPU backend: rayon over views and ranges of rows, each view level by level (docs/model.md §4, §5). Rows that a view
+//! cannot tell apart are scored once.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -9,6 +10,7 @@ mod memory;
 mod part;
 mod probe;
 mod trace;
+mod view;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,13 +19,14 @@ use rayon::prelude::*;
 
 use crate::backend::{Backend, BackendError, REASONS, Reason, Scores, StageCounters};
 use crate::encode::EncodedBatch;
-use crate::snapshot::{Calibration, Snapshot};
+use crate::snapshot::Snapshot;
 use lanes::Path;
 
 pub use learn::{CellCounter, Counted};
 pub(crate) use memory::huge_pages;
 pub(crate) use part::{Counts, Part, Scratch};
 pub(crate) use trace::traced;
+use view::{Asked, Work};
 
 /// Rows scored at a time by one thread: what is known of them stays in its second-level cache.
 const BLOCK: usize = 1024;
@@ -33,19 +36,21 @@ const BLOCK: usize = 1024;
 pub struct CpuBackend {
     snapshot: Arc<Snapshot>,
     path: Path,
+    /// Whether rows that a view cannot tell apart are scored once.
+    by_kind: bool,
     counters: StageCounters,
 }
 
 impl CpuBackend {
     /// A backend for one snapshot.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, path: Path::detect(), counters: StageCounters::default() }
+        Self { snapshot, path: Path::detect(), by_kind: true, counters: StageCounters::default() }
     }
 
-    /// A backend that uses no vector instructions: to test the others by, and on processors without any.
+    /// A backend that uses no vector instructions and scores each row by itself: to test the others by.
     #[doc(hidden)]
     pub fn plain(snapshot: Arc<Snapshot>) -> Self {
-        Self { path: Path::Plain, ..Self::new(snapshot) }
+        Self { path: Path::Plain, by_kind: false, ..Self::new(snapshot) }
     }
 }
 
@@ -64,13 +69,16 @@ impl Backend for CpuBackend {
         }
         let snapshot = &*self.snapshot;
         out.reset(batch.rows, snapshot.views.len());
-        let blocks: Vec<Block<'_>> = blocks(batch.rows, out);
-        let scratch = || Scratch::new(self.path);
-        let work = blocks.into_par_iter().map_init(scratch, |scratch, block| block.score(snapshot, batch, scratch));
+        let asked = Asked { snapshot, batch, by_kind: self.by_kind };
+        let work = asked.of(&mut out.surprisal).into_par_iter();
+        let work = work.map_init(|| Work::new(self.path), |work, of_view| of_view.score(&asked, work));
         self.counters += work.reduce(StageCounters::default, |mut a, b| {
             a += b;
             a
         });
+        self.counters.sums += batch.rows as u64;
+        let sets: Vec<u8> = batch.host.hashes.iter().map(|host| snapshot.set(*host) as u8).collect();
+        blocks(batch.rows, out).into_par_iter().for_each(|block| block.add_up(snapshot, batch, &sets));
         Ok(())
     }
 
@@ -79,16 +87,16 @@ impl Backend for CpuBackend {
     }
 }
 
-/// The output columns of one range of rows.
+/// What the views say of one range of rows, and what comes of it.
 struct Block<'a> {
     rows: Range<usize>,
-    surprisal: Vec<&'a mut [u16]>,
+    surprisal: Vec<&'a [u16]>,
     bits: &'a mut [u32],
     log2_n: &'a mut [u16],
     reasons: &'a mut [[Reason; REASONS]],
 }
 
-/// Cuts the output into blocks that threads can own.
+/// Cuts the scores into blocks that threads can own.
 fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
     if rows == 0 {
         return Vec::new();
@@ -101,8 +109,8 @@ fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
             Block { rows, surprisal: Vec::new(), bits, log2_n, reasons }
         })
         .collect();
-    for view in out.surprisal.chunks_mut(rows) {
-        for (block, part) in blocks.iter_mut().zip(view.chunks_mut(BLOCK)) {
+    for view in out.surprisal.chunks(rows) {
+        for (block, part) in blocks.iter_mut().zip(view.chunks(BLOCK)) {
             block.surprisal.push(part);
         }
     }
@@ -110,47 +118,55 @@ fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
 }
 
 impl Block<'_> {
-    fn score(mut self, snapshot: &Snapshot, batch: &EncodedBatch, scratch: &mut Scratch) -> StageCounters {
-        let mut counters = StageCounters { sums: self.rows.len() as u64, ..StageCounters::default() };
-        let calibrations = self.calibrations(snapshot, batch);
-        let mut part = Part::new(snapshot, snapshot.seed, batch, self.rows.clone(), scratch);
-        for (view, program) in snapshot.views.iter().enumerate() {
-            let out = &mut *self.surprisal[view];
-            counters += part.score(view as u32, program, out);
-            for ((row, s), class) in out.iter().enumerate().zip(&batch.class[self.rows.clone()]) {
-                if program.class_mask >> class & 1 == 1 {
-                    let bits = calibrations[row].view_bits(view, *s);
-                    self.bits[row] += u32::from(bits);
-                    rank(&mut self.reasons[row], view, bits);
-                }
+    /// Adds up the calibrated bits of each row's views, and names those with the most. `sets` says by code of a host which
+    /// calibration it has.
+    fn add_up(self, snapshot: &Snapshot, batch: &EncodedBatch, sets: &[u8]) {
+        let (classes, hosts) = (&batch.class[self.rows.clone()], &batch.host.codes[self.rows.clone()]);
+        let calibrations = snapshot.calibrations();
+        let mut bits_of_view = [0u32; BLOCK];
+        let mut top = [[0u32; BLOCK]; REASONS];
+        for (view, (program, surprisal)) in (0u32..).zip(snapshot.views.iter().zip(&self.surprisal)) {
+            let tables: Vec<&[u16]> = calibrations.iter().map(|of| &of.views[view as usize][..]).collect();
+            let bits = bits_of_view.iter_mut().zip(*surprisal);
+            if let [table] = tables[..] {
+                bits.for_each(|(bits, s)| *bits = table[usize::from(s >> 6)].into());
+            } else {
+                let table = |host: u32| tables[usize::from(sets[host as usize])];
+                bits.zip(hosts).for_each(|((bits, s), host)| *bits = table(*host)[usize::from(s >> 6)].into());
             }
-        }
-        for ((log2_n, bits), calibration) in self.log2_n.iter_mut().zip(&*self.bits).zip(&calibrations) {
-            *log2_n = calibration.row_log2_n(*bits);
-        }
-        counters
-    }
-
-    /// By row, its host's.
-    fn calibrations<'a>(&self, snapshot: &'a Snapshot, batch: &EncodedBatch) -> Vec<&'a Calibration> {
-        let mut last = (u32::MAX, &snapshot.calibration);
-        let of_host = |code: &u32| {
-            // Rows come by host, as a rule.
-            if last.0 != *code {
-                last = (*code, snapshot.calibration_of(batch.host.hashes[*code as usize]));
+            for (bits, class) in bits_of_view.iter_mut().zip(classes) {
+                *bits &= 0u32.wrapping_sub(program.class_mask >> class & 1);
             }
-            last.1
-        };
-        batch.host.codes[self.rows.clone()].iter().map(of_host).collect()
+            // 512 views of 16 bits each do not overflow.
+            self.bits.iter_mut().zip(&bits_of_view).for_each(|(sum, bits)| *sum = sum.wrapping_add(*bits));
+            rank(&mut top, view, &bits_of_view);
+        }
+        for (((log2_n, bits), reasons), row) in self.log2_n.iter_mut().zip(&*self.bits).zip(self.reasons).zip(0..) {
+            *log2_n = calibrations[usize::from(sets[hosts[row] as usize])].row_log2_n(*bits);
+            *reasons = top.each_ref().map(|of_rank| reason(of_rank[row]));
+        }
     }
 }
 
-/// Places a view among a row's reasons. Views come in order, so that the first of equals stays ahead.
-#[inline]
-fn rank(reasons: &mut [Reason; REASONS], view: usize, bits: u16) {
-    if bits > reasons[REASONS - 1].bits {
-        let at = reasons.iter().position(|r| bits > r.bits).unwrap_or(REASONS - 1);
-        reasons[at..].rotate_right(1);
-        reasons[at] = Reason { view: view as u16, bits };
+/// Places a view among the rows' reasons, each a number that is the greater the sooner it is named: bits, then of equals the
+/// view that comes first. Without a branch, for vector instructions.
+fn rank(top: &mut [[u32; BLOCK]; REASONS], view: u32, bits: &[u32; BLOCK]) {
+    let [first, second, third] = top;
+    let rows = first.iter_mut().zip(second).zip(third).zip(bits);
+    for (((first, second), third), bits) in rows {
+        let here = if *bits > 0 { bits << 16 | (u32::from(u16::MAX) - view) } else { 0 };
+        let rest = here.min(*first);
+        *first = here.max(*first);
+        let last = rest.min(*second);
+        *second = rest.max(*second);
+        *third = last.max(*third);
+    }
+}
+
+/// A reason from its number.
+fn reason(number: u32) -> Reason {
+    match number {
+        0 => Reason::NONE,
+        number => Reason { view: u16::MAX - number as u16, bits: (number >> 16) as u16 },
     }
 }

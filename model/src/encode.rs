@@ -7,6 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 
+use crate::alike::Alike;
 use crate::channel::Channels;
 use crate::keys::{HashKey, Pair};
 use crate::kind::transform::apply;
@@ -202,7 +203,7 @@ struct Column {
     name: String,
     uses: Vec<Use>,
     /// The last dictionary seen, kept alive so that its identity stays its own, and one table per use.
-    dictionary: Option<(ArrayRef, Vec<u32>, Vec<Table>)>,
+    dictionary: Option<(ArrayRef, Vec<Table>)>,
 }
 
 /// A column of one batch: raw codes, and one table per use.
@@ -225,16 +226,14 @@ impl Column {
         let entries = array.as_any_dictionary().values();
         if !self.dictionary.as_ref().is_some_and(|(last, ..)| last.to_data().ptr_eq(&entries.to_data())) {
             let RawColumn { mut codes, mut values } = raw::read(entries);
-            codes.push(values.len() as u32); // the code of a null key
+            codes.push(values.len() as u32); // what follows the last entry is a null key
             values.push(Raw::Null);
-            let tables = self.tables(&values, key);
-            self.dictionary = Some((Arc::clone(entries), codes, tables));
+            let mut tables = self.tables(&values, key);
+            tables.iter_mut().for_each(|table| table.codes = codes.iter().map(|c| table.codes[*c as usize]).collect());
+            self.dictionary = Some((Arc::clone(entries), tables));
         }
-        let Some((_, of_entry, tables)) = &self.dictionary else { unreachable!("filled above") };
-        let null = of_entry.len() - 1;
-        let mut codes = Vec::with_capacity(array.len());
-        raw::dictionary_keys(array, &mut |entry| codes.push(of_entry[entry.map_or(null, |e| e.min(null))]));
-        Ok(Read { codes, tables: tables.into() })
+        let Some((_, tables)) = &self.dictionary else { unreachable!("filled above") };
+        Ok(Read { codes: raw::dictionary_keys(array, entries.len()), tables: tables.into() })
     }
 
     fn tables(&self, values: &[Raw], key: &HashKey) -> Vec<Table> {
@@ -335,7 +334,7 @@ impl Encoder {
         let units = units.map(|unit| {
             let mut parts: Vec<Codes> = columns.by_ref().take(unit.key.len()).collect();
             unit.entities.iter().for_each(|(at, field)| parts[*at] = fields[*field].clone());
-            unit_column(parts, rows)
+            unit_column(&parts, rows)
         });
         let units = units.collect();
         for Stateful { field, sources, channels } in &mut self.stateful {
@@ -377,28 +376,17 @@ fn classes(lens: &Lens, column: &Codes) -> Vec<u8> {
 }
 
 /// Joins key columns: rows with equal keys get equal codes, rows with a null in any key none.
-fn unit_column(parts: Vec<Codes>, rows: usize) -> UnitColumn {
-    let mut unit = UnitColumn { codes: Vec::with_capacity(rows), keys: Vec::new() };
-    let mut known: HashMap<Vec<u32>, u32, ahash::RandomState> = HashMap::default();
-    let mut tuple = Vec::with_capacity(parts.len());
-    for row in 0..rows {
-        let same = row > 0 && parts.iter().all(|p| p.codes[row] == p.codes[row - 1]);
-        if same {
-            unit.codes.push(unit.codes[row - 1]);
-            continue;
-        }
-        tuple.clear();
-        tuple.extend(parts.iter().map(|p| p.codes[row]));
-        let code = known.get(&tuple).copied().unwrap_or_else(|| {
-            let words: Option<Vec<&str>> = parts.iter().map(|p| p.value(row)).collect();
-            let code = words.map_or(NO_UNIT, |words| {
-                unit.keys.push(words.join("|"));
-                (unit.keys.len() - 1) as u32
-            });
-            known.insert(tuple.clone(), code);
-            code
-        });
-        unit.codes.push(code);
-    }
-    unit
+fn unit_column(parts: &[Codes], rows: usize) -> UnitColumn {
+    let mut alike = Alike::default();
+    alike.find(parts.iter().map(|part| (&part.codes[..], part.hashes.len())), rows);
+    let mut keys = Vec::new();
+    let code = |row: &u32| {
+        let words: Option<Vec<&str>> = parts.iter().map(|part| part.value(*row as usize)).collect();
+        words.map_or(NO_UNIT, |words| {
+            keys.push(words.join("|"));
+            (keys.len() - 1) as u32
+        })
+    };
+    let of_kind: Vec<u32> = alike.first.iter().map(code).collect();
+    UnitColumn { codes: alike.of.iter().map(|kind| of_kind[*kind as usize]).collect(), keys }
 }

@@ -2,6 +2,7 @@
 //!
 //! What a score is, is written in `docs/model.md`; each module names the section it implements.
 
+mod alike;
 pub mod backend;
 pub mod baseline;
 pub mod budget;

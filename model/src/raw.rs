@@ -10,7 +10,7 @@ use arrow_array::types::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use arrow_array::{Array, ArrayAccessor, GenericListArray, OffsetSizeTrait};
+use arrow_array::{Array, ArrayAccessor, GenericListArray, OffsetSizeTrait, PrimitiveArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 
@@ -177,15 +177,21 @@ pub(crate) fn read(array: &dyn Array) -> RawColumn {
     }
 }
 
-/// The keys of a dictionary column, null as `None`.
-pub(crate) fn dictionary_keys(array: &dyn Array, f: &mut dyn FnMut(Option<usize>)) {
+/// The keys of a dictionary column of so many entries; nulls, and keys that name no entry, as the one after the last.
+pub(crate) fn dictionary_keys(array: &dyn Array, entries: usize) -> Vec<u32> {
     let keys = array.as_any_dictionary().keys();
+    let none = u32::try_from(entries).unwrap_or(u32::MAX);
+    let known = |key: i64| u32::try_from(key).map_or(none, |key| key.min(none));
     if let Some(keys) = keys.as_primitive_opt::<Int32Type>() {
-        keys.iter().for_each(|k| f(k.and_then(|k| usize::try_from(k).ok())));
-    } else if let Ok(wide) = cast(keys, &DataType::Int64) {
-        wide.as_primitive::<Int64Type>().iter().for_each(|k| f(k.and_then(|k| usize::try_from(k).ok())));
-    } else {
-        (0..array.len()).for_each(|_| f(None)); // a key beyond i64 names no value
+        if keys.null_count() == 0 {
+            // A negative key is beyond the entries as a number without sign.
+            return keys.values().iter().map(|key| (*key as u32).min(none)).collect();
+        }
+        return keys.iter().map(|key| key.map_or(none, |key| known(key.into()))).collect();
+    }
+    match cast(keys, &DataType::Int64) {
+        Ok(wide) => wide.as_primitive::<Int64Type>().iter().map(|key| key.map_or(none, known)).collect(),
+        Err(_) => vec![none; array.len()], // a key beyond i64 names no value
     }
 }
 
@@ -216,11 +222,48 @@ fn ints<T: ArrowPrimitiveType>(array: &dyn Array) -> RawColumn
 where
     T::Native: Into<i128> + Hash + Eq,
 {
+    let numbers = array.as_primitive::<T>();
+    if let Some(out) = close_ints(numbers) {
+        return out;
+    }
     let mut interner = Interner::new(array.len());
-    for number in array.as_primitive::<T>() {
+    for number in numbers {
         interner.push(number, || number.map_or(Raw::Null, |n| Raw::Int(n.into())));
     }
     interner.out
+}
+
+/// Integers that lie close together, by a table in the place of a map.
+fn close_ints<T: ArrowPrimitiveType>(numbers: &PrimitiveArray<T>) -> Option<RawColumn>
+where
+    T::Native: Into<i128>,
+{
+    // A table of more would cost more than it saves.
+    let farthest = (4 * numbers.len() as i128).min(1 << 16);
+    if numbers.null_count() > 0 || numbers.is_empty() {
+        return None;
+    }
+    let mut least: i128 = numbers.value(0).into();
+    let mut most = least;
+    for number in numbers.values() {
+        let number: i128 = (*number).into();
+        (least, most) = (least.min(number), most.max(number));
+        if most - least >= farthest {
+            return None;
+        }
+    }
+    let mut codes_of = vec![u32::MAX; (most - least) as usize + 1];
+    let mut out = RawColumn { codes: Vec::with_capacity(numbers.len()), values: Vec::new() };
+    for number in numbers.values() {
+        let number: i128 = (*number).into();
+        let code = &mut codes_of[(number - least) as usize];
+        if *code == u32::MAX {
+            *code = out.values.len() as u32;
+            out.values.push(Raw::Int(number));
+        }
+        out.codes.push(*code);
+    }
+    Some(out)
 }
 
 /// Every float widens to binary64 without a change.

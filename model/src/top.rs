@@ -49,9 +49,9 @@ impl<T: Row> Top<T> {
         at < UNIT_ROWS
     }
 
-    /// The last of as many as are kept: what comes after it is not.
-    pub(crate) fn floor(&self) -> Option<T::Rank> {
-        self.0.get(UNIT_ROWS - 1).map(T::rank)
+    /// Bits of the last of as many as are kept: rows with fewer are not. 0 while there is room.
+    pub(crate) fn least(&self) -> u32 {
+        self.0.get(UNIT_ROWS - 1).map_or(0, T::bits)
     }
 
     pub(crate) fn bits(&self) -> u32 {

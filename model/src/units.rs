@@ -1,19 +1,22 @@
 //! Units: what is alerted on is a group of rows, by the sum of its most surprising ones (docs/model.md §6).
 
+mod batch;
 mod saved;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::backend::Scores;
 use crate::baseline::Baseline;
-use crate::encode::{EncodedBatch, NO_UNIT};
+use crate::encode::EncodedBatch;
 use crate::lens::Lens;
 use crate::snapshot::{ROW_BINS, identity_table, row_bin};
 use crate::stage::Stage;
 pub use crate::top::UNIT_ROWS;
 use crate::top::{Row, Sameness, Top};
+use batch::{InBatch, in_batch};
 
 /// Where a row lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +60,8 @@ struct TopRow {
     same: u64,
     at: RowRef,
     time: i64,
-    host: String,
+    host: Arc<str>,
+    stage: Stage,
 }
 
 /// Most bits first, then by place.
@@ -154,8 +158,8 @@ impl UnitTable {
         self.line = f64::from(log2_n);
     }
 
-    /// Adds the rows of a scored batch; `locate` says where each row lies and is asked only for those kept. Returns the
-    /// rows that a unit kept, though later ones may have pushed some of them out again.
+    /// Adds the rows of a scored batch; `locate` says where each row lies, which rises with the rows, and is asked only for
+    /// those that may be kept. Returns the rows that a unit kept, though later batches may push some of them out again.
     pub fn add(
         &mut self,
         lens: &Lens,
@@ -164,53 +168,48 @@ impl UnitTable {
         locate: &dyn Fn(usize) -> RowRef,
     ) -> Vec<usize> {
         let (mut kept, sameness) = (Vec::new(), Sameness::new(lens));
-        let host = |row: usize| batch.host.value(row).unwrap_or_default().to_owned();
+        let mut hosts: HashMap<u32, (Arc<str>, Stage), ahash::RandomState> = HashMap::default();
         for (spec, column) in lens.units().iter().zip(&batch.units) {
             let Some(kind) = self.rarity.kinds.iter().position(|k| k.name == spec.kind) else { continue };
-            // The last row that a full unit keeps, and the first of equal rows so far, so that most rows need no key text.
-            let mut floors: HashMap<(u32, i64), Option<Rank>> = HashMap::new();
-            let mut first: HashMap<(u32, i64, u64), Rank> = HashMap::new();
-            let after =
-                |row: usize, bits: u32, (least, at): &Rank| bits < least.0 || bits == least.0 && locate(row) >= *at;
-            for row in 0..batch.rows {
-                let (code, bits) = (column.codes[row], scores.bits[row]);
-                if code == NO_UNIT || bits == 0 {
-                    continue;
-                }
-                let window = spec.window_start(batch.time[row]);
-                let floor = floors.entry((code, window)).or_default();
-                if floor.as_ref().is_some_and(|floor| after(row, bits, floor)) {
-                    continue;
-                }
-                let same = sameness.of(batch, row);
-                let equal = first.get(&(code, window, same));
-                if equal.is_some_and(|first| after(row, bits, first)) {
-                    continue;
-                }
-                let row_here = TopRow { bits, same, at: locate(row), time: batch.time[row], host: host(row) };
-                first.insert((code, window, same), row_here.rank());
-                let id = (kind, column.keys[code as usize].clone(), window);
-                let unit = self.units.entry(id).or_default();
+            for part in in_batch(spec, column, batch, scores, &sameness) {
+                let unit = self.units.entry((kind, column.keys[part.code as usize].clone(), part.window)).or_default();
                 unit.window_ns = unit.window_ns.max(spec.window_ns);
-                if unit.top.insert(row_here) {
-                    kept.push(row);
+                for InBatch { bits, same, row } in part.top.into_rows() {
+                    if bits < unit.top.least() {
+                        break;
+                    }
+                    let row = row as usize;
+                    let (host, stage) = hosts.entry(batch.host.codes[row]).or_insert_with(|| {
+                        let host = batch.host.value(row).unwrap_or_default();
+                        (Arc::from(host), self.rarity.stage(host))
+                    });
+                    let (host, stage) = (host.clone(), *stage);
+                    let here = TopRow { bits, same, at: locate(row), time: batch.time[row], host, stage };
+                    if unit.top.insert(here) {
+                        kept.push(row);
+                    }
                 }
-                *floor = unit.top.floor();
             }
         }
+        kept.sort_unstable();
         kept
     }
 
     /// Every unit over the line, the rarest first.
     pub fn findings(&self) -> Vec<UnitScore> {
-        let scores = self.units.iter().map(|(id, rows)| self.score(id, rows));
-        self.over_the_line(scores.collect())
+        self.over_the_line(self.units.iter())
     }
 
     /// Adds the units of another table, which was made for the same baseline. The order of merging does not matter.
     pub fn merge(&mut self, other: Self) {
         for (id, rows) in other.units {
-            let unit = self.units.entry(id).or_default();
+            let unit = match self.units.entry(id) {
+                Entry::Vacant(place) => {
+                    place.insert(rows);
+                    continue;
+                }
+                Entry::Occupied(known) => known.into_mut(),
+            };
             unit.window_ns = unit.window_ns.max(rows.window_ns);
             for row in rows.top.into_rows() {
                 unit.top.insert(row);
@@ -220,8 +219,8 @@ impl UnitTable {
 
     /// How many units would be over a line, a log2_n in 1/1024 bit.
     pub fn over(&self, line: u16) -> usize {
-        let scores = self.units.iter().map(|(id, rows)| self.score(id, rows));
-        scores.filter(|score| score.log2_n >= line && score.judged).count()
+        let rarities = self.units.iter().map(|(id, rows)| self.rarity_of(id, rows));
+        rarities.filter(|rarity| rarity.log2_n >= line && rarity.judged).count()
     }
 
     /// Number of units held.
@@ -250,39 +249,41 @@ impl UnitTable {
             self.units.iter().map(|(id, unit)| (Reverse(unit.top.bits()), id)).collect();
         ranks.sort_unstable();
         let gone: Vec<UnitId> = ranks.drain(most..).map(|(_, id)| id.clone()).collect();
-        let evicted: Vec<UnitScore> =
-            gone.iter().filter_map(|id| self.units.remove(id).map(|unit| self.score(id, &unit))).collect();
-        self.over_the_line(evicted)
+        let gone: Vec<(UnitId, UnitRows)> = gone.iter().filter_map(|id| self.units.remove_entry(id)).collect();
+        self.over_the_line(gone.iter().map(|(id, unit)| (id, unit)))
     }
 
     /// Forgets the units whose window ended at or before `time` (ns since 1970), and returns those over the line.
     pub fn close_before(&mut self, time: i64) -> Vec<UnitScore> {
         let ended = |id: &UnitId, unit: &UnitRows| id.2.saturating_add(unit.window_ns) <= time;
-        let closed: Vec<UnitScore> =
-            self.units.iter().filter(|(id, unit)| ended(id, unit)).map(|(id, unit)| self.score(id, unit)).collect();
+        let closed = self.over_the_line(self.units.iter().filter(|(id, unit)| ended(id, unit)));
         self.units.retain(|id, unit| !ended(id, unit));
-        self.over_the_line(closed)
+        closed
     }
 
     /// Units over the line that are not reported, as nothing says how rare they are: by host, how many.
     pub fn held_back(&self) -> BTreeMap<String, u64> {
         let mut hosts = BTreeMap::new();
         for (id, rows) in &self.units {
-            let score = self.score(id, rows);
-            if self.is_over(&score) && !score.judged {
-                *hosts.entry(score.host).or_default() += 1;
+            let rarity = self.rarity_of(id, rows);
+            if self.is_over(rarity) && !rarity.judged {
+                *hosts.entry(self.score(id, rows).host).or_default() += 1;
             }
         }
         hosts
     }
 
-    fn is_over(&self, score: &UnitScore) -> bool {
-        f64::from(score.log2_n) >= self.line
+    fn is_over(&self, rarity: UnitRarity) -> bool {
+        f64::from(rarity.log2_n) >= self.line
     }
 
     /// Without a line everything is listed; with one only what it means something for.
-    fn over_the_line(&self, mut scores: Vec<UnitScore>) -> Vec<UnitScore> {
-        scores.retain(|s| self.is_over(s) && (s.judged || self.line <= 0.0));
+    fn over_the_line<'a>(&self, units: impl Iterator<Item = (&'a UnitId, &'a UnitRows)>) -> Vec<UnitScore> {
+        let over = units.filter(|(id, unit)| {
+            let rarity = self.rarity_of(id, unit);
+            self.is_over(rarity) && (rarity.judged || self.line <= 0.0)
+        });
+        let mut scores: Vec<UnitScore> = over.map(|(id, unit)| self.score(id, unit)).collect();
         scores.sort_by(|a, b| {
             let rarest = (b.log2_n, b.bits).cmp(&(a.log2_n, a.bits));
             rarest.then_with(|| (&a.kind, &a.key, a.window).cmp(&(&b.kind, &b.key, b.window)))
@@ -290,22 +291,36 @@ impl UnitTable {
         scores
     }
 
-    fn score(&self, (kind, key, window): &UnitId, unit: &UnitRows) -> UnitScore {
+    fn rarity_of(&self, (kind, ..): &UnitId, unit: &UnitRows) -> UnitRarity {
         let kind = &self.rarity.kinds[*kind];
-        let stage = unit.top.rows().iter().map(|row| self.rarity.stage(&row.host)).min().unwrap_or(Stage::New);
-        let bits = unit.top.bits();
+        let stage = unit.top.rows().iter().map(|row| row.stage).min().unwrap_or(Stage::New);
+        let log2_n = kind.tables[stage as usize][row_bin(unit.top.bits())];
+        UnitRarity { stage, log2_n, judged: stage != Stage::New || kind.judges_new }
+    }
+
+    fn score(&self, id: &UnitId, unit: &UnitRows) -> UnitScore {
+        let UnitRarity { stage, log2_n, judged } = self.rarity_of(id, unit);
+        let (kind, key, window) = id;
         let most = unit.top.rows().first();
         UnitScore {
-            kind: kind.name.clone(),
+            kind: self.rarity.kinds[*kind].name.clone(),
             key: key.clone(),
             window: *window,
-            host: most.map(|r| r.host.clone()).unwrap_or_default(),
+            host: most.map(|r| r.host.to_string()).unwrap_or_default(),
             time: most.map_or(*window, |r| r.time),
-            bits,
-            log2_n: kind.tables[stage as usize][row_bin(bits)],
+            bits: unit.top.bits(),
+            log2_n,
             stage,
-            judged: stage != Stage::New || kind.judges_new,
+            judged,
             rows: unit.top.rows().iter().map(|r| (r.at.clone(), r.bits)).collect(),
         }
     }
+}
+
+/// How rare a unit is.
+#[derive(Clone, Copy)]
+struct UnitRarity {
+    stage: Stage,
+    log2_n: u16,
+    judged: bool,
 }

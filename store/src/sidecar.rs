@@ -7,17 +7,17 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, DictionaryArray, Float32Array, Int32Array, RecordBatch, StringArray, UInt64Array};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 
 use crate::error::StoreError;
-use crate::properties::{ROW_GROUP_ROWS, properties};
+use crate::properties::{REASON_VIEWS, ROW_GROUP_ROWS, properties};
 use crate::read::{ArchiveFile, DEFAULT_BATCH_ROWS};
 use crate::whole::{WholeFile, complete, make_folders};
 use crate::{META_BASELINE, META_FILTER, META_SCHEMA_VERSION, META_SOURCE_DIGEST, bits_f32};
 
-const REASON_VIEWS: [&str; 3] = ["reason1_view", "reason2_view", "reason3_view"];
 const REASON_BITS: [&str; 3] = ["reason1_bits", "reason2_bits", "reason3_bits"];
 
 /// The schema of a sidecar.
@@ -63,9 +63,28 @@ pub struct SidecarWriter {
 #[derive(Default)]
 struct Waiting {
     numbers: Vec<u64>,
-    bits: Vec<u32>,
-    log2_n: Vec<u16>,
-    reasons: Vec<[Option<(u16, u16)>; 3]>,
+    bits: Vec<f32>,
+    log2_n: Vec<f32>,
+    /// By rank: numbers of views, −1 where there is none, and their bits.
+    reasons: [(Vec<i32>, Vec<f32>); 3],
+}
+
+impl Waiting {
+    /// One after the other, as the schema has them.
+    fn columns(self, views: &ArrayRef) -> Vec<ArrayRef> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(self.numbers)),
+            Arc::new(Float32Array::from(self.bits)),
+            Arc::new(Float32Array::from(self.log2_n)),
+        ];
+        for (numbers, bits) in self.reasons {
+            let there = NullBuffer::new(BooleanBuffer::collect_bool(numbers.len(), |row| numbers[row] >= 0));
+            let keys = Int32Array::new(numbers.into(), Some(there.clone()));
+            columns.push(Arc::new(DictionaryArray::new(keys, views.clone())));
+            columns.push(Arc::new(Float32Array::new(bits.into(), Some(there))));
+        }
+        columns
+    }
 }
 
 impl SidecarWriter {
@@ -130,9 +149,15 @@ impl SidecarWriter {
             let room = ROW_GROUP_ROWS - self.waiting.bits.len();
             let next = (done + room).min(bits.len());
             self.waiting.numbers.extend((done..next).map(&number));
-            self.waiting.bits.extend_from_slice(&bits[done..next]);
-            self.waiting.log2_n.extend_from_slice(&log2_n[done..next]);
-            self.waiting.reasons.extend((done..next).map(|row| std::array::from_fn(|rank| reason(row, rank))));
+            self.waiting.bits.extend(bits[done..next].iter().map(|bits| bits_f32(*bits)));
+            self.waiting.log2_n.extend(log2_n[done..next].iter().map(|log2_n| bits_f32((*log2_n).into())));
+            for (rank, (views, of_views)) in self.waiting.reasons.iter_mut().enumerate() {
+                for row in done..next {
+                    let (view, bits) = reason(row, rank).map_or((-1, 0), |(view, bits)| (view.into(), bits));
+                    views.push(view);
+                    of_views.push(bits_f32(bits.into()));
+                }
+            }
             done = next;
             if self.waiting.bits.len() == ROW_GROUP_ROWS {
                 self.flush()?;
@@ -143,18 +168,7 @@ impl SidecarWriter {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        let Waiting { numbers, bits, log2_n, reasons } = std::mem::take(&mut self.waiting);
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(numbers)),
-            Arc::new(Float32Array::from_iter_values(bits.iter().map(|b| bits_f32(*b)))),
-            Arc::new(Float32Array::from_iter_values(log2_n.iter().map(|l| bits_f32(u32::from(*l))))),
-        ];
-        for rank in 0..REASON_VIEWS.len() {
-            let keys: Int32Array = reasons.iter().map(|of| of[rank].map(|(view, _)| i32::from(view))).collect();
-            columns.push(Arc::new(DictionaryArray::new(keys, self.views.clone())));
-            let bits = reasons.iter().map(|of| of[rank].map(|(_, bits)| bits_f32(u32::from(bits))));
-            columns.push(Arc::new(bits.collect::<Float32Array>()));
-        }
+        let columns = std::mem::take(&mut self.waiting).columns(&self.views);
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|e| StoreError::Write { path: self.path.clone(), why: e.to_string() })?;
         self.parquet.write(&batch).map_err(|e| StoreError::write_parquet(&self.path, &e))

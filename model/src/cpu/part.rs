@@ -90,12 +90,40 @@ impl Scratch {
     }
 }
 
-/// A range of rows, whose views are scored one after the other.
+/// A column: codes by row, and hashes by code.
+pub(super) type Column<'a> = (&'a [u32], &'a [Pair]);
+
+/// The columns of some rows, as views read them.
+pub(super) struct Columns<'a> {
+    pub(super) class: &'a [u8],
+    pub(super) host: Column<'a>,
+    /// By number; those that no view of interest reads may be empty.
+    pub(super) fields: Vec<Column<'a>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(batch: &'a EncodedBatch, rows: Range<usize>) -> Self {
+        let column = |of: &'a Codes| (&of.codes[rows.clone()], &of.hashes[..]);
+        let fields = batch.fields.iter().map(column).collect();
+        Self { class: &batch.class[rows.clone()], host: column(&batch.host), fields }
+    }
+
+    /// Some of the rows.
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
+        let part = |(codes, hashes): &Column<'a>| (if codes.is_empty() { *codes } else { &codes[rows.clone()] }, *hashes);
+        Self {
+            class: &self.class[rows.clone()],
+            host: part(&self.host),
+            fields: self.fields.iter().map(part).collect(),
+        }
+    }
+}
+
+/// Some rows, whose views are scored one after the other.
 pub(crate) struct Part<'a, C> {
     counts: &'a C,
     seed: Pair,
-    batch: &'a EncodedBatch,
-    rows: Range<usize>,
+    columns: Columns<'a>,
     scratch: &'a mut Scratch,
     /// Whether any row's host has a group: else there is no such level.
     grouped: bool,
@@ -109,11 +137,16 @@ impl<'a, C: Counts> Part<'a, C> {
         rows: Range<usize>,
         scratch: &'a mut Scratch,
     ) -> Self {
+        Self::of(counts, seed, Columns::of(batch, rows), scratch)
+    }
+
+    pub(super) fn of(counts: &'a C, seed: Pair, columns: Columns<'a>, scratch: &'a mut Scratch) -> Self {
         scratch.hosts.clear();
         scratch.groups.clear();
+        let (codes, hashes) = columns.host;
         let mut last = None;
-        for code in &batch.host.codes[rows.clone()] {
-            let host = batch.host.hashes[*code as usize];
+        for code in codes {
+            let host = hashes[*code as usize];
             // Rows come by host, as a rule.
             let group = match last {
                 Some((same, group)) if same == *code => group,
@@ -124,21 +157,18 @@ impl<'a, C: Counts> Part<'a, C> {
             scratch.groups.push(group);
         }
         let grouped = scratch.groups.iter().any(|g| *g != NO_GROUP);
-        Self { counts, seed, batch, rows, scratch, grouped }
+        Self { counts, seed, columns, scratch, grouped }
     }
 
     /// Writes a view's surprisals to `out`, 0 where it does not apply.
     pub(crate) fn score(&mut self, view: u32, program: &ViewProgram, out: &mut [u16]) -> StageCounters {
-        let Self { counts, batch, rows, .. } = self;
+        let Self { counts, columns, .. } = self;
         let Scratch { path, hosts, groups, open } = &mut *self.scratch;
         out.fill(0);
-        let classes = (0..).zip(&batch.class[rows.clone()]);
+        let classes = (0..).zip(columns.class);
         open.begin(classes.filter(|(_, class)| program.class_mask >> *class & 1 == 1).map(|(row, _)| row));
         let mut counters = StageCounters { backoffs: open.length() as u64, ..StageCounters::default() };
-        let codes = |field: &u32| {
-            let Codes { codes, hashes, .. } = &batch.fields[*field as usize];
-            (&codes[rows.clone()], &hashes[..])
-        };
+        let codes = |field: &u32| columns.fields[*field as usize];
         let group = self.grouped.then_some(Scopes::OfMembers(groups));
         let scopes = [Some(Scopes::Each(hosts)), group, Some(Scopes::One(FLEET))];
         for (number, context) in program.contexts.iter().enumerate() {

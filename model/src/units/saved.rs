@@ -62,7 +62,8 @@ impl UnitTable {
             unit.window_ns = unit.window_ns.max(saved.window_ns);
             for SavedRow { bits, same, file, row, table, time, host } in saved.rows {
                 let at = RowRef { file: Arc::from(file), row, table: Arc::from(table) };
-                unit.top.insert(TopRow { bits, same, at, time, host: host.to_owned() });
+                let stage = self.rarity.stage(host);
+                unit.top.insert(TopRow { bits, same, at, time, host: Arc::from(host), stage });
             }
         }
         Ok(())

@@ -228,6 +228,24 @@ fn vector_instructions_and_thread_counts_change_no_bit() {
     }
 }
 
+#[test]
+fn rows_that_a_view_cannot_tell_apart_score_as_each_by_itself() {
+    let few = Plan { rows: 70_000, values: 6, hosts: 5, ..Plan::default() };
+    let several = Plan { rows: 20_000, values: 300, hosts: 60, classes: 3, ..Plan::default() };
+    let many = Plan { rows: 10_000, values: 30_000, hosts: 500, ..Plan::default() };
+    for (plan, seed, repeats) in [(few, 40, true), (several, 41, true), (many, 42, false)] {
+        for case in [testing::case("kinds", plan, seed), testing::grouped_case("kinds in groups", plan, seed)] {
+            let mut plain = CpuBackend::plain(Arc::clone(&case.snapshot));
+            let mut want = Scores::default();
+            plain.score(&case.batch, &mut want).unwrap();
+            let (got, counters) = score(&case.snapshot, &case.batch);
+            assert!(got == want, "{plan:?}");
+            let less = counters.lookups < plain.counters().lookups / 2;
+            assert!(less == repeats, "{plan:?}: {counters:?}, {:?}", plain.counters());
+        }
+    }
+}
+
 /// Rows `rows` of a batch.
 fn slice(batch: &EncodedBatch, rows: std::ops::Range<usize>) -> EncodedBatch {
     let mut part = batch.clone();

@@ -158,7 +158,7 @@ fn without_empty(array: &ArrayRef) -> Result<ArrayRef, (usize, String)> {
     if let DataType::Dictionary(_, values) = array.data_type() {
         let entries = array.as_any_dictionary().values();
         return match is_text(values) && has_empty(entries) {
-            true => without_empty(&cast(array, values).map_err(failed)?),
+            true => Ok(array.as_any_dictionary().with_values(nullif(entries, &empty(entries)).map_err(failed)?)),
             false => Ok(array.clone()),
         };
     }

@@ -157,13 +157,32 @@ def compare(args, work, model):
     shares = [r / s for r, s in zip(seconds["read", "ebbline"], seconds["score", "ebbline"])]
     figures["score"]["share_of_read"] = statistics.median(shares)
     figures["read_rows_per_s"] = args.rows / statistics.median(seconds["read", "ebbline"])
+    figures["agreement"] = agreement(work)
     return figures
+
+
+def agreement(work):
+    """Over the rows of the first file: the most that the peers' scores differ, in bits, and how Ebbline's go with theirs."""
+    import duckdb
+
+    (sidecar,) = (work / "scored" / "scores").glob("*/part-0000.parquet")
+    differs, goes_with, rows = duckdb.sql(f"""
+        select max(abs(d.bits - p.bits)), corr(e.bits, d.bits), count(*)
+        from '{work}/duckdb.parquet' d
+        join '{work}/polars.parquet' p on d.file_row_number = p.row and d.filename = p.file
+        join '{sidecar}' e on e.row = d.file_row_number
+        where d.filename like '%/part-0000.parquet'""").fetchone()
+    assert rows > 0
+    return {"peers_differ_by_bits": differs, "ebbline_correlates": goes_with}
 
 
 def show(args, figures):
     print(f"{args.rows:,} rows of 23 columns in {args.files} files, {args.threads} threads, medians of {args.runs} rounds")
     for model, found in figures.items():
         print(f"{model} model; a plain read of its columns: {found['read_rows_per_s'] / 1e6:.2f} M rows/s")
+        agree = found["agreement"]
+        print(f"  scores: the peers' differ by {agree['peers_differ_by_bits']:.3g} bits at most; "
+              f"ebbline's correlate with them at {agree['ebbline_correlates']:.3f}")
         for step in ("learn", "score"):
             of = found[step]
             rates = ", ".join(f"{name} {rate / 1e6:.2f}" for name, rate in of["rows_per_s"].items())

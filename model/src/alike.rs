@@ -29,11 +29,7 @@ impl Alike {
     }
 
     /// As [`Alike::find`], unless most rows are like no other: then it ends early and returns `false`.
-    pub(crate) fn find_repeats<'a>(
-        &mut self,
-        columns: impl Iterator<Item = (&'a [u32], usize)>,
-        rows: usize,
-    ) -> bool {
+    pub(crate) fn find_repeats<'a>(&mut self, columns: impl Iterator<Item = (&'a [u32], usize)>, rows: usize) -> bool {
         self.sort(columns, rows, PROBED - PROBED / 4)
     }
 

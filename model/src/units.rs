@@ -4,8 +4,8 @@ mod batch;
 mod saved;
 
 use std::cmp::Reverse;
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 use crate::backend::Scores;

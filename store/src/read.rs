@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -92,6 +92,7 @@ impl ArchiveFile {
         let loaded = guarded(|| ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()));
         let metadata =
             loaded.map_err(|e| StoreError::damaged(path, e))?.map_err(|e| StoreError::damaged(path, e.to_string()))?;
+        let metadata = guarded(|| with_dictionaries(&metadata)).ok().flatten().unwrap_or(metadata);
         let rows = u64::try_from(metadata.metadata().file_metadata().num_rows())
             .map_err(|_| StoreError::damaged(path, "the footer gives a negative number of rows"))?;
         let mut this = Self { path: path.into(), input, metadata, table: None, rows };
@@ -322,6 +323,34 @@ impl ArchiveFile {
         }
         Ok(())
     }
+}
+
+/// Texts of other programs' files as dictionaries, where the file has them so: a text that repeats is then looked at once a
+/// row group. Our own files say themselves how they are read.
+fn with_dictionaries(metadata: &ArrowReaderMetadata) -> Option<ArrowReaderMetadata> {
+    let mut entries = metadata.metadata().file_metadata().key_value_metadata().into_iter().flatten();
+    if entries.any(|entry| entry.key == META_SCHEMA_VERSION) {
+        return None;
+    }
+    let (schema, parquet) = (metadata.schema(), metadata.parquet_schema());
+    let is_dictionary = |name: &str| {
+        let leaf = (0..parquet.num_columns()).find(|leaf| parquet.column(*leaf).path().parts() == [name]);
+        let mut chunks = metadata.metadata().row_groups().iter().filter_map(|group| group.columns().get(leaf?));
+        leaf.is_some() && chunks.all(|chunk| chunk.dictionary_page_offset().is_some())
+    };
+    let field = |field: &FieldRef| match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_dictionary(field.name()) => {
+            Arc::new(field.as_ref().clone().with_data_type(events::dictionary()))
+        }
+        _ => field.clone(),
+    };
+    let fields: Fields = schema.fields().iter().map(field).collect();
+    if fields == *schema.fields() {
+        return None;
+    }
+    let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(metadata.metadata().clone(), options).ok()
 }
 
 /// Batches of a file; a batch that cannot be decoded is an error that names the file and ends the iteration.

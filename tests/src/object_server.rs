@@ -1,5 +1,5 @@
-//! A store on the loopback interface that speaks as much of S3 as reading needs, over the files below a folder: GET with
-//! ranges and `If-Match`, HEAD, and ListObjectsV2 in pages.
+//! A store on the loopback interface that speaks as much of S3, Google Cloud Storage and Azure Blob Storage as reading needs,
+//! over the files below a folder: GET with ranges and `If-Match`, HEAD, ListObjectsV2 in pages and List Blobs.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -68,6 +68,30 @@ impl ObjectServer {
         options.iter().flat_map(|option| ["--option".to_owned(), (*option).to_owned()]).collect()
     }
 
+    /// The same as Google Cloud Storage has it.
+    #[must_use]
+    pub fn google_options(&self) -> Vec<String> {
+        let account = format!(
+            r#"service_account_key={{"gcs_base_url":"http://{}","disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}}"#,
+            self.address
+        );
+        ["--option", &account, "--option", "allow_http=true"].map(str::to_owned).into()
+    }
+
+    /// The same as Azure Blob Storage has it.
+    #[must_use]
+    pub fn azure_options(&self) -> Vec<String> {
+        let endpoint = format!("endpoint=http://{}", self.address);
+        let options = [&endpoint, "allow_http=true", "account_name=a", "skip_signature=true"];
+        options.iter().flat_map(|option| ["--option".to_owned(), (*option).to_owned()]).collect()
+    }
+
+    /// The URL of a file to whom knows nothing but HTTP.
+    #[must_use]
+    pub fn http(&self, key: &str) -> String {
+        format!("http://{}/archive/{key}", self.address)
+    }
+
     /// Every request so far.
     ///
     /// # Panics
@@ -108,9 +132,11 @@ impl Shared {
         if query.contains("list-type=2") {
             return say(stream, 200, "", self.list(query).as_bytes());
         }
+        if query.contains("comp=list") {
+            return say(stream, 200, "", self.list_blobs(query).as_bytes());
+        }
         let Ok(content) = std::fs::read(self.root.join(&key)) else { return say(stream, 404, "", b"") };
-        let tag =
-            format!("\"{}-{}\"", content.len(), content.iter().fold(7u32, |a, b| a.rotate_left(3) ^ u32::from(*b)));
+        let tag = tag(&content);
         if header("if-match").is_some_and(|wanted| wanted != tag) {
             return say(stream, 412, "", b"");
         }
@@ -126,37 +152,51 @@ impl Shared {
         }
     }
 
-    /// One page of ListObjectsV2.
-    fn list(&self, query: &str) -> String {
-        let value = |name: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| plain(value)).unwrap_or_default()
-        };
-        let (prefix, after) = (value("prefix"), value("continuation-token"));
+    /// What begins with a prefix, up to the next slash: folders, and files with their content.
+    fn entries(&self, prefix: &str) -> BTreeSet<(String, Option<Vec<u8>>)> {
         let mut entries = BTreeSet::new();
         for (path, content) in files_below(&self.root) {
             let key = path.to_string_lossy().into_owned();
-            let Some(rest) = key.strip_prefix(&prefix) else { continue };
+            let Some(rest) = key.strip_prefix(prefix) else { continue };
             entries.insert(match rest.split_once('/') {
                 Some((folder, _)) => (format!("{prefix}{folder}/"), None),
                 None => (key.clone(), Some(content)),
             });
         }
-        let mut rest = entries.into_iter().filter(|(key, _)| *key > after);
+        entries
+    }
+
+    /// All of List Blobs.
+    fn list_blobs(&self, query: &str) -> String {
+        let blob = |(key, content): (String, Option<Vec<u8>>)| match content {
+            None => format!("<BlobPrefix><Name>{key}</Name></BlobPrefix>"),
+            Some(content) => format!(
+                "<Blob><Name>{key}</Name><Properties><Content-Length>{}</Content-Length><Content-Type>x</Content-Type><Etag>{}</Etag>\
+                 <Last-Modified>Sun, 22 Nov 2026 00:00:00 GMT</Last-Modified></Properties></Blob>",
+                content.len(),
+                tag(&content)
+            ),
+        };
+        let blobs: String = self.entries(&value_of(query, "prefix")).into_iter().map(blob).collect();
+        format!("<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>")
+    }
+
+    /// One page of ListObjectsV2.
+    fn list(&self, query: &str) -> String {
+        let (prefix, after) = (value_of(query, "prefix"), value_of(query, "continuation-token"));
+        let mut rest = self.entries(&prefix).into_iter().filter(|(key, _)| *key > after);
         let page: Vec<_> = rest.by_ref().take(PAGE).collect();
         let more = rest.next().is_some();
         let mut text = format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>");
         for (key, content) in &page {
             text += &match content {
                 None => format!("<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>"),
-                Some(content) => {
-                    let tag = content.iter().fold(7u32, |a, b| a.rotate_left(3) ^ u32::from(*b));
-                    let size = content.len();
-                    format!(
-                        "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>\"{size}-{tag}\"</ETag>\
-                         <LastModified>2026-11-22T00:00:00.000Z</LastModified></Contents>"
-                    )
-                }
+                Some(content) => format!(
+                    "<Contents><Key>{key}</Key><Size>{}</Size><ETag>{}</ETag>\
+                     <LastModified>2026-11-22T00:00:00.000Z</LastModified></Contents>",
+                    content.len(),
+                    tag(content)
+                ),
             };
         }
         let next = page.last().filter(|_| more).map(|(key, _)| key.clone()).unwrap_or_default();
@@ -165,6 +205,17 @@ impl Shared {
         }
         text + "</ListBucketResult>"
     }
+}
+
+/// What tells one content of a file from another.
+fn tag(content: &[u8]) -> String {
+    format!("\"{}-{}\"", content.len(), content.iter().fold(7u32, |a, b| a.rotate_left(3) ^ u32::from(*b)))
+}
+
+/// A value of a query; empty if it has none.
+fn value_of(query: &str, name: &str) -> String {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| plain(value)).unwrap_or_default()
 }
 
 /// Without the escapes of a URL.

@@ -29,8 +29,12 @@ impl Fixture {
     }
 
     fn run(&self, args: &[&str]) -> Ended {
+        self.run_with(args, &self.server.options())
+    }
+
+    fn run_with(&self, args: &[&str], options: &[String]) -> Ended {
         let mut command = Command::new(bin("ebbline"));
-        command.args(args).args(self.server.options());
+        command.args(args).args(options);
         ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"].iter().for_each(
             |name| {
                 command.env_remove(name);
@@ -82,6 +86,32 @@ fn a_store_and_a_disk_give_equal_columns() {
             }
         }
     }
+}
+
+#[test]
+fn google_azure_and_plain_http_give_what_a_disk_gives() {
+    let fixture = Fixture::new();
+    let here = fixture.at("here.baseline");
+    let learned = ebbline(["learn", &fixture.at("root/here"), "--out", &here, "--json"]);
+    let (google, azure) = (fixture.server.google_options(), fixture.server.azure_options());
+    for (url, options) in [("gs://archive/here", &google), ("az://archive/here", &azure)] {
+        let far = fixture.at("far.baseline");
+        let again = fixture.run_with(&["learn", url, "--out", &far, "--key-of", &here, "--json"], options);
+        assert_eq!(again.code, 0, "{url}: {again:?}");
+        assert_eq!(learned.json()["id"], again.json()["id"], "{url}");
+    }
+    // Of plain HTTP one file: there is nothing to ask for a listing.
+    let (key, _) = files_below(&fixture.folder.path().join("root")).into_iter().next().expect("there are files");
+    let one = |source: &str, out: &str| {
+        let out = fixture.at(out);
+        let ended = fixture.run_with(&["score", source, "--baseline", &here, "--out", &out, "--backend", "cpu"], &[]);
+        assert_eq!(ended.code, 0, "{source}: {ended:?}");
+        columns(&Path::new(&out).join("scores"))
+    };
+    let near = one(&fixture.at(&format!("root/{}", text(&key))), "one-here");
+    let far = one(&fixture.server.http(text(&key)), "one-far");
+    assert!(!near.is_empty());
+    assert!(near == far, "http: scores differ");
 }
 
 #[test]

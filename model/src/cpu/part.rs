@@ -110,7 +110,8 @@ impl<'a> Columns<'a> {
 
     /// Some of the rows.
     pub(super) fn part(&self, rows: Range<usize>) -> Self {
-        let part = |(codes, hashes): &Column<'a>| (if codes.is_empty() { *codes } else { &codes[rows.clone()] }, *hashes);
+        let part =
+            |(codes, hashes): &Column<'a>| (if codes.is_empty() { *codes } else { &codes[rows.clone()] }, *hashes);
         Self {
             class: &self.class[rows.clone()],
             host: part(&self.host),

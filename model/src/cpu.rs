@@ -26,7 +26,7 @@ pub use learn::{CellCounter, Counted};
 pub(crate) use memory::huge_pages;
 pub(crate) use part::{Counts, Part, Scratch};
 pub(crate) use trace::traced;
-use view::{Asked, Work};
+use view::{Asked, FEWEST, Work};
 
 /// Rows scored at a time by one thread: what is known of them stays in its second-level cache.
 const BLOCK: usize = 1024;
@@ -70,7 +70,9 @@ impl Backend for CpuBackend {
         let snapshot = &*self.snapshot;
         out.reset(batch.rows, snapshot.views.len());
         let asked = Asked { snapshot, batch, by_kind: self.by_kind };
-        let work = asked.of(&mut out.surprisal).into_par_iter();
+        // A few rows are not worth waking other threads for.
+        let together = if batch.rows < FEWEST { usize::MAX } else { 1 };
+        let work = asked.of(&mut out.surprisal).into_par_iter().with_min_len(together);
         let work = work.map_init(|| Work::new(self.path), |work, of_view| of_view.score(&asked, work));
         self.counters += work.reduce(StageCounters::default, |mut a, b| {
             a += b;
@@ -139,7 +141,7 @@ impl Block<'_> {
             }
             // 512 views of 16 bits each do not overflow.
             self.bits.iter_mut().zip(&bits_of_view).for_each(|(sum, bits)| *sum = sum.wrapping_add(*bits));
-            rank(&mut top, view, &bits_of_view);
+            rank(&mut top, view, &bits_of_view[..classes.len()]);
         }
         for (((log2_n, bits), reasons), row) in self.log2_n.iter_mut().zip(&*self.bits).zip(self.reasons).zip(0..) {
             *log2_n = calibrations[usize::from(sets[hosts[row] as usize])].row_log2_n(*bits);
@@ -150,7 +152,7 @@ impl Block<'_> {
 
 /// Places a view among the rows' reasons, each a number that is the greater the sooner it is named: bits, then of equals the
 /// view that comes first. Without a branch, for vector instructions.
-fn rank(top: &mut [[u32; BLOCK]; REASONS], view: u32, bits: &[u32; BLOCK]) {
+fn rank(top: &mut [[u32; BLOCK]; REASONS], view: u32, bits: &[u32]) {
     let [first, second, third] = top;
     let rows = first.iter_mut().zip(second).zip(third).zip(bits);
     for (((first, second), third), bits) in rows {

@@ -13,7 +13,7 @@ use crate::snapshot::{Snapshot, ViewProgram};
 /// Rows among which a view looks for those that are alike: an archive's row group.
 const RANGE: usize = 1 << 16;
 /// Fewer rows than this are scored each by itself.
-const FEWEST: usize = 4096;
+pub(super) const FEWEST: usize = 4096;
 
 /// What is asked of a batch.
 pub(super) struct Asked<'a> {

@@ -249,7 +249,9 @@ impl Parser<'_> {
         if !text.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit()) {
             return Err(self.wrong(wanted));
         }
-        let number = text.parse().map(Value::Int).ok().or_else(|| text.parse().map(Value::Float).ok());
+        // What is too large for a number would be read as infinite.
+        let float = || text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Float);
+        let number = text.parse().map(Value::Int).ok().or_else(float);
         let number = number.ok_or_else(|| self.wrong(wanted))?;
         self.at += text.len();
         Ok(number)

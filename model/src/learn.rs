@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_array::RecordBatch;
+use rayon::prelude::*;
 
 use crate::baseline::{Baseline, Parts};
+use crate::cells::Taught;
 use crate::compile::{Compiled, Options, compile_with};
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
@@ -26,6 +28,12 @@ pub trait RowSource {
         table: &str,
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError>;
+
+    /// While a batch is handed over: a time (ns since 1970) before which no row of the batches after it is, if that is
+    /// known. Days that are over need not be held open.
+    fn rest_from(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// What learning is busy with.
@@ -60,7 +68,8 @@ pub enum LearnError {
 
 /// Learns a baseline from all rows of `source` whose table has a lens. `progress` gets the stage and the rows done in it.
 ///
-/// Memory: the distinct cells of all segments, and in the second pass at most 2,000,000 rows.
+/// Memory: the distinct cells of all segments at 20 bytes, twice to thrice as much for those of days that may go on and
+/// for what is remembered of their units ([`RowSource::rest_from`]), and in the second pass at most 2,000,000 rows.
 pub fn learn(
     lenses: &[Lens],
     key: HashKey,
@@ -166,7 +175,7 @@ fn uncalibrated(lens: &Lens, key: &HashKey, compiled: &mut Compiled) -> Result<S
         .ok_or_else(|| LearnError::Inconsistent(format!("table {:?} has too many distinct cells", lens.table())))
 }
 
-/// Counts a table into segments; rows are added to `rows`.
+/// Counts a table into segments, by host and day; rows are added to `rows`.
 fn count(
     lens: &Lens,
     key: &HashKey,
@@ -176,25 +185,42 @@ fn count(
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Segment>, LearnError> {
     let mut encoder = Encoder::new(lens, key);
-    let mut builders: BTreeMap<(Option<String>, i32), SegmentBuilder> = BTreeMap::new();
+    let (mut open, mut segments) = (Open::default(), Vec::new());
     source.for_each(lens.table(), &mut |batch| {
         let batch = encoder.encode(batch)?;
+        let taught = Taught::new(lens, key, &batch);
         for ((host, day), group) in by_host_and_day(&batch) {
             let host = batch.host.values[host as usize].clone();
             let new = || SegmentBuilder::new(lens, key, host.as_deref(), day);
-            builders.entry((host.clone(), day)).or_insert_with(new).add(&batch, &group);
+            open.entry((day, host.clone())).or_insert_with(new).add_taught(&batch, &group, taught.as_ref());
             words.add((host.as_deref(), day), &batch, &group);
+        }
+        if let Some(rest) = source.rest_from() {
+            let later = open.split_off(&(day_of(rest), None));
+            segments.extend(closed(std::mem::replace(&mut open, later), words));
         }
         *rows += batch.rows as u64;
         progress(LearnStage::Count, *rows);
         Ok(())
     })?;
-    let finish = |(place, builder): ((Option<String>, i32), SegmentBuilder)| {
-        let segment = builder.finish();
+    segments.extend(closed(open, words));
+    segments.sort_by(|a, b| (&a.host, a.day).cmp(&(&b.host, b.day)));
+    Ok(segments)
+}
+
+/// Segments that may go on, by day and host.
+type Open = BTreeMap<(i32, Option<String>), SegmentBuilder>;
+
+/// The segments of what does not go on.
+fn closed(open: Open, words: &mut WordCollector) -> Vec<Segment> {
+    let finish = |((day, host), builder): ((i32, Option<String>), SegmentBuilder)| ((host, day), builder.finish());
+    let finished: Vec<((Option<String>, i32), Segment)> =
+        open.into_iter().collect::<Vec<_>>().into_par_iter().map(finish).collect();
+    let segment = |(place, segment): ((Option<String>, i32), Segment)| {
         words.closed(place, &segment.id);
         segment
     };
-    Ok(builders.into_iter().map(finish).collect())
+    finished.into_iter().map(segment).collect()
 }
 
 /// The rows of each host code and UTC day.

@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod budget;
 pub mod builtin;
 mod calibrate;
+pub mod cells;
 mod channel;
 pub mod compile;
 mod count;
@@ -52,6 +53,7 @@ pub mod teach;
 #[doc(hidden)]
 pub mod testing;
 mod top;
+mod tuples;
 pub mod units;
 mod values;
 mod words;

@@ -1,0 +1,282 @@
+//! Counting the rows of one segment and view: each distinct tuple of values once, as if row by row (docs/model.md §3).
+
+use crate::cpu::Counted;
+use crate::encode::EncodedBatch;
+use crate::keys::{HashKey, Pair, PairMap, absorb, context_start, join, pair};
+use crate::lens::{Lens, UnitSpec};
+use crate::segment::{Ticks, for_each_cell_of};
+use crate::snapshot::ViewProgram;
+use crate::teach::{Cells, Lesson, Teachers};
+use crate::tuples::{self, MOST_ROWS, Tuples};
+
+/// What is counted of one view.
+pub(crate) struct ViewCounts {
+    program: ViewProgram,
+    cells: Cells,
+    /// Where a cell counts once a tick, those in which each counted last.
+    ticks: Option<Ticks>,
+    pub(crate) teachers: Teachers,
+}
+
+/// The units that teach the rows of a batch.
+#[derive(Debug, Default)]
+pub struct Taught {
+    /// Of each row the number of its unit.
+    pub(crate) of_row: Vec<u32>,
+    /// Of each unit its hash.
+    pub(crate) units: Vec<u64>,
+}
+
+impl Taught {
+    /// The units that teach the rows of a batch; `None` if the lens has none, and so no caps.
+    pub fn new(lens: &Lens, key: &HashKey, batch: &EncodedBatch) -> Option<Self> {
+        Self::of(key, &lens.teacher().map(|(number, unit)| (number, unit.clone()))?, batch)
+    }
+
+    pub(crate) fn of(key: &HashKey, (number, spec): &(usize, UnitSpec), batch: &EncodedBatch) -> Option<Self> {
+        let unit = batch.units.get(*number)?;
+        let name = |text: Option<&str>| key.value(text);
+        // Rows without a unit share one an hour.
+        let names: Vec<Pair> = unit.keys.iter().map(|text| name(Some(text))).chain([name(None)]).collect();
+        // By hash over all windows, and by code within the window of the row before.
+        let (mut known, mut of_window) = (PairMap::default(), vec![(0u32, 0u32); names.len()]);
+        let (mut taught, mut last, mut windows) = (Self::default(), None, 0);
+        for (time, code) in batch.time.iter().zip(&unit.codes) {
+            let same = last.filter(|window| is_in(spec, *window, *time));
+            let window = same.unwrap_or_else(|| {
+                windows += 1;
+                spec.window_start(*time)
+            });
+            last = Some(window);
+            let code = (*code as usize).min(names.len() - 1);
+            let (of, number) = &mut of_window[code];
+            if *of != windows {
+                let unit = join(absorb(names[code], pair(window as u64)));
+                *of = windows;
+                *number = *known.entry(unit).or_insert_with(|| {
+                    taught.units.push(unit);
+                    (taught.units.len() - 1) as u32
+                });
+            }
+            taught.of_row.push(*number);
+        }
+        Some(taught)
+    }
+}
+
+/// Whether a time is certainly in a window.
+fn is_in(spec: &UnitSpec, window: i64, time: i64) -> bool {
+    window > i64::MIN && time.checked_sub(window).is_some_and(|after| (0..spec.window_ns).contains(&after))
+}
+
+/// Rows of a batch that a view counts in one of its contexts.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    batch: &'a EncodedBatch,
+    rows: &'a [u32],
+    /// Of each row the number of its unit; empty without units.
+    teachers: &'a [u32],
+    units: &'a [u64],
+}
+
+/// A context of a view.
+#[derive(Clone, Copy)]
+struct Context {
+    seed: Pair,
+    view: u32,
+    number: u32,
+}
+
+impl ViewCounts {
+    pub(crate) fn new(program: ViewProgram, ticks: Option<Ticks>, teachers: Teachers) -> Self {
+        Self { program, cells: Cells::default(), ticks, teachers }
+    }
+
+    /// Whether cells count row by row, and not once a tick.
+    pub(crate) fn counts_rows(&self) -> bool {
+        self.ticks.is_none()
+    }
+
+    /// Counts rows of a batch, ascending, in all contexts.
+    pub(crate) fn add(&mut self, seed: Pair, view: u32, batch: &EncodedBatch, rows: &[u32], taught: Option<&Taught>) {
+        let mask = self.program.class_mask;
+        let applies = |row: &u32| mask >> batch.class[*row as usize] & 1 == 1;
+        let some: Vec<u32>;
+        let rows = if rows.iter().all(applies) {
+            rows
+        } else {
+            some = rows.iter().copied().filter(applies).collect();
+            &some
+        };
+        let teachers: Vec<u32> =
+            taught.map_or_else(Vec::new, |taught| rows.iter().map(|row| taught.of_row[*row as usize]).collect());
+        let units = taught.map_or(&[][..], |taught| &taught.units);
+        for number in 0..self.program.contexts.len() as u32 {
+            let context = Context { seed, view, number };
+            for (at, rows) in rows.chunks(MOST_ROWS).enumerate() {
+                let start = at * MOST_ROWS;
+                let teachers = teachers.get(start..start + rows.len()).unwrap_or_default();
+                let rows = Rows { batch, rows, teachers, units };
+                tuples::with(|tuples| self.add_rows(context, rows, tuples));
+            }
+        }
+    }
+
+    fn add_rows(&mut self, context: Context, rows: Rows<'_>, tuples: &mut Tuples) {
+        let fields = self.program.contexts[context.number as usize].iter().chain(&self.program.child).copied();
+        let also = (rows.teachers, if rows.teachers.is_empty() { 0 } else { rows.units.len() });
+        // Which tick a cell counted in last follows from each row.
+        if self.ticks.is_some() || !self.teachers.counts_lessons() || !tuples.find(rows.batch, rows.rows, fields, also) {
+            return self.add_each(context, rows);
+        }
+        if rows.teachers.is_empty() {
+            for tuple in &tuples.all {
+                let (of, cell) = self.keys(context, rows.batch, rows.rows[tuple.first as usize]);
+                let count = self.cells.entry(cell).or_insert((of, 0));
+                count.1 = count.1.saturating_add(tuple.rows);
+            }
+            return;
+        }
+        let lesson = |tuple: &tuples::Tuple| {
+            let (of, cell) = self.keys(context, rows.batch, rows.rows[tuple.first as usize]);
+            let teacher = rows.teachers[tuple.first as usize];
+            Lesson { teacher, context: of, cell, first: tuple.first, rows: tuple.rows, unfollowed: 0 }
+        };
+        let mut lessons: Vec<Lesson> = tuples.all.iter().map(lesson).collect();
+        let places = (rows.teachers, tuples.of_row.as_slice());
+        if self.teachers.teach(&mut lessons, context.number, rows.units, places, &mut self.cells) {
+            return;
+        }
+        // Something is forgotten on the way: what, depends on the order of rows.
+        if rows.rows.len() < 64 {
+            return self.add_each(context, rows);
+        }
+        let middle = rows.rows.len() / 2;
+        let (first, second) = (rows.rows.split_at(middle), rows.teachers.split_at(middle));
+        self.add_rows(context, Rows { rows: first.0, teachers: second.0, ..rows }, tuples);
+        self.add_rows(context, Rows { rows: first.1, teachers: second.1, ..rows }, tuples);
+    }
+
+    /// Context and cell of a row, without scope.
+    fn keys(&self, Context { seed, view, number }: Context, batch: &EncodedBatch, row: u32) -> (u64, u64) {
+        let take = |state, field: &u32| absorb(state, batch.fields[*field as usize].hash(row as usize));
+        let start = context_start(seed, view, number);
+        let context = self.program.contexts[number as usize].iter().fold(start, take);
+        (join(context), join(self.program.child.iter().fold(context, take)))
+    }
+
+    /// Counts one row after the other.
+    fn add_each(&mut self, Context { seed, view, number }: Context, rows: Rows<'_>) {
+        use std::collections::hash_map::Entry;
+        let Self { program, cells, ticks, teachers: taught } = self;
+        let (batch, teachers, mut at) = (rows.batch, rows.teachers, 0);
+        for_each_cell_of(program, seed, view, number, batch, rows.rows.iter().copied(), |row, context, cell| {
+            let teacher = teachers.get(at).map(|number| rows.units[*number as usize]);
+            at += 1;
+            if ticks.as_mut().is_some_and(|ticks| !ticks.admit(cell, batch.time[row as usize])) {
+                return;
+            }
+            let entry = cells.entry(cell);
+            let known = matches!(entry, Entry::Occupied(_));
+            if teacher.is_none_or(|teacher| taught.admits(teacher, number, cell, known)) {
+                let count = entry.or_insert((context, 0));
+                count.1 = count.1.saturating_add(1);
+            }
+        });
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add_counted(&mut self, counted: Counted) {
+        for (context, cell, n) in counted {
+            let count = self.cells.entry(join(cell)).or_insert((join(context), 0));
+            count.1 = count.1.saturating_add(n);
+        }
+    }
+
+    /// Every cell, in no order.
+    pub(crate) fn into_cells(self) -> impl Iterator<Item = crate::segment::Cell> {
+        self.cells.into_iter().map(|(cell, (context, n))| (context, cell, n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::encode::Codes;
+    use crate::teach::Caps;
+    use proptest::prelude::*;
+
+    const FIELDS: usize = 3;
+
+    /// A row: its values, its class and who teaches it.
+    type Row = ([u8; FIELDS], bool, u8);
+
+    fn rows(most: usize) -> impl Strategy<Value = Vec<Row>> {
+        // Few units and values teach much; many of them make room.
+        let value = |below: u8| prop_oneof![4 => 0..below.min(3), 1 => 0..below];
+        let row = ([value(4), value(12), value(60)], any::<bool>(), value(40));
+        prop::collection::vec(row, 1..most)
+    }
+
+    fn batch(rows: &[Row]) -> (EncodedBatch, Taught) {
+        let column = |field: usize| {
+            let codes = rows.iter().map(|row| u32::from(row.0[field])).collect();
+            // The last two codes of a field are of one value.
+            let hash = |code: u32| [code.min(58), 0x9E37_79B9 * (field as u32 + 1)];
+            Codes { codes, hashes: Arc::new((0..60).map(hash).collect()), values: Arc::default() }
+        };
+        let batch = EncodedBatch {
+            rows: rows.len(),
+            fields: (0..FIELDS).map(column).collect(),
+            class: rows.iter().map(|row| u8::from(row.1)).collect(),
+            ..EncodedBatch::default()
+        };
+        let units = (0..40u64).map(|unit| (unit + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+        (batch, Taught { of_row: rows.iter().map(|row| u32::from(row.2)).collect(), units })
+    }
+
+    fn counts(class_mask: u32, caps: Caps, (units, cells): (usize, usize)) -> ViewCounts {
+        let program = ViewProgram { class_mask, child: vec![2], contexts: vec![vec![0, 1], vec![1], vec![]], vocabulary: 0 };
+        ViewCounts::new(program, None, Teachers::with_room(caps, units, cells))
+    }
+
+    fn found(counts: ViewCounts) -> ([u64; 2], BTreeMap<u64, (u64, u32)>) {
+        (counts.teachers.withheld, counts.cells.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// What counts does not show how it was counted; units that fill their caps and rooms that fill up included.
+        #[test]
+        fn tuples_count_as_rows_one_after_the_other(
+            batches in prop::collection::vec(rows(1200), 1..4),
+            (max_count, max_new) in (65u32..140, 65u32..90),
+            room in (4usize..60, 20usize..900),
+            class_mask in prop::sample::select(vec![2u32, 3]),
+            is_taught in prop::bool::weighted(0.8),
+        ) {
+            let caps = Caps { max_count, max_new };
+            let (mut whole, mut single) = (counts(class_mask, caps, room), counts(class_mask, caps, room));
+            for rows in &batches {
+                let (batch, taught) = batch(rows);
+                let taught = is_taught.then_some(&taught);
+                let all: Vec<u32> = (0..rows.len() as u32).collect();
+                whole.add([1, 2], 7, &batch, &all, taught);
+                let applies = |row: &&u32| class_mask >> batch.class[**row as usize] & 1 == 1;
+                for number in 0..3 {
+                    for row in all.iter().filter(applies) {
+                        let teacher = taught.map(|taught| taught.of_row[*row as usize]);
+                        let units = taught.map_or(&[][..], |taught| &taught.units);
+                        let rows = Rows { batch: &batch, rows: &[*row], teachers: teacher.as_slice(), units };
+                        single.add_each(Context { seed: [1, 2], view: 7, number }, rows);
+                    }
+                }
+            }
+            prop_assert_eq!(found(whole), found(single));
+        }
+    }
+}

@@ -297,6 +297,10 @@ impl RowSource for Feed<'_> {
         read
     }
 
+    fn rows(&self, table: &str) -> Option<u64> {
+        Some(rows(self.files.good.iter().filter(|file| file.table == table)))
+    }
+
     fn rest_from(&self) -> Option<i64> {
         self.rest_from.get()
     }

@@ -42,11 +42,8 @@ impl Taught {
         let (mut known, mut of_window) = (PairMap::default(), vec![(0u32, 0u32); names.len()]);
         let (mut taught, mut last, mut windows) = (Self::default(), None, 0);
         for (time, code) in batch.time.iter().zip(&unit.codes) {
-            let same = last.filter(|window| is_in(spec, *window, *time));
-            let window = same.unwrap_or_else(|| {
-                windows += 1;
-                spec.window_start(*time)
-            });
+            let window = spec.window_near(last, *time);
+            windows += u32::from(last != Some(window));
             last = Some(window);
             let code = (*code as usize).min(names.len() - 1);
             let (of, number) = &mut of_window[code];
@@ -62,11 +59,21 @@ impl Taught {
         }
         Some(taught)
     }
-}
 
-/// Whether a time is certainly in a window.
-fn is_in(spec: &UnitSpec, window: i64, time: i64) -> bool {
-    window > i64::MIN && time.checked_sub(window).is_some_and(|after| (0..spec.window_ns).contains(&after))
+    /// Of some rows alone, in their order.
+    pub(crate) fn of_rows(&self, rows: &[u32]) -> Self {
+        let mut numbers = vec![u32::MAX; self.units.len()];
+        let mut some = Self { of_row: Vec::with_capacity(rows.len()), units: Vec::new() };
+        for row in rows {
+            let unit = self.of_row[*row as usize] as usize;
+            if numbers[unit] == u32::MAX {
+                numbers[unit] = some.units.len() as u32;
+                some.units.push(self.units[unit]);
+            }
+            some.of_row.push(numbers[unit]);
+        }
+        some
+    }
 }
 
 /// Rows of a batch that a view counts in one of its contexts.
@@ -97,20 +104,18 @@ impl ViewCounts {
         self.ticks.is_none()
     }
 
-    /// Counts rows of a batch, ascending, in all contexts.
+    /// Counts rows of a batch, ascending, in all contexts; `taught` goes with the rows.
     pub(crate) fn add(&mut self, seed: Pair, view: u32, batch: &EncodedBatch, rows: &[u32], taught: Option<&Taught>) {
         let mask = self.program.class_mask;
         let applies = |row: &u32| mask >> batch.class[*row as usize] & 1 == 1;
-        let some: Vec<u32>;
-        let rows = if rows.iter().all(applies) {
-            rows
-        } else {
+        let (mut teachers, units) = taught.map_or((&[][..], &[][..]), |taught| (&taught.of_row, &taught.units));
+        let (some, of_some): (Vec<u32>, Vec<u32>);
+        let mut rows = rows;
+        if !rows.iter().all(applies) {
+            of_some = rows.iter().zip(teachers).filter(|(row, _)| applies(row)).map(|(_, unit)| *unit).collect();
             some = rows.iter().copied().filter(applies).collect();
-            &some
-        };
-        let teachers: Vec<u32> =
-            taught.map_or_else(Vec::new, |taught| rows.iter().map(|row| taught.of_row[*row as usize]).collect());
-        let units = taught.map_or(&[][..], |taught| &taught.units);
+            (rows, teachers) = (&some, &of_some);
+        }
         for number in 0..self.program.contexts.len() as u32 {
             let context = Context { seed, view, number };
             for (at, rows) in rows.chunks(MOST_ROWS).enumerate() {

@@ -8,11 +8,12 @@ use rayon::prelude::*;
 use crate::baseline::{Baseline, Parts};
 use crate::cells::Taught;
 use crate::compile::{Compiled, Options, compile_with};
+use crate::early::Early;
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
 use crate::lens::Lens;
 use crate::ops;
-use crate::pass::{Counted, calibrate};
+use crate::pass::{Counted, MAX_ROWS, WANTED_ROWS, calibrate};
 use crate::segment::{Segment, SegmentBuilder, day_of};
 use crate::snapshot::{Calibration, Snapshot};
 use crate::words::WordCollector;
@@ -28,6 +29,11 @@ pub trait RowSource {
         table: &str,
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError>;
+
+    /// How many rows a table has, about: nothing but how often rows are read depends on it.
+    fn rows(&self, _table: &str) -> Option<u64> {
+        None
+    }
 
     /// While a batch is handed over: a time (ns since 1970) before which no row of the batches after it is, if that is
     /// known. Days that are over need not be held open.
@@ -114,21 +120,30 @@ fn learn_parts(
 ) -> Result<Baseline, LearnError> {
     let tables: BTreeSet<String> = source.tables().into_iter().collect();
     let (mut words, mut rows) = (WordCollector::default(), 0);
-    let mut learned: BTreeMap<String, (Lens, Vec<Segment>)> = BTreeMap::new();
+    let mut learned: BTreeMap<String, (Lens, Vec<Segment>, Option<Early>)> = BTreeMap::new();
     for lens in earlier.iter().flat_map(|parts| &parts.lenses) {
-        learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new()));
+        learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new(), None));
     }
+    let expected = lenses.iter().filter(|lens| tables.contains(lens.table())).map(|lens| source.rows(lens.table()));
+    let expected = expected.fold(Some(0u64), |sum, rows| Some(sum?.saturating_add(rows?)));
     for lens in lenses.iter().filter(|l| tables.contains(l.table())) {
-        let segments = count(lens, &key, source, &mut words, &mut rows, progress)?;
+        let wanted = WANTED_ROWS / lens.units().len().max(1) as u64;
+        let mut early = Early::new(lens, (wanted, MAX_ROWS), expected);
+        let segments = count(lens, &key, source, (&mut early, &mut words), &mut rows, progress)?;
         // What has no rows leaves nothing behind.
         if !segments.is_empty() {
-            learned.insert(lens.table().to_owned(), (lens.clone(), segments));
+            learned.insert(lens.table().to_owned(), (lens.clone(), segments, Some(early)));
         }
     }
     if rows == 0 {
         return Err(LearnError::Empty);
     }
-    let (lenses, fresh): (Vec<Lens>, Vec<Vec<Segment>>) = learned.into_values().unzip();
+    let (mut lenses, mut fresh, mut early) = (Vec::new(), Vec::new(), Vec::new());
+    for (lens, segments, kept) in learned.into_values() {
+        lenses.push(lens);
+        fresh.push(segments);
+        early.push(kept);
+    }
     let known = |lens: &Lens| -> Vec<&Segment> {
         let of_lens = earlier.iter().flat_map(|parts| &parts.segments);
         of_lens.filter(|s| s.lens_digest == lens.digest()).collect()
@@ -143,7 +158,7 @@ fn learn_parts(
         compiled.push(table);
     }
     let counted = Counted { key: &key, options: &options, snapshots: &snapshots, segments: &segments, fresh: &fresh };
-    let evidence = calibrate(&counted, source, progress)?;
+    let evidence = calibrate(&counted, early, source, progress)?;
     for (table, snapshot) in compiled.iter_mut().zip(snapshots) {
         table.slots = snapshot.slots;
     }
@@ -180,7 +195,7 @@ fn count(
     lens: &Lens,
     key: &HashKey,
     source: &dyn RowSource,
-    words: &mut WordCollector,
+    (early, words): (&mut Early, &mut WordCollector),
     rows: &mut u64,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Segment>, LearnError> {
@@ -195,6 +210,7 @@ fn count(
             open.entry((day, host.clone())).or_insert_with(new).add_taught(&batch, &group, taught.as_ref());
             words.add((host.as_deref(), day), &batch, &group);
         }
+        early.saw(lens, &batch);
         if let Some(rest) = source.rest_from() {
             let later = open.split_off(&(day_of(rest), None));
             segments.extend(closed(std::mem::replace(&mut open, later), words));

@@ -16,6 +16,7 @@ pub mod days;
 pub mod decay;
 pub mod diff;
 mod draft_rules;
+mod early;
 pub mod encode;
 pub mod entities;
 pub mod evidence;

@@ -235,9 +235,9 @@ impl SegmentBuilder {
     /// As [`SegmentBuilder::add`], where the units that teach the rows of the batch are known: [`Taught::new`].
     pub fn add_taught(&mut self, batch: &EncodedBatch, rows: &[u32], taught: Option<&Taught>) {
         self.rows += rows.len() as u64;
-        let seed = self.seed;
+        let (seed, taught) = (self.seed, taught.map(|taught| taught.of_rows(rows)));
         self.views.par_iter_mut().enumerate().for_each(|(view, counts)| {
-            counts.add(seed, view as u32, batch, rows, taught);
+            counts.add(seed, view as u32, batch, rows, taught.as_ref());
         });
     }
 

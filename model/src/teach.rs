@@ -78,14 +78,14 @@ impl Teachers {
         rows: (&[u32], &[u32]),
         cells: &mut Cells,
     ) -> bool {
-        let mut pupils: PairMap<Pupil> = PairMap::default();
+        let mut pupils = vec![Pupil::default(); units.len()];
         for lesson in lessons.iter() {
-            let of = pupils.entry(u64::from(lesson.teacher)).or_default();
-            of.rows = of.rows.saturating_add(lesson.rows);
+            pupils[lesson.teacher as usize].rows += lesson.rows;
         }
+        let key_of = |unit: &u64| unit ^ u64::from(context) << 32;
         let (mut unknown, mut unfollowed) = (0, false);
-        for (number, pupil) in &mut pupils {
-            let (known, [rows, new]) = self.units.peek(units[*number as usize] ^ u64::from(context) << 32);
+        for (unit, pupil) in units.iter().zip(&mut pupils).filter(|(_, pupil)| pupil.rows > 0) {
+            let (known, [rows, new]) = self.units.peek(key_of(unit));
             unknown += usize::from(!known);
             (pupil.left, pupil.new) = (UNFOLLOWED.saturating_sub(rows), new);
             unfollowed |= pupil.left > 0;
@@ -102,8 +102,8 @@ impl Teachers {
             return false;
         }
         self.count(lessons, &mut pupils, (units, rows.1), cells);
-        for (number, pupil) in pupils {
-            let [rows, new] = self.units.of(units[number as usize] ^ u64::from(context) << 32);
+        for (unit, pupil) in units.iter().zip(pupils).filter(|(_, pupil)| pupil.rows > 0) {
+            let [rows, new] = self.units.of(key_of(unit));
             (*rows, *new) = (rows.saturating_add(pupil.rows), pupil.new);
         }
         true
@@ -112,7 +112,7 @@ impl Teachers {
     fn count(
         &mut self,
         lessons: &[Lesson],
-        pupils: &mut PairMap<Pupil>,
+        pupils: &mut [Pupil],
         (units, of_row): (&[u64], &[u32]),
         cells: &mut Cells,
     ) {
@@ -120,7 +120,7 @@ impl Teachers {
         let mut refused: PairMap<Vec<usize>> = PairMap::default();
         for (at, lesson) in lessons.iter().enumerate() {
             let Lesson { context, cell, rows, unfollowed, .. } = *lesson;
-            let pupil = pupils.entry(u64::from(lesson.teacher)).or_default();
+            let pupil = &mut pupils[lesson.teacher as usize];
             let is_new = !cells.contains_key(&cell);
             if is_new && unfollowed == 0 {
                 if pupil.new + UNFOLLOWED >= self.caps.max_new {
@@ -191,7 +191,7 @@ impl Teachers {
 }
 
 /// What a unit brings in some rows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Pupil {
     rows: u32,
     /// Rows that are not followed yet.
@@ -200,13 +200,14 @@ struct Pupil {
 }
 
 /// Finds which rows of the lessons are not followed: a unit's first ones.
-fn leave(lessons: &mut [Lesson], pupils: &mut PairMap<Pupil>, (teachers, of_row): (&[u32], &[u32])) {
-    let mut open: u64 = pupils.values().map(|pupil| u64::from(pupil.left.min(pupil.rows))).sum();
+fn leave(lessons: &mut [Lesson], pupils: &mut [Pupil], (teachers, of_row): (&[u32], &[u32])) {
+    let mut open: u64 = pupils.iter().map(|pupil| u64::from(pupil.left.min(pupil.rows))).sum();
     for (teacher, lesson) in teachers.iter().zip(of_row) {
         if open == 0 {
             break;
         }
-        if let Some(pupil) = pupils.get_mut(&u64::from(*teacher)).filter(|pupil| pupil.left > 0) {
+        let pupil = &mut pupils[*teacher as usize];
+        if pupil.left > 0 {
             pupil.left -= 1;
             open -= 1;
             lessons[*lesson as usize].unfollowed += 1;

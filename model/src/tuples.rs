@@ -6,6 +6,8 @@ use crate::encode::EncodedBatch;
 
 /// Most rows that are looked at together, which bounds what is held.
 pub(crate) const MOST_ROWS: usize = 1 << 16;
+/// Places of a table to begin with, a power of two.
+const FEWEST: usize = 1 << 12;
 /// No tuple.
 const NONE: u32 = u32::MAX;
 
@@ -99,38 +101,51 @@ impl Tuples {
 
     fn by_hash(&mut self) {
         let Self { all, of_row, keys, hashed, .. } = self;
-        let bits = (2 * keys.len()).next_power_of_two().ilog2().max(1);
-        if hashed.len() != 1 << bits {
-            *hashed = vec![(0, NONE); 1 << bits];
+        if hashed.is_empty() {
+            *hashed = vec![(0, NONE); FEWEST];
         }
-        let mask = (1 << bits) - 1;
-        let home = |key: u64| (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize;
         for (at, key) in (0..).zip(keys.iter()) {
-            let mut place = home(*key);
-            let number = loop {
-                let (known, number) = &mut hashed[place];
-                if *number == NONE {
-                    (*known, *number) = (*key, all.len() as u32);
+            let place = place_of(hashed, *key);
+            let number = match hashed[place].1 {
+                NONE => {
+                    let number = all.len() as u32;
+                    hashed[place] = (*key, number);
                     all.push(Tuple { first: at, rows: 0 });
-                    break *number;
+                    if 2 * all.len() > hashed.len() {
+                        *hashed = grown(hashed);
+                    }
+                    number
                 }
-                if known == key {
-                    break *number;
-                }
-                place = (place + 1) & mask;
+                number => number,
             };
             all[number as usize].rows += 1;
             of_row.push(number);
         }
-        // Emptied for the next time, which costs less than filling all of it.
-        for tuple in all.iter() {
-            let mut place = home(keys[tuple.first as usize]);
-            while hashed[place].1 != NONE {
-                hashed[place].1 = NONE;
-                place = (place + 1) & mask;
-            }
-        }
+        // Most rows repeat what others have: a small table stays near the processor.
+        hashed.truncate(FEWEST);
+        hashed.fill((0, NONE));
     }
+}
+
+/// Where a key is, or would be.
+#[inline]
+fn place_of(hashed: &[(u64, u32)], key: u64) -> usize {
+    let (mask, bits) = (hashed.len() - 1, hashed.len().ilog2());
+    let mut place = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize;
+    while hashed[place].1 != NONE && hashed[place].0 != key {
+        place = (place + 1) & mask;
+    }
+    place
+}
+
+/// The same in a table of four times the size.
+fn grown(hashed: &[(u64, u32)]) -> Vec<(u64, u32)> {
+    let mut larger = vec![(0, NONE); 4 * hashed.len()];
+    for entry in hashed.iter().filter(|entry| entry.1 != NONE) {
+        let place = place_of(&larger, entry.0);
+        larger[place] = *entry;
+    }
+    larger
 }
 
 #[cfg(test)]

@@ -307,11 +307,7 @@ impl RowSource for Feed<'_> {
 }
 
 impl Feed<'_> {
-    fn take(
-        &self,
-        item: Item,
-        f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
-    ) -> Result<(), LearnError> {
+    fn take(&self, item: Item, f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>) -> Result<(), LearnError> {
         match item {
             Ok((batch, rest_from)) => {
                 self.rest_from.set(rest_from);

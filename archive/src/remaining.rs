@@ -1,8 +1,8 @@
 //! From when on the rows are that are still to come, as far as footers say: what is over by then need not be held.
 
+use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampNanosecondType;
-use arrow_array::Array;
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use model::Lens;
@@ -61,4 +61,56 @@ fn groups(source: &Source, lens: &Lens) -> Vec<Group> {
         return nothing();
     }
     ends.into_iter().zip(least).map(|(end, from)| Group { end, from }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+    use super::*;
+
+    const LENS: &str = "table = \"t\"\ntime = \"time\"\n[fields]\nf = { column = \"time\", kind = \"time\" }\n\
+                        [[views]]\nname = \"v\"\nchild = [\"f\"]\ncontext = [[]]\n";
+
+    /// Files of two rows a group, with times in microseconds.
+    fn remaining(files: &[(&[i64], bool)]) -> Remaining {
+        let folder = tempfile::tempdir().unwrap();
+        for (at, (times, statistics)) in files.iter().enumerate() {
+            let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times.to_vec()));
+            let batch = RecordBatch::try_from_iter([("time", times)]).unwrap();
+            let enabled = if *statistics { EnabledStatistics::Chunk } else { EnabledStatistics::None };
+            let properties = WriterProperties::builder()
+                .set_max_row_group_row_count(Some(2))
+                .set_statistics_enabled(enabled)
+                .build();
+            let file = std::fs::File::create(folder.path().join(format!("{at}.parquet"))).unwrap();
+            let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+        }
+        let sources = store::discover(&[folder.path()]).unwrap();
+        Remaining::of(sources.iter(), &Lens::parse(LENS).unwrap())
+    }
+
+    #[test]
+    fn the_rest_is_from_the_least_of_all_that_follows() {
+        let rest = remaining(&[(&[1, 5, 9, 8, 3], true), (&[4, 7], true)]);
+        let after = |file, row| rest.after(file, row);
+        assert_eq!([after(0, 0), after(0, 1), after(0, 2)], [Some(1_000), Some(3_000), Some(3_000)]);
+        assert_eq!(
+            [after(0, 3), after(0, 4), after(1, 0), after(1, 1)],
+            [Some(3_000), Some(4_000), Some(4_000), Some(i64::MAX)]
+        );
+    }
+
+    #[test]
+    fn nothing_is_known_before_a_file_that_says_nothing() {
+        let rest = remaining(&[(&[1, 2], true), (&[3, 4], false), (&[5, 6, 7], true)]);
+        assert_eq!([rest.after(0, 1), rest.after(1, 0), rest.after(1, 1)], [None, None, None]);
+        assert_eq!([rest.after(2, 0), rest.after(2, 1)], [Some(5_000), Some(7_000)]);
+    }
 }

@@ -58,7 +58,8 @@ impl Rows {
         filter: &Filter,
         batch_rows: usize,
     ) -> Result<Self, ArchiveError> {
-        let no_lens = || ArchiveError::NoLens { path: file.path().into(), why: format!("there is no lens for {table}") };
+        let no_lens =
+            || ArchiveError::NoLens { path: file.path().into(), why: format!("there is no lens for {table}") };
         let lens = builtin::all().into_iter().find(|lens| lens.table() == table).ok_or_else(no_lens)?;
         let wanted = |column: &&str| Wanted { column: (*column).to_owned(), form: Form::Text, required: false };
         Self::at_once(file, columns.iter().map(wanted).collect(), &lens, filter, batch_rows)

@@ -131,7 +131,8 @@ impl ViewCounts {
         let fields = self.program.contexts[context.number as usize].iter().chain(&self.program.child).copied();
         let also = (rows.teachers, if rows.teachers.is_empty() { 0 } else { rows.units.len() });
         // Which tick a cell counted in last follows from each row.
-        if self.ticks.is_some() || !self.teachers.counts_lessons() || !tuples.find(rows.batch, rows.rows, fields, also) {
+        if self.ticks.is_some() || !self.teachers.counts_lessons() || !tuples.find(rows.batch, rows.rows, fields, also)
+        {
             return self.add_each(context, rows);
         }
         if rows.teachers.is_empty() {
@@ -244,7 +245,8 @@ mod tests {
     }
 
     fn counts(class_mask: u32, caps: Caps, (units, cells): (usize, usize)) -> ViewCounts {
-        let program = ViewProgram { class_mask, child: vec![2], contexts: vec![vec![0, 1], vec![1], vec![]], vocabulary: 0 };
+        let program =
+            ViewProgram { class_mask, child: vec![2], contexts: vec![vec![0, 1], vec![1], vec![]], vocabulary: 0 };
         ViewCounts::new(program, None, Teachers::with_room(caps, units, cells))
     }
 

@@ -228,7 +228,8 @@ impl Sample {
             numbers.clear();
             for ((spec, column), memo) in lens.units().iter().zip(&batch.units).zip(&mut memos) {
                 let code = column.codes[row];
-                let find = |window| units.number(choice, &spec.kind, &column.keys[code as usize], (window, spec.window_ns));
+                let find =
+                    |window| units.number(choice, &spec.kind, &column.keys[code as usize], (window, spec.window_ns));
                 let window = spec.window_near(memo.window, batch.time[row]);
                 numbers.push((code != NO_UNIT).then(|| memo.number(code, window, find)));
             }

@@ -138,7 +138,8 @@ impl Teachers {
             }
             if is_new && !refused.is_empty() {
                 for earlier in refused.remove(&cell).unwrap_or_default() {
-                    let after = of_row[lesson.first as usize..].iter().filter(|of| **of as usize == earlier).count() as u32;
+                    let after =
+                        of_row[lesson.first as usize..].iter().filter(|of| **of as usize == earlier).count() as u32;
                     self.withheld[1] -= u64::from(after);
                     let count = self.follow(teacher(&lessons[earlier]), cell, after);
                     if let Some(known) = cells.get_mut(&cell) {

@@ -6,10 +6,10 @@ use crate::encode::EncodedBatch;
 
 /// Most rows that are looked at together, which bounds what is held.
 pub(crate) const MOST_ROWS: usize = 1 << 16;
-/// Places of a table to begin with, a power of two.
-const FEWEST: usize = 1 << 12;
 /// No tuple.
 const NONE: u32 = u32::MAX;
+/// A place without one.
+const EMPTY: [u32; 2] = [0, NONE];
 
 /// The distinct tuples of some rows, in the order in which they come first.
 #[derive(Default)]
@@ -21,8 +21,8 @@ pub(crate) struct Tuples {
     keys: Vec<u64>,
     /// Numbers of tuples by key, where keys are few.
     dense: Vec<u32>,
-    /// Keys and numbers of tuples by hash.
-    hashed: Vec<(u64, u32)>,
+    /// Tags of keys and numbers of tuples, by hash.
+    hashed: Vec<[u32; 2]>,
 }
 
 /// Rows that are equal.
@@ -80,7 +80,10 @@ impl Tuples {
         }
         self.all.clear();
         self.of_row.clear();
-        if below <= 2 * rows.len() as u64 { self.by_place(below as usize) } else { self.by_hash() }
+        match below <= 2 * rows.len() as u64 {
+            true => self.by_place(below as usize),
+            false => self.by_hash(below <= 1 << 32),
+        }
         true
     }
 
@@ -99,53 +102,63 @@ impl Tuples {
         }
     }
 
-    fn by_hash(&mut self) {
+    fn by_hash(&mut self, is_short: bool) {
         let Self { all, of_row, keys, hashed, .. } = self;
-        if hashed.is_empty() {
-            *hashed = vec![(0, NONE); FEWEST];
-        }
+        // Most rows repeat what others have: a small table stays near the processor.
+        let places = (keys.len() / 4).next_power_of_two().clamp(64, 1 << 14);
+        hashed.clear();
+        hashed.resize(places, EMPTY);
+        of_row.reserve(keys.len());
         for (at, key) in (0..).zip(keys.iter()) {
-            let place = place_of(hashed, *key);
-            let number = match hashed[place].1 {
-                NONE => {
+            // Short keys are their own tags.
+            let is_it = |number: u32, all: &[Tuple]| is_short || keys[all[number as usize].first as usize] == *key;
+            let tag = tag_of(*key);
+            let mut place = home(*key, hashed.len());
+            let number = loop {
+                let there = hashed[place];
+                if there == EMPTY {
                     let number = all.len() as u32;
-                    hashed[place] = (*key, number);
+                    hashed[place] = [tag, number];
                     all.push(Tuple { first: at, rows: 0 });
                     if 2 * all.len() > hashed.len() {
-                        *hashed = grown(hashed);
+                        *hashed = grown(all, keys, 4 * hashed.len());
                     }
-                    number
+                    break number;
                 }
-                number => number,
+                if there[0] == tag && is_it(there[1], all.as_slice()) {
+                    break there[1];
+                }
+                place = (place + 1) & (hashed.len() - 1);
             };
             all[number as usize].rows += 1;
             of_row.push(number);
         }
-        // Most rows repeat what others have: a small table stays near the processor.
-        hashed.truncate(FEWEST);
-        hashed.fill((0, NONE));
     }
 }
 
-/// Where a key is, or would be.
 #[inline]
-fn place_of(hashed: &[(u64, u32)], key: u64) -> usize {
-    let (mask, bits) = (hashed.len() - 1, hashed.len().ilog2());
-    let mut place = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize;
-    while hashed[place].1 != NONE && hashed[place].0 != key {
-        place = (place + 1) & mask;
-    }
-    place
+fn tag_of(key: u64) -> u32 {
+    (key ^ key >> 32) as u32
 }
 
-/// The same in a table of four times the size.
-fn grown(hashed: &[(u64, u32)]) -> Vec<(u64, u32)> {
-    let mut larger = vec![(0, NONE); 4 * hashed.len()];
-    for entry in hashed.iter().filter(|entry| entry.1 != NONE) {
-        let place = place_of(&larger, entry.0);
-        larger[place] = *entry;
+/// Where a key is looked for first, in so many places.
+#[inline]
+fn home(key: u64, places: usize) -> usize {
+    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - places.ilog2())) as usize
+}
+
+/// All tuples in a table of so many places.
+fn grown(all: &[Tuple], keys: &[u64], places: usize) -> Vec<[u32; 2]> {
+    let mut hashed = vec![EMPTY; places];
+    for (number, tuple) in (0..).zip(all) {
+        let key = keys[tuple.first as usize];
+        let mut place = home(key, places);
+        while hashed[place] != EMPTY {
+            place = (place + 1) & (places - 1);
+        }
+        hashed[place] = [tag_of(key), number];
     }
-    larger
+    hashed
 }
 
 #[cfg(test)]

@@ -66,7 +66,12 @@ fn files(folder: &Path, parts: &[&[Row]], group: usize, wanted: impl Fn(&Row) ->
 }
 
 /// The bits of every row, with its rarity.
-fn scores(folder: &Path, out: &Path, baseline: &model::Baseline, filter: Filter) -> Vec<(String, Vec<(u64, f32, f32)>)> {
+fn scores(
+    folder: &Path,
+    out: &Path,
+    baseline: &model::Baseline,
+    filter: Filter,
+) -> Vec<(String, Vec<(u64, f32, f32)>)> {
     let options = ScoreOptions { choice: crate::Choice::Cpu, filter, ..ScoreOptions::default() };
     let run = score(&[folder], baseline, out, &options, &Silent).unwrap().run;
     let mut names: Vec<String> = run.inputs_done.into_iter().map(|input| input.path).collect();

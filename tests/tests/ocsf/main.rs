@@ -281,7 +281,7 @@ fn filters_take_some_rows_and_their_findings() {
 #[test]
 fn filters_of_an_export_that_cannot_be_meant() {
     let fixture = fixture();
-    let with = |more: &[&str]| fixture.export("today", "none", more).error();
+    let with = |more: &[&str]| fixture.export("today", "none", more).error().to_owned();
     assert!(with(&["--where", "uidd = 0"]).contains("no input has a column uidd"));
     assert!(with(&["--host", "nobody"]).contains("no row of the sources passes host 'nobody'"));
     assert!(with(&["--since", "2031-01-01"]).contains("no row of the sources passes since 2031-01-01T00:00:00Z"));

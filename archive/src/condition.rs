@@ -312,4 +312,5 @@ impl Parser<'_> {
 }
 
 #[cfg(test)]
+#[path = "condition/tests.rs"] // also where the fuzz target takes this file
 mod tests;

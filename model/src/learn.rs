@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::baseline::{Baseline, Parts};
 use crate::cells::Taught;
-use crate::compile::{Compiled, Options, compile_with};
+use crate::compile::{Options, compile_with};
 use crate::early::Early;
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
@@ -150,17 +150,16 @@ fn learn_parts(
     };
     let segments: Vec<Vec<&Segment>> =
         lenses.iter().zip(&fresh).map(|(lens, fresh)| known(lens).into_iter().chain(fresh).collect()).collect();
-    let (mut snapshots, mut compiled) = (Vec::new(), Vec::new());
-    for (lens, segments) in lenses.iter().zip(&segments) {
-        progress(LearnStage::Compile, rows);
-        let mut table = compile_with(&key, segments.iter().copied(), &options);
-        snapshots.push(uncalibrated(lens, &key, &mut table)?);
-        compiled.push(table);
-    }
+    // Calibrating compiles what it scores against by itself: the whole table comes after it, not beside it.
+    let snapshots: Result<Vec<Snapshot>, LearnError> =
+        lenses.iter().map(|lens| snapshot(lens, &key, &Options::default(), [])).collect();
+    let snapshots = snapshots?;
     let counted = Counted { key: &key, options: &options, snapshots: &snapshots, segments: &segments, fresh: &fresh };
     let evidence = calibrate(&counted, early, source, progress)?;
-    for (table, snapshot) in compiled.iter_mut().zip(snapshots) {
-        table.slots = snapshot.slots;
+    let mut compiled = Vec::new();
+    for segments in &segments {
+        progress(LearnStage::Compile, rows);
+        compiled.push(compile_with(&key, segments.iter().copied(), &options));
     }
     let segments = fresh.into_iter().flatten().collect();
     let mut parts = Parts::learned(key, lenses, segments, evidence, words.finish());
@@ -179,13 +178,7 @@ pub(crate) fn snapshot<'a>(
     options: &Options,
     segments: impl IntoIterator<Item = &'a Segment>,
 ) -> Result<Snapshot, LearnError> {
-    uncalibrated(lens, key, &mut compile_with(key, segments, options))
-}
-
-/// A snapshot without calibration; it takes the slots along.
-fn uncalibrated(lens: &Lens, key: &HashKey, compiled: &mut Compiled) -> Result<Snapshot, LearnError> {
-    let slots = std::mem::take(&mut compiled.slots);
-    let compiled = Compiled { slots, ..compiled.clone() };
+    let compiled = compile_with(key, segments, options);
     Snapshot::of(lens.clone(), key, compiled, Calibration::identity(lens.views().len()))
         .ok_or_else(|| LearnError::Inconsistent(format!("table {:?} has too many distinct cells", lens.table())))
 }

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn nothing_is_known_before_a_file_that_says_nothing() {
         let rest = remaining(&[(&[1, 2], true), (&[3, 4], false), (&[5, 6, 7], true)]);
-        assert_eq!([rest.after(0, 1), rest.after(1, 0), rest.after(1, 1)], [None, None, None]);
+        assert_eq!([rest.after(0, 1), rest.after(1, 0), rest.after(1, 1)], [None, None, Some(5_000)]);
         assert_eq!([rest.after(2, 0), rest.after(2, 1)], [Some(5_000), Some(7_000)]);
     }
 }

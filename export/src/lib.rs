@@ -149,7 +149,7 @@ pub fn export<P: AsRef<Path>>(
     }
     match given {
         0 if filter.is_all() => return Err(ExportError::NothingToDo),
-        given if done.skipped.len() == given => return Err(ExportError::AllSkipped(given)),
+        given if given > 0 && done.skipped.len() == given => return Err(ExportError::AllSkipped(given)),
         _ if !filter.is_all() && done.is_empty() => return Err(ArchiveError::NothingPasses(filter.text()).into()),
         _ => {}
     }

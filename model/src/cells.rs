@@ -231,7 +231,7 @@ mod tests {
         let column = |field: usize| {
             let codes = rows.iter().map(|row| u32::from(row.0[field])).collect();
             // The last two codes of a field are of one value.
-            let hash = |code: u32| [code.min(58), 0x9E37_79B9 * (field as u32 + 1)];
+            let hash = |code: u32| [code.min(58), 0x9E37_79B9u32.wrapping_mul(field as u32 + 1)];
             Codes { codes, hashes: Arc::new((0..60).map(hash).collect()), values: Arc::default() }
         };
         let batch = EncodedBatch {

@@ -124,8 +124,8 @@ fn learn_parts(
     for lens in earlier.iter().flat_map(|parts| &parts.lenses) {
         learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new(), None));
     }
-    let expected = lenses.iter().filter(|lens| tables.contains(lens.table())).map(|lens| source.rows(lens.table()));
-    let expected = expected.fold(Some(0u64), |sum, rows| Some(sum?.saturating_add(rows?)));
+    let mut expected = lenses.iter().filter(|lens| tables.contains(lens.table())).map(|lens| source.rows(lens.table()));
+    let expected = expected.try_fold(0u64, |sum, rows| Some(sum.saturating_add(rows?)));
     for lens in lenses.iter().filter(|l| tables.contains(l.table())) {
         let wanted = WANTED_ROWS / lens.units().len().max(1) as u64;
         let mut early = Early::new(lens, (wanted, MAX_ROWS), expected);

@@ -249,7 +249,9 @@ impl Parser<'_> {
         if !text.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit()) {
             return Err(self.wrong(wanted));
         }
-        let number = text.parse().map(Value::Int).ok().or_else(|| text.parse().map(Value::Float).ok());
+        // What is too large for a number would be read as infinite.
+        let float = || text.parse().ok().filter(|number: &f64| number.is_finite()).map(Value::Float);
+        let number = text.parse().map(Value::Int).ok().or_else(float);
         let number = number.ok_or_else(|| self.wrong(wanted))?;
         self.at += text.len();
         Ok(number)
@@ -310,4 +312,5 @@ impl Parser<'_> {
 }
 
 #[cfg(test)]
+#[path = "condition/tests.rs"] // also where the fuzz target takes this file
 mod tests;

@@ -70,7 +70,8 @@ impl Filter {
 
     /// Whether a folder `TABLE/day=…/host=…` of one of Ebbline's own tables, or one above it, can hold such rows. Days are
     /// taken with one before and after, as other programs may cut them elsewhere.
-    pub(crate) fn enters(&self, folder: &str) -> bool {
+    #[must_use]
+    pub fn enters(&self, folder: &str) -> bool {
         let own = [events::PROCESS, events::CONNECTION, events::DNS, events::HEARTBEAT];
         let parts: Vec<&str> = folder.split('/').collect();
         let Some(at) = parts.iter().rposition(|part| own.contains(part)) else { return true };
@@ -304,5 +305,7 @@ pub fn time_bound(text: &str, is_end: bool) -> Option<i64> {
     }
 }
 
+#[cfg(test)]
+mod stateful;
 #[cfg(test)]
 mod tests;

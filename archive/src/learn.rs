@@ -1,7 +1,8 @@
 //! Learning from archive files.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +14,8 @@ use store::{InputSkipped, Source, TableFile};
 use crate::Progress;
 use crate::error::ArchiveError;
 use crate::filter::Filter;
-use crate::rows::Rows;
+use crate::remaining::Remaining;
+use crate::rows::{Numbers, Rows};
 use crate::tables::{self, Known};
 
 /// How to learn.
@@ -60,29 +62,20 @@ pub fn learn<P: AsRef<Path>>(
 ) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
     let lenses = lenses_of(options);
-    let files = Files::check(
-        tables::discover(sources, lenses.iter(), &options.settings, &options.filter, progress)?,
-        lenses,
-        options,
-        progress,
-    )?;
-    let lenses: Vec<Lens> =
-        files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
+    let sources = tables::discover(sources, lenses.iter(), &options.settings, &options.filter, progress)?;
     let key = match options.key.clone() {
         Some(key) => key,
         None => HashKey::generate()
             .map_err(|e| ArchiveError::Learn(format!("no hash key: the system's randomness: {e}")))?,
     };
-    let stage = |stage: LearnStage, _rows: u64| progress.stage(stage_words(stage));
-    let feed = Feed { files: &files, progress };
-    let learned = match options.onto.clone() {
-        Some(earlier) => model::learn::learn_onto(earlier, &lenses, &feed, &stage),
-        None => model::learn::learn(&lenses, key, &feed, &stage),
-    };
-    let baseline = match (learned, files.failure()) {
-        (_, Some(error)) => return Err(error),
-        (Err(error), None) => return Err(ArchiveError::Learn(error.to_string())),
-        (Ok(baseline), None) => baseline,
+    let at_once = Files::at_once(&sources, &lenses, options);
+    let learned = at_once.and_then(|files| Some((from(&files, &key, options, progress).ok()?, files)));
+    let (baseline, files) = match learned {
+        Some(learned) => learned,
+        None => {
+            let files = Files::check(sources, lenses, options, progress)?;
+            (from(&files, &key, options, progress)?, files)
+        }
     };
     Ok(Learned {
         baseline,
@@ -91,6 +84,29 @@ pub fn learn<P: AsRef<Path>>(
         skipped: files.skipped,
         wall_seconds: clock.elapsed().as_secs_f64(),
     })
+}
+
+/// Learns what the files have.
+fn from(
+    files: &Files,
+    key: &HashKey,
+    options: &LearnOptions,
+    progress: &dyn Progress,
+) -> Result<Baseline, ArchiveError> {
+    let tables = files.tables();
+    let lenses: Vec<Lens> =
+        files.lenses.iter().filter(|lens| tables.iter().any(|table| table == lens.table())).cloned().collect();
+    let stage = |stage: LearnStage, _rows: u64| progress.stage(stage_words(stage));
+    let feed = Feed { files, progress, rest_from: Cell::new(None) };
+    let learned = match options.onto.clone() {
+        Some(earlier) => model::learn::learn_onto(earlier, &lenses, &feed, &stage),
+        None => model::learn::learn(&lenses, key.clone(), &feed, &stage),
+    };
+    match (learned, files.failure()) {
+        (_, Some(error)) => Err(error),
+        (Err(error), None) => Err(ArchiveError::Learn(error.to_string())),
+        (Ok(baseline), None) => Ok(baseline),
+    }
 }
 
 /// The lenses to learn with: what is learned onto has its own, whatever else is given for their tables.
@@ -125,7 +141,7 @@ fn rows<'a>(files: impl IntoIterator<Item = &'a Good>) -> u64 {
     files.into_iter().fold(0, |sum, file| sum.saturating_add(file.rows))
 }
 
-/// Files that were read through once, so that a damaged one teaches nothing at all.
+/// Files that are whole, so that a damaged one teaches nothing at all.
 struct Files {
     lenses: Vec<Lens>,
     filter: Filter,
@@ -135,6 +151,22 @@ struct Files {
 }
 
 impl Files {
+    /// All files, if their footers say enough to begin: all are Parquet, of tables that a lens reads, and all rows are
+    /// taken. What is damaged all the same ends learning, and then files are checked one by one before it begins again.
+    fn at_once(sources: &[Source], lenses: &[Lens], options: &LearnOptions) -> Option<Self> {
+        use rayon::prelude::*;
+        if !options.filter.is_all() {
+            return None;
+        }
+        let good: Option<Vec<Option<Good>>> = sources.par_iter().map(|source| look(source, lenses)).collect();
+        let good: Vec<Good> = good?.into_iter().flatten().collect();
+        if rows(&good) == 0 {
+            return None;
+        }
+        let (filter, skipped, failure) = (options.filter.clone(), Vec::new(), Mutex::new(None));
+        Some(Self { lenses: lenses.to_vec(), filter, good, skipped, failure })
+    }
+
     fn check(
         sources: Vec<Source>,
         lenses: Vec<Lens>,
@@ -187,6 +219,17 @@ impl Files {
     }
 }
 
+/// What the footer of a file says: nothing if it is not enough, none if the file is passed over.
+fn look(source: &Source, lenses: &[Lens]) -> Option<Option<Good>> {
+    let file = TableFile::open_source(source).ok()?;
+    let (rows, table) = (file.rows()?, tables::table_of(&file, lenses.iter()).ok()?);
+    if table == events::HEARTBEAT {
+        return Some(None);
+    }
+    lenses.iter().find(|lens| lens.table() == table)?;
+    Some(Some(Good { source: source.clone(), table, rows }))
+}
+
 /// Table and rows of a file that can be decoded to its end and fits the lens of its table.
 fn check(
     source: &Source,
@@ -223,7 +266,11 @@ fn check(
 struct Feed<'a> {
     files: &'a Files,
     progress: &'a dyn Progress,
+    rest_from: Cell<Option<i64>>,
 }
+
+/// Some rows, and a time before which none of those after them is.
+type Item = Result<(RecordBatch, Option<i64>), ArchiveError>;
 
 impl RowSource for Feed<'_> {
     fn tables(&self) -> Vec<String> {
@@ -241,43 +288,67 @@ impl RowSource for Feed<'_> {
         let files: Vec<&Good> = self.files.good.iter().filter(|file| file.table == table).collect();
         self.progress.total(rows(files.iter().copied()));
         self.progress.total_bytes(files.iter().fold(0, |sum, file| sum.saturating_add(file.source.bytes())));
-        std::thread::scope(|scope| {
+        let read = std::thread::scope(|scope| {
             let (send, receive) = sync_channel(2);
-            scope.spawn(move || {
-                for file in files {
-                    for batch in batches(&file.source, lens, filter) {
-                        let failed = batch.is_err();
-                        if send.send(batch).is_err() || failed {
-                            return;
-                        }
-                    }
-                }
-            });
-            while let Ok(batch) = receive.recv() {
-                match batch {
-                    Ok(batch) => {
-                        f(&batch)?;
-                        self.progress.advance(batch.num_rows() as u64);
-                    }
-                    Err(error) => {
-                        let why = error.to_string();
-                        *self.files.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                        return Err(LearnError::Source(why.into()));
-                    }
-                }
-            }
-            Ok(())
-        })
+            scope.spawn(move || read(&files, lens, filter, &send));
+            receive.into_iter().try_for_each(|item| self.take(item, f))
+        });
+        self.rest_from.set(None);
+        read
+    }
+
+    fn rows(&self, table: &str) -> Option<u64> {
+        Some(rows(self.files.good.iter().filter(|file| file.table == table)))
+    }
+
+    fn rest_from(&self) -> Option<i64> {
+        self.rest_from.get()
     }
 }
 
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArchiveError>>>;
+impl Feed<'_> {
+    fn take(&self, item: Item, f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>) -> Result<(), LearnError> {
+        match item {
+            Ok((batch, rest_from)) => {
+                self.rest_from.set(rest_from);
+                f(&batch)?;
+                self.progress.advance(batch.num_rows() as u64);
+                Ok(())
+            }
+            Err(error) => {
+                let why = error.to_string();
+                *self.files.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Err(LearnError::Source(why.into()))
+            }
+        }
+    }
+}
+
+/// Decodes ahead of the counting; ends early when nobody listens any more, or a file cannot be read.
+fn read(files: &[&Good], lens: &Lens, filter: &Filter, send: &SyncSender<Item>) {
+    let remaining = Remaining::of(files.iter().map(|file| &file.source), lens);
+    for (number, file) in files.iter().enumerate() {
+        for batch in batches(&file.source, lens, filter) {
+            let item = batch.map(|(batch, numbers)| {
+                let last = batch.num_rows().checked_sub(1).map_or(0, |last| numbers.of(last));
+                let rest_from = remaining.after(number, last);
+                (batch, rest_from)
+            });
+            let failed = item.is_err();
+            if send.send(item).is_err() || failed {
+                return;
+            }
+        }
+    }
+}
+
+type Batches = Box<dyn Iterator<Item = Result<(RecordBatch, Numbers), ArchiveError>>>;
 
 /// The rows of a file that pass; a failure to open is its only item.
 fn batches(source: &Source, lens: &Lens, filter: &Filter) -> Batches {
     let file = TableFile::open_source(source).map_err(ArchiveError::from);
     match file.and_then(|file| Rows::open(&file, lens, filter)) {
-        Ok(rows) => Box::new(rows.map(|batch| Ok(batch?.0))),
+        Ok(rows) => Box::new(rows),
         Err(error) => Box::new(std::iter::once(Err(error))),
     }
 }

@@ -18,6 +18,7 @@ mod job;
 mod learn;
 mod live;
 mod look;
+mod remaining;
 mod rows;
 mod score;
 mod split;
@@ -34,9 +35,11 @@ pub use filter::{Filter, time_bound};
 pub use learn::{LearnOptions, Learned, learn};
 pub use live::{LiveFile, LiveScorer};
 pub use look::{CHECK_ROWS, check_lens, suggest_lens};
+pub use rows::{Numbers, Rows};
 pub use score::{ScoreOptions, Scored, score, score_all};
 pub use scorer_gpu::Choice;
 pub use scorer_gpu::quiet_drivers;
+pub use tables::Known;
 pub use words::is_hidden;
 
 /// Rows handed to a backend at a time. Archive files have row groups of this size, so a batch meets one dictionary.

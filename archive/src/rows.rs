@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use arrow_array::RecordBatch;
 use arrow_select::filter::filter_record_batch;
-use model::Lens;
+use model::{Lens, builtin};
 use store::{Form, Format, TableBatches, TableFile, Wanted};
 
 use crate::SCORE_ROWS;
@@ -16,7 +16,7 @@ use crate::tables::wanted;
 
 /// Where the rows of a batch are in their file, from 0.
 #[derive(Debug, Clone)]
-pub(crate) enum Numbers {
+pub enum Numbers {
     /// One after the other.
     From(u64),
     /// These, rising.
@@ -24,7 +24,9 @@ pub(crate) enum Numbers {
 }
 
 impl Numbers {
-    pub(crate) fn of(&self, row: usize) -> u64 {
+    /// That of a row of the batch.
+    #[must_use]
+    pub fn of(&self, row: usize) -> u64 {
         match self {
             Self::From(first) => first + row as u64,
             Self::These(numbers) => numbers[row],
@@ -33,7 +35,7 @@ impl Numbers {
 }
 
 /// Batches of the rows that pass; those without any are left out.
-pub(crate) struct Rows {
+pub struct Rows {
     path: PathBuf,
     batches: TableBatches,
     condition: Option<Condition>,
@@ -46,12 +48,39 @@ impl Rows {
         Self::of(file, wanted(lens), lens, filter)
     }
 
+    /// As [`Rows::open`], of these columns of one of Ebbline's own tables, which the file must have, so many rows at a time.
+    ///
+    /// # Errors
+    /// There is no such table; a file that cannot be read.
+    pub fn of_own(
+        file: &TableFile,
+        (table, columns): (&str, &[&str]),
+        filter: &Filter,
+        batch_rows: usize,
+    ) -> Result<Self, ArchiveError> {
+        let no_lens =
+            || ArchiveError::NoLens { path: file.path().into(), why: format!("there is no lens for {table}") };
+        let lens = builtin::all().into_iter().find(|lens| lens.table() == table).ok_or_else(no_lens)?;
+        let wanted = |column: &&str| Wanted { column: (*column).to_owned(), form: Form::Text, required: false };
+        Self::at_once(file, columns.iter().map(wanted).collect(), &lens, filter, batch_rows)
+    }
+
     /// As [`Rows::open`], of these columns.
     pub(crate) fn of(
+        file: &TableFile,
+        columns: Vec<Wanted>,
+        lens: &Lens,
+        filter: &Filter,
+    ) -> Result<Self, ArchiveError> {
+        Self::at_once(file, columns, lens, filter, SCORE_ROWS)
+    }
+
+    fn at_once(
         file: &TableFile,
         mut columns: Vec<Wanted>,
         lens: &Lens,
         filter: &Filter,
+        batch_rows: usize,
     ) -> Result<Self, ArchiveError> {
         let condition = filter.of(lens).map_err(|why| ArchiveError::NoLens { path: file.path().into(), why })?;
         for column in condition.iter().flat_map(Condition::columns) {
@@ -63,7 +92,7 @@ impl Rows {
             }
         }
         let groups = condition.as_ref().and_then(|condition| filter::groups(file, condition));
-        let batches = file.batches_in(&columns, SCORE_ROWS, groups.as_deref())?;
+        let batches = file.batches_in(&columns, batch_rows, groups.as_deref())?;
         Ok(Self { path: file.path().into(), batches, condition })
     }
 

@@ -56,15 +56,18 @@ pub(crate) fn discover<'a, P: AsRef<std::path::Path>>(
 }
 
 /// Which columns of a condition some input has: one that none has is a mistake and not a column of nulls.
-pub(crate) struct Known<'a>(Vec<(&'a str, bool)>);
+pub struct Known<'a>(Vec<(&'a str, bool)>);
 
 impl<'a> Known<'a> {
-    pub(crate) fn of(filter: &'a Filter) -> Self {
+    /// None was seen yet.
+    #[must_use]
+    pub fn of(filter: &'a Filter) -> Self {
         let columns = filter.condition.iter().flat_map(Condition::columns);
         Self(columns.map(|column| (column, false)).collect())
     }
 
-    pub(crate) fn look(&mut self, file: &TableFile) {
+    /// Notes which of them a file has.
+    pub fn look(&mut self, file: &TableFile) {
         self.0.iter_mut().for_each(|(column, known)| *known |= file.has(column));
     }
 
@@ -73,8 +76,11 @@ impl<'a> Known<'a> {
         self.0.iter_mut().zip(&other.0).for_each(|((_, known), (_, more))| *known |= more);
     }
 
-    /// An error if a column was in no file.
-    pub(crate) fn check(&self) -> Result<(), ArchiveError> {
+    /// Whether every column was in some file.
+    ///
+    /// # Errors
+    /// Names one that was not.
+    pub fn check(&self) -> Result<(), ArchiveError> {
         match self.0.iter().find(|(_, known)| !known) {
             Some((column, _)) => Err(ArchiveError::Filter(format!("no input has a column {column}"))),
             None => Ok(()),

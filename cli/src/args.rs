@@ -100,6 +100,26 @@ pub(crate) struct Reading {
     /// http(s)://.
     #[arg(required = true, value_name = "SOURCE")]
     pub(crate) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
+    /// the environment.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
+    pub(crate) option: Vec<(String, String)>,
+    /// Threads to use (default: one per core).
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Fail on the first input that cannot be used, instead of skipping it.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which rows are taken.
+#[derive(Args)]
+pub(crate) struct Filters {
     /// Take rows at this time or later: a day, or a moment such as 2026-11-21T14:00:00Z. Files and parts of files that
     /// cannot hold any are not read.
     #[arg(long, value_name = "TIME", value_parser = since, help_heading = "Filters")]
@@ -114,19 +134,6 @@ pub(crate) struct Reading {
     /// and, or and parentheses.
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition, help_heading = "Filters")]
     pub(crate) condition: Option<Condition>,
-    /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
-    /// the environment.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
-    pub(crate) option: Vec<(String, String)>,
-    /// Threads to use (default: one per core).
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-    /// Fail on the first input that cannot be used, instead of skipping it.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Score every row of the sources; write sidecars and findings.
@@ -265,6 +272,12 @@ pub(crate) struct EvalArgs {
 }
 
 impl Reading {
+    pub(crate) fn filter(&self) -> Filter {
+        self.filters.filter()
+    }
+}
+
+impl Filters {
     pub(crate) fn filter(&self) -> Filter {
         let (hosts, condition) = (self.host.iter().cloned().collect(), self.condition.clone());
         Filter { since: self.since, until: self.until, hosts, condition }

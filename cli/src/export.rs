@@ -7,7 +7,7 @@ use clap::Args;
 use export::{Class, ExportOptions, Exported, OCSF_VERSION, Partition};
 use serde_json::{Map, Value, json};
 
-use crate::args::option;
+use crate::args::{Filters, option};
 use crate::output::{print, print_json};
 use crate::progress::Bar;
 use crate::words::{plural, thousands};
@@ -16,13 +16,14 @@ use crate::words::{plural, thousands};
 ///
 /// Processes become Process Activity (1007), connections Network Activity (4001), DNS messages DNS Activity (4003) and
 /// findings Detection Findings (2004), each in a folder of its own: `CLASS/region=…/accountId=…/eventDay=YYYYMMDD/`.
-/// Every row is an event or counted as left out. Equal inputs give equal files, so it can be run again at any time.
+/// Every row is an event or counted as left out; filters take some rows alone, and by time and host some findings. Equal inputs give equal files, so it can be run again at any time.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   ebbline export archive/ --ocsf 1.3 --out lake/
   ebbline export archive/ --findings scores/ --ocsf 1.3 --region eu-central-1 --account 123456789012 --out lake/
   ebbline export --findings scores/ --ocsf 1.3 --out lake/      findings alone
+  ebbline export archive/ --ocsf 1.3 --since 2026-11-21 --host web1 --where 'uid = 0' --out lake/
 
 Then, for each class: aws s3 sync lake/process_activity/ s3://BUCKET/ext/SOURCE-NAME/")]
 pub(crate) struct ExportArgs {
@@ -44,6 +45,8 @@ pub(crate) struct ExportArgs {
     /// The account in the names of folders; Amazon wants external, or external_ID, for what is no AWS account's.
     #[arg(long, value_name = "ID", default_value = "external")]
     pub(crate) account: String,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
     /// An option of the store that a URL names, such as region=eu-central-1; as often as needed. Keys and passwords belong in
     /// the environment.
     #[arg(long, value_name = "KEY=VALUE", value_parser = option)]
@@ -77,6 +80,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<bool> {
         threads: args.threads.unwrap_or(0),
         strict: args.strict,
         settings: args.option.clone(),
+        filter: args.filters.filter(),
     };
     let bar = Bar::new();
     archive::Progress::stage(&bar, "exporting");

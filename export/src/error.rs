@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use archive::ArchiveError;
 use store::StoreError;
 
 /// Why an export failed.
@@ -10,6 +11,9 @@ pub enum ExportError {
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A filter that cannot be meant, or rows that it cannot be asked of.
+    #[error(transparent)]
+    Filter(#[from] ArchiveError),
     /// A file of a table that has no class.
     #[error("no event class for this file: {}: {why}", .path.display())]
     NoClass {
@@ -55,6 +59,7 @@ impl ExportError {
     #[must_use]
     pub fn is_input(&self) -> bool {
         match self {
+            Self::Filter(error) => error.is_input(),
             Self::Store(error) => !matches!(error, StoreError::Write { .. }),
             Self::NoClass { .. } | Self::Order { .. } | Self::Columns { .. } => true,
             Self::Inside { .. } | Self::NothingToDo | Self::AllSkipped(_) => false,

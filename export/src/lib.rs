@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use archive::Progress;
-use store::{Finding, Search, StoreError};
+use archive::{ArchiveError, Filter, Known, Progress};
+use store::{Finding, Search, Source, StoreError};
 
 pub use error::ExportError;
 pub use event::{Class, OCSF_VERSION};
@@ -40,6 +40,8 @@ pub struct ExportOptions {
     pub strict: bool,
     /// Settings of the stores that sources name by URL, as KEY and VALUE.
     pub settings: Vec<(String, String)>,
+    /// Which rows to take, and by time and host which findings.
+    pub filter: Filter,
 }
 
 /// What was made.
@@ -75,6 +77,10 @@ struct Counts {
 }
 
 impl Exported {
+    fn is_empty(&self) -> bool {
+        self.classes.values().all(|made| made.events == 0) && self.left_out.is_empty()
+    }
+
     fn add(&mut self, counts: Counts) {
         for (class, events) in counts.events {
             self.classes.entry(class).or_default().events += events;
@@ -102,20 +108,25 @@ pub fn export<P: AsRef<Path>>(
     progress: &dyn Progress,
 ) -> Result<Exported, ExportError> {
     let clock = Instant::now();
+    if sources.is_empty() && options.filter.condition.is_some() {
+        let why = "a condition is asked of rows, and no source of rows is given";
+        return Err(ArchiveError::Filter(why.to_owned()).into());
+    }
     let beside = sources.iter().map(AsRef::as_ref).filter(|source| source.join("findings").is_dir());
     let mut scored: Vec<&Path> = findings.iter().map(AsRef::as_ref).chain(beside).collect();
     scored.dedup();
-    let found = match sources {
-        [] => Vec::new(),
-        sources => Search { settings: &options.settings, ..Search::default() }.run(sources)?,
-    };
-    let (todo, rows, bad) = run::look(found);
+    let filter = &options.filter;
+    let mut known = Known::of(filter);
+    let (todo, rows, bad) = run::look(discover(sources, options)?, &mut known);
+    if !todo.is_empty() {
+        known.check()?;
+    }
     progress.total(rows);
     store::ensure_folder(out)?;
     check_outside(out, sources)?;
     let given = todo.len() + bad.len() + scored.len();
     let mut done = Exported::default();
-    let job = Job { out, partition: &options.partition, strict: options.strict, progress };
+    let job = Job { out, partition: &options.partition, strict: options.strict, filter, progress };
     for (path, error) in bad {
         done.skip(&job, path, error)?;
     }
@@ -130,12 +141,16 @@ pub fn export<P: AsRef<Path>>(
         }
     }
     match all_findings(&scored, &mut |path, error| done.skip(&job, path, error)) {
-        Ok(found) => write_findings(&found, &job, &mut done)?,
+        Ok(mut found) => {
+            found.values_mut().for_each(|of| of.retain(|_, finding| passes(filter, finding)));
+            write_findings(&found, &job, &mut done)?;
+        }
         Err(error) => return Err(error),
     }
     match given {
-        0 => return Err(ExportError::NothingToDo),
-        given if done.skipped.len() == given => return Err(ExportError::AllSkipped(given)),
+        0 if filter.is_all() => return Err(ExportError::NothingToDo),
+        given if given > 0 && done.skipped.len() == given => return Err(ExportError::AllSkipped(given)),
+        _ if !filter.is_all() && done.is_empty() => return Err(ArchiveError::NothingPasses(filter.text()).into()),
         _ => {}
     }
     done.wall_seconds = clock.elapsed().as_secs_f64();
@@ -153,6 +168,27 @@ impl Exported {
         self.skipped.push((path, reason));
         Ok(())
     }
+}
+
+/// The files among and below the sources, less those of which folders say that no row passes.
+fn discover<P: AsRef<Path>>(sources: &[P], options: &ExportOptions) -> Result<Vec<Source>, StoreError> {
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = &options.filter;
+    let enters = |folder: &str| filter.enters(folder);
+    let enter = (!filter.is_all()).then_some(&enters as _);
+    let mut found = Search { settings: &options.settings, enter, ..Search::default() }.run(sources)?;
+    // Named outright, or by a pattern.
+    found.retain(|source| source.relative.rsplit_once('/').is_none_or(|(folder, _)| filter.enters(folder)));
+    Ok(found)
+}
+
+/// Whether a finding is of the time and the hosts that are asked for.
+fn passes(filter: &Filter, finding: &Finding) -> bool {
+    filter.since.is_none_or(|since| finding.time >= since)
+        && filter.until.is_none_or(|until| finding.time < until)
+        && (filter.hosts.is_empty() || filter.hosts.contains(&finding.host))
 }
 
 /// What is written is not to be read as a source the next time.

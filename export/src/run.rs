@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use archive::Progress;
+use archive::{Filter, Known, Numbers, Progress};
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
-use store::{ArchiveFile, Source};
+use store::{Source, TableFile};
 
 use crate::columns::{Rows, Struct, at, texts};
 use crate::error::ExportError;
@@ -32,6 +32,7 @@ pub(crate) struct Job<'a> {
     pub(crate) out: &'a Path,
     pub(crate) partition: &'a Partition,
     pub(crate) strict: bool,
+    pub(crate) filter: &'a Filter,
     pub(crate) progress: &'a dyn Progress,
 }
 
@@ -67,23 +68,22 @@ impl Job<'_> {
     }
 
     fn source(&self, source: &Source) -> Result<Counts, ExportError> {
-        let file = ArchiveFile::open_source(source)?;
+        let file = TableFile::open_source(source)?;
         let table = Table::of(&file)?;
         let parts = Parts::new(self.out, self.partition, table.class, name_of(&source.relative));
         let mut one = One { source, table, parts, counts: Counts::default() };
-        let names: Vec<String> = file.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let known = |name: &&str| one.table.schema.index_of(name).is_ok();
-        let names: Vec<&str> = names.iter().map(String::as_str).filter(known).collect();
-        let (mut order, mut first) = (Order::default(), 0);
-        for batch in file.batches(&names, BATCH_ROWS)? {
-            let batch = batch?;
-            let rows = batch.num_rows() as u64;
-            let numbered = numbered(&batch, first).map_err(|error| one.columns(&error))?;
+        let known = one.table.schema.fields().iter().map(|field| field.name().as_str());
+        let names: Vec<&str> = known.filter(|name| file.has(name)).collect();
+        let (mut order, mut done) = (Order::default(), 0);
+        for batch in archive::Rows::of_own(&file, (one.table.name, &names), self.filter, BATCH_ROWS)? {
+            let (batch, numbers) = batch?;
+            let numbered = numbered(&batch, &numbers).map_err(|error| one.columns(&error))?;
             let ready = order.push(&numbered).map_err(|error| one.columns(&error))?;
             ready.map_or(Ok(()), |ready| one.write(&ready))?;
-            first += rows;
-            self.progress.advance(rows);
+            done += batch.num_rows() as u64;
+            self.progress.advance(batch.num_rows() as u64);
         }
+        self.progress.advance(file.rows().unwrap_or(done).saturating_sub(done));
         order.rest().map_or(Ok(()), |rest| one.write(&rest))?;
         one.finish()
     }
@@ -98,7 +98,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn of(file: &ArchiveFile) -> Result<Self, ExportError> {
+    pub(crate) fn of(file: &TableFile) -> Result<Self, ExportError> {
         let none = |why: String| Err(ExportError::NoClass { path: file.path().into(), why });
         match file.table() {
             Some(events::PROCESS) => {
@@ -137,11 +137,11 @@ impl Table {
 }
 
 /// The batch with the number of each row in the file.
-fn numbered(batch: &RecordBatch, first: u64) -> Result<RecordBatch, ArrowError> {
+fn numbered(batch: &RecordBatch, numbers: &Numbers) -> Result<RecordBatch, ArrowError> {
     let mut fields: Vec<Arc<Field>> = batch.schema().fields().to_vec();
     fields.push(Arc::new(Field::new(ROW, DataType::UInt64, false)));
     let mut columns = batch.columns().to_vec();
-    columns.push(Arc::new(UInt64Array::from_iter_values(first..first + batch.num_rows() as u64)));
+    columns.push(Arc::new(UInt64Array::from_iter_values((0..batch.num_rows()).map(|row| numbers.of(row)))));
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
@@ -216,13 +216,11 @@ impl One<'_> {
 }
 
 /// The sources that hold events, how many rows they have, and those that cannot be used, with the reason.
-pub(crate) fn look(sources: Vec<Source>) -> (Vec<Source>, u64, Vec<(PathBuf, ExportError)>) {
+pub(crate) fn look(sources: Vec<Source>, known: &mut Known<'_>) -> (Vec<Source>, u64, Vec<(PathBuf, ExportError)>) {
     let (mut todo, mut rows, mut bad) = (Vec::new(), 0u64, Vec::new());
     for source in sources {
-        let file = ArchiveFile::open_source(&source).map_err(ExportError::from);
-        match file
-            .and_then(|file| if is_heartbeat(&file) { Ok(None) } else { Table::of(&file).map(|_| Some(file.rows())) })
-        {
+        let file = TableFile::open_source(&source).map_err(ExportError::from);
+        match file.and_then(|file| rows_of(&file, known)) {
             Ok(None) => {} // counters of the agent: no events, nothing wrong
             Ok(Some(more)) => {
                 rows = rows.saturating_add(more); // a footer can say anything
@@ -234,8 +232,14 @@ pub(crate) fn look(sources: Vec<Source>) -> (Vec<Source>, u64, Vec<(PathBuf, Exp
     (todo, rows, bad)
 }
 
-fn is_heartbeat(file: &ArchiveFile) -> bool {
-    file.table() == Some(events::HEARTBEAT)
+/// How many rows a file has; nothing if they are counters.
+fn rows_of(file: &TableFile, known: &mut Known<'_>) -> Result<Option<u64>, ExportError> {
+    if file.table() == Some(events::HEARTBEAT) {
+        return Ok(None);
+    }
+    Table::of(file)?;
+    known.look(file);
+    Ok(Some(file.rows().unwrap_or(0)))
 }
 
 /// Sums by reason, for tables and activities.

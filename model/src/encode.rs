@@ -177,7 +177,7 @@ struct Table {
 
 impl Table {
     fn new(raws: &[Raw], of: Use, key: &HashKey) -> Self {
-        let mut known: HashMap<Option<String>, u32> = HashMap::new();
+        let mut known: HashMap<Option<String>, u32, ahash::RandomState> = HashMap::default();
         let codes = raws
             .iter()
             .map(|raw| {

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow_array::RecordBatch;
+use rayon::prelude::*;
 
 use crate::baseline::{Baseline, Parts};
-use crate::compile::{Compiled, Options, compile_with};
+use crate::cells::Taught;
+use crate::compile::{Options, compile_with};
+use crate::early::Early;
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
 use crate::lens::Lens;
 use crate::ops;
-use crate::pass::{Counted, calibrate};
+use crate::pass::{Counted, MAX_ROWS, WANTED_ROWS, calibrate};
 use crate::segment::{Segment, SegmentBuilder, day_of};
 use crate::snapshot::{Calibration, Snapshot};
 use crate::words::WordCollector;
@@ -26,6 +29,17 @@ pub trait RowSource {
         table: &str,
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError>;
+
+    /// How many rows a table has, about: nothing but how often rows are read depends on it.
+    fn rows(&self, _table: &str) -> Option<u64> {
+        None
+    }
+
+    /// While a batch is handed over: a time (ns since 1970) before which no row of the batches after it is, if that is
+    /// known. Days that are over need not be held open.
+    fn rest_from(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// What learning is busy with.
@@ -60,7 +74,8 @@ pub enum LearnError {
 
 /// Learns a baseline from all rows of `source` whose table has a lens. `progress` gets the stage and the rows done in it.
 ///
-/// Memory: the distinct cells of all segments, and in the second pass at most 2,000,000 rows.
+/// Memory: the distinct cells of all segments at 20 bytes, twice to thrice as much for those of days that may go on and
+/// for what is remembered of their units ([`RowSource::rest_from`]), and in the second pass at most 2,000,000 rows.
 pub fn learn(
     lenses: &[Lens],
     key: HashKey,
@@ -105,38 +120,46 @@ fn learn_parts(
 ) -> Result<Baseline, LearnError> {
     let tables: BTreeSet<String> = source.tables().into_iter().collect();
     let (mut words, mut rows) = (WordCollector::default(), 0);
-    let mut learned: BTreeMap<String, (Lens, Vec<Segment>)> = BTreeMap::new();
+    let mut learned: BTreeMap<String, (Lens, Vec<Segment>, Option<Early>)> = BTreeMap::new();
     for lens in earlier.iter().flat_map(|parts| &parts.lenses) {
-        learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new()));
+        learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new(), None));
     }
+    let mut expected = lenses.iter().filter(|lens| tables.contains(lens.table())).map(|lens| source.rows(lens.table()));
+    let expected = expected.try_fold(0u64, |sum, rows| Some(sum.saturating_add(rows?)));
     for lens in lenses.iter().filter(|l| tables.contains(l.table())) {
-        let segments = count(lens, &key, source, &mut words, &mut rows, progress)?;
+        let wanted = WANTED_ROWS / lens.units().len().max(1) as u64;
+        let mut early = Early::new(lens, (wanted, MAX_ROWS), expected);
+        let segments = count(lens, &key, source, (&mut early, &mut words), &mut rows, progress)?;
         // What has no rows leaves nothing behind.
         if !segments.is_empty() {
-            learned.insert(lens.table().to_owned(), (lens.clone(), segments));
+            learned.insert(lens.table().to_owned(), (lens.clone(), segments, Some(early)));
         }
     }
     if rows == 0 {
         return Err(LearnError::Empty);
     }
-    let (lenses, fresh): (Vec<Lens>, Vec<Vec<Segment>>) = learned.into_values().unzip();
+    let (mut lenses, mut fresh, mut early) = (Vec::new(), Vec::new(), Vec::new());
+    for (lens, segments, kept) in learned.into_values() {
+        lenses.push(lens);
+        fresh.push(segments);
+        early.push(kept);
+    }
     let known = |lens: &Lens| -> Vec<&Segment> {
         let of_lens = earlier.iter().flat_map(|parts| &parts.segments);
         of_lens.filter(|s| s.lens_digest == lens.digest()).collect()
     };
     let segments: Vec<Vec<&Segment>> =
         lenses.iter().zip(&fresh).map(|(lens, fresh)| known(lens).into_iter().chain(fresh).collect()).collect();
-    let (mut snapshots, mut compiled) = (Vec::new(), Vec::new());
-    for (lens, segments) in lenses.iter().zip(&segments) {
-        progress(LearnStage::Compile, rows);
-        let mut table = compile_with(&key, segments.iter().copied(), &options);
-        snapshots.push(uncalibrated(lens, &key, &mut table)?);
-        compiled.push(table);
-    }
+    // Calibrating compiles what it scores against by itself: the whole table comes after it, not beside it.
+    let snapshots: Result<Vec<Snapshot>, LearnError> =
+        lenses.iter().map(|lens| snapshot(lens, &key, &Options::default(), [])).collect();
+    let snapshots = snapshots?;
     let counted = Counted { key: &key, options: &options, snapshots: &snapshots, segments: &segments, fresh: &fresh };
-    let evidence = calibrate(&counted, source, progress)?;
-    for (table, snapshot) in compiled.iter_mut().zip(snapshots) {
-        table.slots = snapshot.slots;
+    let evidence = calibrate(&counted, early, source, progress)?;
+    let mut compiled = Vec::new();
+    for segments in &segments {
+        progress(LearnStage::Compile, rows);
+        compiled.push(compile_with(&key, segments.iter().copied(), &options));
     }
     let segments = fresh.into_iter().flatten().collect();
     let mut parts = Parts::learned(key, lenses, segments, evidence, words.finish());
@@ -155,46 +178,58 @@ pub(crate) fn snapshot<'a>(
     options: &Options,
     segments: impl IntoIterator<Item = &'a Segment>,
 ) -> Result<Snapshot, LearnError> {
-    uncalibrated(lens, key, &mut compile_with(key, segments, options))
-}
-
-/// A snapshot without calibration; it takes the slots along.
-fn uncalibrated(lens: &Lens, key: &HashKey, compiled: &mut Compiled) -> Result<Snapshot, LearnError> {
-    let slots = std::mem::take(&mut compiled.slots);
-    let compiled = Compiled { slots, ..compiled.clone() };
+    let compiled = compile_with(key, segments, options);
     Snapshot::of(lens.clone(), key, compiled, Calibration::identity(lens.views().len()))
         .ok_or_else(|| LearnError::Inconsistent(format!("table {:?} has too many distinct cells", lens.table())))
 }
 
-/// Counts a table into segments; rows are added to `rows`.
+/// Counts a table into segments, by host and day; rows are added to `rows`.
 fn count(
     lens: &Lens,
     key: &HashKey,
     source: &dyn RowSource,
-    words: &mut WordCollector,
+    (early, words): (&mut Early, &mut WordCollector),
     rows: &mut u64,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Segment>, LearnError> {
     let mut encoder = Encoder::new(lens, key);
-    let mut builders: BTreeMap<(Option<String>, i32), SegmentBuilder> = BTreeMap::new();
+    let (mut open, mut segments) = (Open::default(), Vec::new());
     source.for_each(lens.table(), &mut |batch| {
         let batch = encoder.encode(batch)?;
+        let taught = Taught::new(lens, key, &batch);
         for ((host, day), group) in by_host_and_day(&batch) {
             let host = batch.host.values[host as usize].clone();
             let new = || SegmentBuilder::new(lens, key, host.as_deref(), day);
-            builders.entry((host.clone(), day)).or_insert_with(new).add(&batch, &group);
+            open.entry((day, host.clone())).or_insert_with(new).add_taught(&batch, &group, taught.as_ref());
             words.add((host.as_deref(), day), &batch, &group);
+        }
+        early.saw(lens, &batch);
+        if let Some(rest) = source.rest_from() {
+            let later = open.split_off(&(day_of(rest), None));
+            segments.extend(closed(std::mem::replace(&mut open, later), words));
         }
         *rows += batch.rows as u64;
         progress(LearnStage::Count, *rows);
         Ok(())
     })?;
-    let finish = |(place, builder): ((Option<String>, i32), SegmentBuilder)| {
-        let segment = builder.finish();
+    segments.extend(closed(open, words));
+    segments.sort_by(|a, b| (&a.host, a.day).cmp(&(&b.host, b.day)));
+    Ok(segments)
+}
+
+/// Segments that may go on, by day and host.
+type Open = BTreeMap<(i32, Option<String>), SegmentBuilder>;
+
+/// The segments of what does not go on.
+fn closed(open: Open, words: &mut WordCollector) -> Vec<Segment> {
+    let finish = |((day, host), builder): ((i32, Option<String>), SegmentBuilder)| ((host, day), builder.finish());
+    let finished: Vec<((Option<String>, i32), Segment)> =
+        open.into_iter().collect::<Vec<_>>().into_par_iter().map(finish).collect();
+    let segment = |(place, segment): ((Option<String>, i32), Segment)| {
         words.closed(place, &segment.id);
         segment
     };
-    Ok(builders.into_iter().map(finish).collect())
+    finished.into_iter().map(segment).collect()
 }
 
 /// The rows of each host code and UTC day.

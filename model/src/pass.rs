@@ -7,13 +7,14 @@ use rayon::prelude::*;
 
 use crate::compile::Options;
 use crate::cpu::{Counts, Part, Scratch};
+use crate::early::Early;
 use crate::encode::Encoder;
 use crate::evidence::Evidence;
 use crate::heldout::{HeldOut, Learned};
 use crate::keys::{HashKey, join};
 use crate::learn::{LearnError, LearnStage, RowSource, snapshot};
 use crate::lens::Lens;
-use crate::presence::Presence;
+use crate::presence::{Presence, Times};
 use crate::sample::{Choice, Sample, Sorted, Units};
 use crate::segment::{Segment, day_of};
 use crate::snapshot::{Basis, Snapshot};
@@ -21,6 +22,8 @@ use crate::tally::{Tally, UnitTops};
 
 /// Most rows that calibrate, over all tables.
 pub(crate) const MAX_ROWS: u64 = 2_000_000;
+/// So many of them are aimed at.
+pub(crate) const WANTED_ROWS: u64 = MAX_ROWS / 10 * 9;
 /// Most days that a day is scored against.
 const MAX_DAYS: usize = 7;
 /// Rows of a view scored at a time.
@@ -40,6 +43,7 @@ pub(crate) struct Counted<'a> {
 /// What calibrates the snapshots and their unit kinds.
 pub(crate) fn calibrate(
     counted: &Counted<'_>,
+    early: Vec<Option<Early>>,
     source: &dyn RowSource,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Evidence>, LearnError> {
@@ -48,12 +52,20 @@ pub(crate) fn calibrate(
     let available = plans.iter().zip(fresh).map(|(plan, fresh)| plan.available(fresh)).sum();
     // Each kind of unit is chosen by itself, and so may take its share of the room.
     let kinds = snapshots.iter().map(|s| s.lens.units().len()).max().unwrap_or(0).max(1) as u64;
-    let choice = Choice::of(MAX_ROWS / 10 * 9 / kinds, available);
+    let choice = Choice::of(WANTED_ROWS / kinds, available);
     let mut presence = Presence::new(key, segments.iter().flatten().copied());
     let (mut units, mut samples, mut used) = (Units::default(), Vec::new(), 0);
-    for (snapshot, plan) in snapshots.iter().zip(&plans) {
+    for ((snapshot, plan), early) in snapshots.iter().zip(&plans).zip(early) {
         let read = Read { lens: &snapshot.lens, key, plan, choice };
-        samples.push(read.sample(source, (&mut units, &mut presence), &mut used, progress)?);
+        let room = usize::try_from(MAX_ROWS.saturating_sub(used)).unwrap_or(usize::MAX);
+        let takes = |time| plan.takes(day_of(time));
+        let kept = early.and_then(|early| early.settle(choice, room, (&mut units, &mut presence), takes));
+        let sample = match kept {
+            Some(sample) => sample,
+            None => read.sample(source, (&mut units, &mut presence), room, progress)?,
+        };
+        used += sample.rows() as u64;
+        samples.push(sample);
     }
     let (mut evidence, mut tops) = (Vec::new(), UnitTops::new(&presence, choice));
     for (at, (plan, sample)) in plans.iter().zip(samples).enumerate() {
@@ -194,27 +206,27 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// Keeps the rows that calibrate; `used` counts them over all tables.
+    /// Keeps the rows that calibrate, up to `room` of them.
     fn sample(
         &self,
         source: &dyn RowSource,
         (units, presence): (&mut Units, &mut Presence),
-        used: &mut u64,
+        room: usize,
         progress: &dyn Fn(LearnStage, u64),
     ) -> Result<Sample, LearnError> {
         let Self { lens, key, plan, choice } = *self;
         let (mut encoder, mut sample) = (Encoder::new(lens, key), Sample::new(lens));
-        let (before, mut done) = (*used, 0);
+        let (mut times, mut done) = (Times::default(), 0);
         source.for_each(lens.table(), &mut |batch| {
             let batch = encoder.encode(batch)?;
-            let room = MAX_ROWS.saturating_sub(before + sample.rows() as u64) as usize;
-            presence.saw(&batch);
+            times.saw(&batch);
+            let room = room.saturating_sub(sample.rows());
             sample.add(lens, &batch, units, choice, room, |time| plan.takes(day_of(time)));
             done += batch.rows as u64;
             progress(LearnStage::Sample, done);
             Ok(())
         })?;
-        *used += sample.rows() as u64;
+        presence.saw(&times);
         Ok(sample)
     }
 }

@@ -1,6 +1,6 @@
 //! Which hosts have data on which days, and how long they were watched (docs/model.md §5, "Stages").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::encode::EncodedBatch;
 use crate::keys::{HashKey, join};
@@ -9,6 +9,7 @@ use crate::segment::{Segment, day_of};
 /// Hosts of a fleet that calibrate new hosts; taking one out costs as much as counting it.
 const CHOSEN_HOSTS: usize = 64;
 const SECOND_NS: i64 = 1_000_000_000;
+const DAY_NS: i64 = 86_400 * SECOND_NS;
 const DAY_SECONDS: i64 = 86_400;
 /// A host that has rows was watched so long at least.
 const LEAST_SECONDS: i64 = 3_600;
@@ -23,6 +24,31 @@ struct Host {
     chosen: bool,
     /// By day the first and last row, in ns since 1970, as far as rows were seen.
     days: BTreeMap<i32, Option<(i64, i64)>>,
+}
+
+/// The first and last row of hosts and days, in ns since 1970.
+#[derive(Default)]
+pub(crate) struct Times(BTreeMap<(u64, i32), (i64, i64)>);
+
+impl Times {
+    /// Notes when the rows of a batch were.
+    pub(crate) fn saw(&mut self, batch: &EncodedBatch) {
+        let mut of_batch: HashMap<(u32, i32), (i64, i64), ahash::RandomState> = HashMap::default();
+        let mut day = 0..0;
+        for (time, code) in batch.time.iter().zip(&batch.host.codes) {
+            if !day.contains(time) {
+                let start = i64::from(day_of(*time)).saturating_mul(DAY_NS);
+                day = start..start.saturating_add(DAY_NS);
+            }
+            let seen = of_batch.entry((*code, day_of(day.start))).or_insert((*time, *time));
+            *seen = (seen.0.min(*time), seen.1.max(*time));
+        }
+        for ((code, day), (first, last)) in of_batch {
+            let place = (join(batch.host.hashes[code as usize]), day);
+            let seen = self.0.entry(place).or_insert((first, last));
+            *seen = (seen.0.min(first), seen.1.max(last));
+        }
+    }
 }
 
 impl Presence {
@@ -41,21 +67,13 @@ impl Presence {
         Self { hosts }
     }
 
-    /// Notes when the rows of a batch were.
-    pub(crate) fn saw(&mut self, batch: &EncodedBatch) {
-        let mut start = 0;
-        while start < batch.rows {
-            let code = batch.host.codes[start];
-            let day = day_of(batch.time[start]);
-            let same = |row: &usize| batch.host.codes[*row] == code && day_of(batch.time[*row]) == day;
-            let end = (start..batch.rows).find(|row| !same(row)).unwrap_or(batch.rows);
-            let times = &batch.time[start..end];
-            let seen = times.iter().fold((i64::MAX, i64::MIN), |(from, to), t| (from.min(*t), to.max(*t)));
-            if let Some(host) = self.hosts.get_mut(&join(batch.host.hashes[code as usize])) {
-                let before = host.days.entry(day).or_default();
-                *before = Some(before.map_or(seen, |(from, to)| (from.min(seen.0), to.max(seen.1))));
+    /// Notes when rows were.
+    pub(crate) fn saw(&mut self, times: &Times) {
+        for ((host, day), seen) in &times.0 {
+            if let Some(host) = self.hosts.get_mut(host) {
+                let before = host.days.entry(*day).or_default();
+                *before = Some(before.map_or(*seen, |(from, to)| (from.min(seen.0), to.max(seen.1))));
             }
-            start = end;
         }
     }
 

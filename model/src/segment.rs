@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cells::{Taught, ViewCounts};
 use crate::cpu::Counted;
 use crate::encode::EncodedBatch;
 use crate::keys::{Pair, PairMap, absorb, context_start, join, pair};
@@ -174,15 +175,6 @@ pub struct SegmentBuilder {
     views: Vec<ViewCounts>,
 }
 
-/// The cells of one view: cell to its context and count.
-struct ViewCounts {
-    program: ViewProgram,
-    cells: PairMap<(u64, u32)>,
-    /// Where a cell counts once a tick: the tick in which each counted last.
-    ticks: Option<Ticks>,
-    teachers: Teachers,
-}
-
 /// In which tick each cell counted last: it counts again in a later one only.
 #[derive(Debug)]
 pub(crate) struct Ticks {
@@ -221,12 +213,7 @@ impl SegmentBuilder {
 
     /// An empty segment to which each unit may add as much as `caps` say.
     pub fn with_caps(lens: &Lens, key: &HashKey, host: Option<&str>, day: i32, caps: Caps) -> Self {
-        let view = |program| ViewCounts {
-            program,
-            cells: PairMap::default(),
-            ticks: Ticks::of(lens),
-            teachers: Teachers::new(caps),
-        };
+        let view = |program| ViewCounts::new(program, Ticks::of(lens), Teachers::new(caps));
         Self {
             host: host.map(str::to_owned),
             day,
@@ -241,12 +228,16 @@ impl SegmentBuilder {
 
     /// Counts the given rows of a batch, ascending, which must be of this host and day.
     pub fn add(&mut self, batch: &EncodedBatch, rows: &[u32]) {
+        let taught = self.teacher.as_ref().and_then(|teacher| Taught::of(&self.key, teacher, batch));
+        self.add_taught(batch, rows, taught.as_ref());
+    }
+
+    /// As [`SegmentBuilder::add`], where the units that teach the rows of the batch are known: [`Taught::new`].
+    pub fn add_taught(&mut self, batch: &EncodedBatch, rows: &[u32], taught: Option<&Taught>) {
         self.rows += rows.len() as u64;
-        let (seed, teachers) = (self.seed, self.teachers(batch, rows));
+        let (seed, taught) = (self.seed, taught.map(|taught| taught.of_rows(rows)));
         self.views.par_iter_mut().enumerate().for_each(|(view, counts)| {
-            for number in 0..counts.program.contexts.len() as u32 {
-                counts.add(seed, view as u32, number, batch, rows, &teachers);
-            }
+            counts.add(seed, view as u32, batch, rows, taught.as_ref());
         });
     }
 
@@ -254,32 +245,13 @@ impl SegmentBuilder {
     /// cannot be done, because what a unit may add depends on the order of its rows, nor where cells count once a tick: nothing
     /// is added and `false` returned.
     pub fn add_counted(&mut self, rows: u64, views: Vec<Counted>) -> bool {
-        let by_rows = self.views.iter().all(|view| view.ticks.is_none());
+        let by_rows = self.views.iter().all(ViewCounts::counts_rows);
         if self.teacher.is_some() || !by_rows || views.len() != self.views.len() {
             return false;
         }
         self.rows += rows;
-        self.views.par_iter_mut().zip(views).for_each(|(view, counted)| {
-            for (context, cell, n) in counted {
-                let count = view.cells.entry(join(cell)).or_insert((join(context), 0));
-                count.1 = count.1.saturating_add(n);
-            }
-        });
+        self.views.par_iter_mut().zip(views).for_each(|(view, counted)| view.add_counted(counted));
         true
-    }
-
-    /// The teacher of each row, one after the other; empty if there are none. Rows without a unit share one an hour.
-    fn teachers(&self, batch: &EncodedBatch, rows: &[u32]) -> Vec<u64> {
-        let Some((number, spec)) = &self.teacher else { return Vec::new() };
-        let Some(unit) = batch.units.get(*number) else { return Vec::new() };
-        let mut names: PairMap<Pair> = PairMap::default();
-        let mut teacher = |row: &u32| {
-            let code = unit.codes[*row as usize];
-            let text = unit.keys.get(code as usize).map(String::as_str);
-            let name = *names.entry(u64::from(code)).or_insert_with(|| self.key.value(text));
-            join(absorb(name, pair(spec.window_start(batch.time[*row as usize]) as u64)))
-        };
-        rows.iter().map(&mut teacher).collect()
     }
 
     /// The finished segment.
@@ -291,8 +263,7 @@ impl SegmentBuilder {
                 withheld.insert((*reason).to_owned(), occurrences);
             }
         }
-        let cells = self.views.into_iter().flat_map(|v| v.cells);
-        let mut all: Vec<Cell> = cells.map(|(cell, (context, n))| (context, cell, n)).collect();
+        let mut all: Vec<Cell> = self.views.into_iter().flat_map(ViewCounts::into_cells).collect();
         all.par_sort_unstable();
         let mut segment = Segment {
             id: String::new(),
@@ -317,29 +288,6 @@ impl SegmentBuilder {
     }
 }
 
-impl ViewCounts {
-    /// Counts one context of some rows.
-    fn add(&mut self, seed: Pair, view: u32, number: u32, batch: &EncodedBatch, rows: &[u32], teachers: &[u64]) {
-        let Self { program, cells, ticks, teachers: taught } = self;
-        let mut at = 0;
-        for_each_cell_of(program, seed, view, number, batch, rows.iter().copied(), |row, context, cell| {
-            use std::collections::hash_map::Entry;
-            while rows[at] < row {
-                at += 1;
-            }
-            if ticks.as_mut().is_some_and(|ticks| !ticks.admit(cell, batch.time[row as usize])) {
-                return;
-            }
-            let entry = cells.entry(cell);
-            let known = matches!(entry, Entry::Occupied(_));
-            if teachers.get(at).is_none_or(|teacher| taught.admits(*teacher, number, cell, known)) {
-                let count = entry.or_insert((context, 0));
-                count.1 = count.1.saturating_add(1);
-            }
-        });
-    }
-}
-
 /// Calls `f(row, context, cell)` for every context of a view and every row it applies to; keys are without scope.
 pub(crate) fn for_each_cell(
     program: &ViewProgram,
@@ -355,7 +303,7 @@ pub(crate) fn for_each_cell(
 }
 
 /// As [`for_each_cell`], for one context.
-fn for_each_cell_of(
+pub(crate) fn for_each_cell_of(
     program: &ViewProgram,
     seed: Pair,
     view: u32,

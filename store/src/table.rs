@@ -246,6 +246,12 @@ impl TableFile {
         self.parquet.as_ref().map(|parquet| parquet.groups().len())
     }
 
+    /// The number of the row after the last one of each row group.
+    #[must_use]
+    pub fn group_ends(&self) -> Option<Vec<u64>> {
+        self.parquet.as_ref().map(|parquet| parquet.groups().into_iter().map(|rows| rows.end).collect())
+    }
+
     /// What the footer says of a column: of each row group the least and the most.
     #[must_use]
     pub fn bounds(&self, column: &str) -> Option<Bounds> {

@@ -17,6 +17,7 @@ const TARGETS: &[(&str, u32)] = &[
     ("journal", 8192),
     ("baseline", 4096),
     ("table", 4096),
+    ("condition", 1024),
 ];
 
 /// What the coverage pass needs to be told; `fuzzing` is what cargo-fuzz sets too.
@@ -38,7 +39,7 @@ pub(crate) struct FuzzArgs {
     /// How long, per target
     #[arg(long, default_value_t = 30)]
     pub(crate) seconds: u32,
-    /// Only these: record, dns, container, btf, proc, journal, baseline, table
+    /// Only these: record, dns, container, btf, proc, journal, baseline, table, condition
     #[arg(value_name = "TARGET")]
     pub(crate) targets: Vec<String>,
 }

@@ -70,6 +70,7 @@ fn what_is_wrong_is_said_with_its_place() {
     wrong("uid", "character 4: expected =, !=, <, <=, >, >= or in");
     wrong("uid = root", "character 7: expected a number, or a text in single quotes");
     wrong("uid = inf", "character 7: expected a number, or a text in single quotes");
+    wrong("uid = 1e999", "character 7: expected a number, or a text in single quotes");
     wrong("exe = 'sh", "character 7: no ' ends this");
     wrong("(uid = 0", "character 9: expected )");
     wrong("uid = 0 exe = 'x'", "character 9: expected and, or, or the end");

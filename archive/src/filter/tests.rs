@@ -15,12 +15,12 @@ const LENS: &str = "table = \"t\"\ntime = \"time\"\n[scopes]\nhost = \"host\"\n[
 
 /// Whole seconds since 1970, host, and three columns that may be null.
 #[derive(Debug, Clone)]
-struct Row {
-    time: i64,
-    host: String,
-    n: Option<i64>,
-    x: Option<f64>,
-    s: Option<String>,
+pub(super) struct Row {
+    pub(super) time: i64,
+    pub(super) host: String,
+    pub(super) n: Option<i64>,
+    pub(super) x: Option<f64>,
+    pub(super) s: Option<String>,
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -40,7 +40,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     })
 }
 
-fn condition() -> impl Strategy<Value = Condition> {
+pub(super) fn condition() -> impl Strategy<Value = Condition> {
     let number =
         || prop_oneof![(-3i128..4).prop_map(Value::Int), (-8i8..8).prop_map(|x| Value::Float(f64::from(x) / 4.0))];
     let text = || "[ab]{1,2}".prop_map(Value::Text);
@@ -101,7 +101,7 @@ fn plainly(condition: &Condition, row: &Row) -> bool {
     }
 }
 
-fn passes(filter: &Filter, row: &Row) -> bool {
+pub(super) fn passes(filter: &Filter, row: &Row) -> bool {
     let time = row.time * 1_000_000_000;
     filter.since.is_none_or(|since| time >= since)
         && filter.until.is_none_or(|until| time < until)
@@ -109,7 +109,7 @@ fn passes(filter: &Filter, row: &Row) -> bool {
         && filter.condition.as_ref().is_none_or(|condition| plainly(condition, row))
 }
 
-fn write(rows: &[Row], group: usize, path: &std::path::Path) {
+pub(super) fn write(rows: &[Row], group: usize, path: &std::path::Path) {
     let texts: StringArray = rows.iter().map(|row| row.s.as_deref()).collect();
     let codes: DictionaryArray<Int32Type> = rows.iter().map(|row| Some(row.host.as_str())).collect();
     let columns: Vec<(&str, ArrayRef, bool)> = vec![

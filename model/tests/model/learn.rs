@@ -1,14 +1,16 @@
 //! From rows to a baseline file and back to scores.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::rows::{DAY, Memory, Row, ordinary, process};
+use arrow_array::RecordBatch;
 use ebbline_model::compile::compile;
 use ebbline_model::testing::{self, Plan, Rng};
 use ebbline_model::{
-    Backend, Baseline, Basis, CpuBackend, EncodedBatch, Encoder, LearnError, RowRef, Scope, Scores, UnitScore,
-    UnitTable, builtin, explain, learn,
+    Backend, Baseline, Basis, CpuBackend, EncodedBatch, Encoder, LearnError, RowRef, RowSource, Scope, Scores,
+    UnitScore, UnitTable, builtin, explain, learn,
 };
 use proptest::prelude::*;
 
@@ -111,6 +113,85 @@ fn learning_does_not_depend_on_batches_or_their_order() {
     let forwards = learned(rows.chunks(700).map(process).collect());
     let backwards = learned(rows.chunks(333).map(process).rev().collect());
     assert_eq!(forwards.id(), backwards.id());
+}
+
+/// Rows that say more of themselves.
+struct Telling {
+    batches: Vec<RecordBatch>,
+    rows: Option<u64>,
+    /// Of each batch the first time of those after it.
+    rest_from: Vec<Option<i64>>,
+    at: Cell<usize>,
+    passes: Cell<usize>,
+}
+
+impl Telling {
+    fn new(parts: &[&[Row]], rows: Option<u64>, is_told: bool) -> Self {
+        let first = |at: usize| parts[at + 1..].iter().copied().flatten().map(|row| row.time).min().unwrap_or(i64::MAX);
+        let rest_from = (0..parts.len()).map(|at| is_told.then(|| first(at))).collect();
+        let batches = parts.iter().map(|rows| process(rows)).collect();
+        Self { batches, rows, rest_from, at: Cell::new(0), passes: Cell::new(0) }
+    }
+}
+
+impl RowSource for Telling {
+    fn tables(&self) -> Vec<String> {
+        vec!["process".to_owned()]
+    }
+
+    fn for_each(
+        &self,
+        _table: &str,
+        f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
+    ) -> Result<(), LearnError> {
+        self.passes.set(self.passes.get() + 1);
+        self.batches.iter().enumerate().try_for_each(|(at, batch)| {
+            self.at.set(at);
+            f(batch)
+        })
+    }
+
+    fn rows(&self, _table: &str) -> Option<u64> {
+        self.rows
+    }
+
+    fn rest_from(&self) -> Option<i64> {
+        self.rest_from[self.at.get()]
+    }
+}
+
+#[test]
+fn neither_closed_days_nor_a_second_reading_show() {
+    let mut rows = ordinary(100..105, 1000, 12);
+    let learned = |source: &Telling| learn(&builtin::all(), testing::key(), source, &|_, _| {}).unwrap();
+    for sorted in [true, false] {
+        if sorted {
+            rows.sort_by_key(|row| row.time);
+        } else {
+            rows.rotate_left(2500);
+        }
+        let parts: Vec<&[Row]> = rows.chunks(300).collect();
+        let plain = Telling::new(&parts, None, false);
+        let wanted = learned(&plain);
+        for (rows, is_told, passes) in [(None, true, 1), (Some(rows.len() as u64), true, 1), (Some(1 << 40), true, 2)] {
+            let source = Telling::new(&parts, rows, is_told);
+            assert_eq!(learned(&source).id(), wanted.id(), "{rows:?}");
+            assert_eq!(source.passes.get(), passes, "{rows:?}");
+        }
+        assert_eq!(plain.passes.get(), 1);
+    }
+}
+
+#[test]
+fn rows_later_than_was_told_count_all_the_same() {
+    let rows = ordinary(100..104, 1000, 13);
+    let parts: Vec<&[Row]> = rows.chunks(300).collect();
+    let mut lying = Telling::new(&parts, None, true);
+    lying.rest_from = vec![Some(i64::MAX); parts.len()];
+    let learned = |source: &Telling| learn(&builtin::all(), testing::key(), source, &|_, _| {}).unwrap();
+    let (lied, plain) = (learned(&lying), learned(&Telling::new(&parts, None, false)));
+    let (lied, plain) = (lied.snapshot("process").unwrap(), plain.snapshot("process").unwrap());
+    assert_eq!(lied.slots, plain.slots, "segments add up");
 }
 
 #[test]

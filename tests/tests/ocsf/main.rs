@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use arrow_array::cast::AsArray;
 use ebbline_tests::{Ended, ebbline, ended, files_below, python, skip, write_archive};
 use facts::Facts;
 use serde_json::Value;
@@ -237,6 +238,57 @@ fn equal_inputs_give_equal_bytes_whatever_the_threads() {
         assert_eq!(again.code, 0, "{again:?}");
         assert!(files_below(&fixture.path("lake")) == files_below(&fixture.path(&out)), "{threads} threads");
     }
+}
+
+#[test]
+fn filters_take_some_rows_and_their_findings() {
+    let fixture = fixture();
+    let (from, to) = (TODAY + 9 * HOUR, TODAY + 17 * HOUR);
+    let (since, until, findings) = (store::rfc3339(from), store::rfc3339(to), fixture.path("scored"));
+    let more = ["--since", &since, "--until", &until, "--host", "host1", "--region", "eu-central-1"];
+    let report = fixture.export("today", "some", &[&more[..], &["--findings", text(&findings)]].concat()).json();
+    for class in ["process_activity", "network_activity", "detection_finding"] {
+        let inside = |event: &Value| {
+            let time = event["time"].as_i64().expect("a time") * 1_000_000;
+            event["device"]["hostname"] == "host1" && (from..to).contains(&time)
+        };
+        let sorted = |root: &str, wanted: &dyn Fn(&Value) -> bool| {
+            let events = events(&fixture.path(root), class).into_iter().filter(wanted);
+            let mut all: Vec<String> = events.map(|event| event.to_string()).collect();
+            all.sort_unstable();
+            all
+        };
+        let (some, wanted) = (sorted("some", &|_| true), sorted("lake", &inside));
+        assert!(!some.is_empty() && some.len() < sorted("lake", &|_| true).len(), "{class}: {}", some.len());
+        assert_eq!(some.len() as u64, total(&report, class));
+        assert_eq!(some, wanted, "{class}");
+    }
+    let rows_of = |source: &store::Source| {
+        let file = store::ArchiveFile::open(&source.path).expect("sound");
+        let batches = file.batches(&["uid"], 100_000).expect("a column");
+        let uids = batches.flat_map(|batch| {
+            let batch = batch.expect("rows");
+            batch.column(0).as_primitive::<arrow_array::types::UInt32Type>().values().to_vec()
+        });
+        uids.filter(|uid| *uid == 33).count() as u64
+    };
+    let rows: u64 = store::discover(&[fixture.path("today")]).expect("there are files").iter().map(rows_of).sum();
+    let report = fixture.export("today", "where", &["--where", "uid = 33"]).json();
+    assert_eq!(total(&report, "process_activity") + total(&report, "network_activity"), rows, "{report}");
+    assert!(rows > 0);
+}
+
+#[test]
+fn filters_of_an_export_that_cannot_be_meant() {
+    let fixture = fixture();
+    let with = |more: &[&str]| fixture.export("today", "none", more).error().to_owned();
+    assert!(with(&["--where", "uidd = 0"]).contains("no input has a column uidd"));
+    assert!(with(&["--host", "nobody"]).contains("no row of the sources passes host 'nobody'"));
+    assert!(with(&["--since", "2031-01-01"]).contains("no row of the sources passes since 2031-01-01T00:00:00Z"));
+    let (scored, out) = (fixture.path("scored"), fixture.path("none"));
+    let args = ["export", "--findings", text(&scored), "--ocsf", "1.3", "--out", text(&out), "--where", "uid = 0"];
+    assert!(ebbline(args).error().contains("a condition is asked of rows"));
+    assert!(files_below(&out).is_empty());
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! The runs that an executor works for: of each a thread with its baselines, which scores a part on a thread of its own.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+use archive::{Against, Choice, Engines, PartReport, PartTask, Step, score_part};
+use model::Baseline;
+use tokio::sync::oneshot;
+
+use crate::work::Run;
+
+/// Runs whose baselines are kept in memory at a time.
+const KEPT: usize = 2;
+
+/// What a part came to, or why it should be tried again.
+pub(crate) type Answer = Result<PartReport, String>;
+
+/// All runs of an executor, the latest last.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    name: String,
+    choice: Choice,
+    adapter: Option<String>,
+    open: Mutex<VecDeque<(Run, Sender<Asked>)>>,
+}
+
+/// A task, and where its answer goes.
+struct Asked {
+    task: PartTask,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Runs {
+    /// None yet, for an executor of this name.
+    pub(crate) fn new(name: String, choice: Choice, adapter: Option<String>) -> Self {
+        Self { name, choice, adapter, open: Mutex::new(VecDeque::new()) }
+    }
+
+    /// Has a part of a run scored; the answer comes when it comes, or never if the thread failed.
+    pub(crate) fn ask(&self, run: &Run, task: PartTask) -> oneshot::Receiver<Answer> {
+        let (answer, receive) = oneshot::channel();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = Asked { task, answer };
+        if let Some((_, send)) = open.iter().find(|(known, _)| known == run) {
+            match send.send(asked) {
+                Ok(()) => return receive,
+                Err(returned) => asked = returned.0, // it could not begin; perhaps now
+            }
+        }
+        open.retain(|(known, _)| known != run);
+        let (send, tasks) = channel();
+        let (of_run, name, choice, adapter) = (run.clone(), self.name.clone(), self.choice, self.adapter.clone());
+        std::thread::spawn(move || {
+            let tasks = &tasks;
+            if let Err(why) = serve(&of_run, &name, (choice, adapter.as_deref()), tasks) {
+                tasks.try_iter().for_each(|asked| asked.refuse(&why, &name));
+            }
+        });
+        if send.send(asked).is_ok() {
+            open.push_back((run.clone(), send));
+        }
+        while open.len() > KEPT {
+            open.pop_front(); // its thread ends with its last task
+        }
+        receive
+    }
+}
+
+impl Asked {
+    fn refuse(self, why: &str, name: &str) {
+        let _ = self.answer.send(refused(&self.task, why, name));
+    }
+}
+
+/// Why a part was not even begun.
+fn refused(task: &PartTask, why: &str, name: &str) -> Answer {
+    match task.last {
+        true => Ok(PartReport::fatal(task, format!("{why} (on {name})"))),
+        false => Err(why.to_owned()),
+    }
+}
+
+/// Scores parts of a run until no more can come.
+fn serve(run: &Run, name: &str, backend: (Choice, Option<&str>), tasks: &Receiver<Asked>) -> Result<(), String> {
+    let filter = run.filter.filter()?;
+    let loaded = run.baselines.iter().map(|(path, id)| load(path, id)).collect::<Result<Vec<_>, _>>()?;
+    let mut against = Vec::with_capacity(loaded.len());
+    for baseline in &loaded {
+        let tables: Vec<&str> = baseline.lenses().map(|lens| lens.table()).collect();
+        let engines = Engines::open(backend.0, backend.1, baseline, tables).map_err(|e| e.to_string())?;
+        against.push(Against { baseline, engines });
+    }
+    let step = Step { against: &against, filter: &filter, out: &run.out };
+    std::thread::scope(|scope| {
+        for Asked { task, answer } in tasks {
+            let step = &step;
+            scope.spawn(move || {
+                let scored = || score_part(&task, step, &run.settings, name).map_err(|error| error.to_string());
+                let done = catch_unwind(AssertUnwindSafe(scored));
+                let done = done.unwrap_or_else(|_| refused(&task, "scoring ended with a panic", name));
+                let _ = answer.send(done); // a task that was given up listens no more
+            });
+        }
+    });
+    Ok(())
+}
+
+fn load(path: &Path, id: &str) -> Result<Baseline, String> {
+    let baseline = Baseline::load(path).map_err(|error| error.to_string())?;
+    match baseline.id() == id {
+        true => Ok(baseline),
+        false => Err(format!(
+            "another baseline: {}: it is {} here, and {id} where it was submitted",
+            path.display(),
+            baseline.id()
+        )),
+    }
+}

@@ -97,7 +97,7 @@ impl<'a> Job<'a> {
         let task = |(number, part): (usize, &Vec<usize>)| {
             let files = part.iter().map(|at| self.inputs.todo[*at].absolute()).collect();
             let bytes = part.iter().fold(0, |sum: u64, at| sum.saturating_add(self.inputs.todo[*at].bytes()));
-            PartTask { number: number as u64, files, bytes, last: false }
+            PartTask { number: number as u64, files, bytes, version: String::new(), last: false }
         };
         let tasks: Vec<PartTask> = left.map(task).collect();
         match tasks.is_empty() {

@@ -1,5 +1,7 @@
 //! Learning from archive files.
 
+mod parts;
+
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +11,9 @@ use arrow_array::{Array, RecordBatch};
 use model::learn::{LearnError, LearnStage, RowSource};
 use model::{Baseline, Encoder, HashKey, Lens, builtin};
 use store::{InputSkipped, Source, TableFile};
+
+use self::parts::Counts;
+pub use self::parts::{Counter, count_part};
 
 use crate::Progress;
 use crate::error::ArchiveError;
@@ -58,6 +63,19 @@ pub fn learn<P: AsRef<Path>>(
     options: &LearnOptions,
     progress: &dyn Progress,
 ) -> Result<Learned, ArchiveError> {
+    learn_by(None, sources, options, progress)
+}
+
+/// As [`learn`], where `counter` has the rows counted by other processes.
+///
+/// # Errors
+/// As for [`learn`], and those of the counter.
+pub fn learn_by<P: AsRef<Path>>(
+    counter: Option<&dyn Counter>,
+    sources: &[P],
+    options: &LearnOptions,
+    progress: &dyn Progress,
+) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
     let lenses = lenses_of(options);
     let files = Files::check(
@@ -68,13 +86,17 @@ pub fn learn<P: AsRef<Path>>(
     )?;
     let lenses: Vec<Lens> =
         files.lenses.iter().filter(|lens| files.tables().iter().any(|t| t == lens.table())).cloned().collect();
-    let key = match options.key.clone() {
+    let key = match options.key.clone().or_else(|| counter.and_then(Counter::key)) {
         Some(key) => key,
         None => HashKey::generate()
             .map_err(|e| ArchiveError::Learn(format!("no hash key: the system's randomness: {e}")))?,
     };
     let stage = |stage: LearnStage, _rows: u64| progress.stage(stage_words(stage));
-    let feed = Feed { files: &files, progress };
+    let mut feed = Feed::new(&files, progress);
+    if let Some(counter) = counter {
+        let key = options.onto.as_ref().map_or(&key, |onto| onto.hash_key());
+        feed.counts = Mutex::new(parts::counts(&files, counter, key)?);
+    }
     let learned = match options.onto.clone() {
         Some(earlier) => model::learn::learn_onto(earlier, &lenses, &feed, &stage),
         None => model::learn::learn(&lenses, key, &feed, &stage),
@@ -223,11 +245,23 @@ fn check(
 struct Feed<'a> {
     files: &'a Files,
     progress: &'a dyn Progress,
+    /// What others have counted; if anything, of all tables.
+    counts: Mutex<Counts>,
+}
+
+impl<'a> Feed<'a> {
+    fn new(files: &'a Files, progress: &'a dyn Progress) -> Self {
+        Self { files, progress, counts: Mutex::default() }
+    }
 }
 
 impl RowSource for Feed<'_> {
     fn tables(&self) -> Vec<String> {
         self.files.tables()
+    }
+
+    fn counted(&self, table: &str) -> Option<Vec<model::Partial>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(table)
     }
 
     fn for_each(

@@ -32,7 +32,7 @@ pub use expect::{LAST_DAYS, enter, last_days, stranger};
 pub use explain::{ExplainedRow, explain_row};
 pub use file::{Against, Encoders, FileSummary, Step, score_file};
 pub use filter::{Filter, time_bound};
-pub use learn::{LearnOptions, Learned, learn};
+pub use learn::{Counter, LearnOptions, Learned, count_part, learn, learn_by};
 pub use live::{LiveFile, LiveScorer};
 pub use look::{CHECK_ROWS, check_lens, suggest_lens};
 pub use part::{Done, PartReport, PartTask, Runner, Worker, score_part};

@@ -36,6 +36,8 @@ pub struct PartTask {
     pub files: Vec<(PathBuf, String)>,
     /// Bytes of the files.
     pub bytes: u64,
+    /// What changes when a file does; empty where nobody asks.
+    pub version: String,
     /// Whether what fails is reported rather than tried again.
     pub last: bool,
 }
@@ -155,7 +157,7 @@ fn scored(
 }
 
 /// A source that another process has found.
-fn reopen(path: &Path, relative: &str, settings: &[(String, String)]) -> Result<Source, StoreError> {
+pub(crate) fn reopen(path: &Path, relative: &str, settings: &[(String, String)]) -> Result<Source, StoreError> {
     let is_far = path.to_str().is_some_and(|path| path.contains("://"));
     if !is_far && !path.exists() {
         return Err(StoreError::Missing(path.into()));

@@ -43,6 +43,7 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum SubmitCommand {
     Score(ScoreArgs),
+    Learn(LearnArgs),
 }
 
 /// Hand out work to executors; one for each cluster.
@@ -139,6 +140,32 @@ pub(crate) struct ScoreArgs {
     /// Instead: a unit is a finding if only one in N is as odd.
     #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = rarer_than)]
     pub(crate) rarer_than: Option<f64>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// Build a baseline, as `ebbline learn`: the same under the same key (`--key-of`), byte for byte.
+///
+/// Executors count: the files of one table, host and day together, as their paths in an archive say; other files in one part
+/// for each table. Counts go by a folder beside BASELINE, `BASELINE.learning`, which every executor sees; a run that is
+/// killed and run again takes over what is in it.
+#[derive(Args)]
+pub(crate) struct LearnArgs {
+    /// The baseline file to write; it holds a secret key, so keep it as you keep the logs.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) out: PathBuf,
+    /// A lens for a table of another program: its name, or a file of TOML. Can be given more than once.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) lens: Vec<String>,
+    /// Who is who: a file of TOML with the ids that one person or thing has, for lenses that ask.
+    #[arg(long, value_name = "FILE", conflicts_with = "onto")]
+    pub(crate) entities: Option<PathBuf>,
+    /// Use the hash key of another baseline, so that the two can be compared and joined.
+    #[arg(long, value_name = "BASELINE")]
+    pub(crate) key_of: Option<PathBuf>,
+    /// Learn onto another baseline, which keeps its lenses: the result has both.
+    #[arg(long, value_name = "BASELINE", conflicts_with = "key_of")]
+    pub(crate) onto: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,
 }

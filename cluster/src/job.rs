@@ -44,11 +44,15 @@ pub(crate) struct Cluster<'a> {
     pub(crate) runtime: &'a Runtime,
 }
 
+/// Takes part and report.
+type Done<'a> = dyn FnMut(u64, &[u8]) -> Result<(), ArchiveError> + 'a;
+
 /// What became of a try.
 struct Tried {
     tasks: Vec<PartTask>,
     tries: u32,
-    result: Result<Vec<PartReport>, String>,
+    /// Part and report of each that is done.
+    result: Result<Vec<(u64, Vec<u8>)>, String>,
 }
 
 impl Runner for Cluster<'_> {
@@ -57,17 +61,24 @@ impl Runner for Cluster<'_> {
         parts: Vec<PartTask>,
         done: &(dyn Fn(PartReport) -> Result<(), ArchiveError> + Sync),
     ) -> Result<(), ArchiveError> {
-        self.runtime.block_on(self.all(parts, done))
+        self.each(parts, &mut |_, report| match postcard::from_bytes(report) {
+            Ok(report) => done(report),
+            Err(error) => Err(self.failed(&error.to_string())),
+        })
     }
 }
 
 impl Cluster<'_> {
-    async fn all(
-        &self,
-        parts: Vec<PartTask>,
-        done: &(dyn Fn(PartReport) -> Result<(), ArchiveError> + Sync),
-    ) -> Result<(), ArchiveError> {
-        let failed = |why| ArchiveError::Elsewhere(format!("cannot go on: scheduler {}: {why}", self.scheduler));
+    /// Has each part done, and hands out part and report as they come.
+    pub(crate) fn each(&self, parts: Vec<PartTask>, done: &mut Done<'_>) -> Result<(), ArchiveError> {
+        self.runtime.block_on(self.all(parts, done))
+    }
+
+    pub(crate) fn failed(&self, why: &str) -> ArchiveError {
+        ArchiveError::Elsewhere(format!("cannot go on: scheduler {}: {why}", self.scheduler))
+    }
+
+    async fn all(&self, parts: Vec<PartTask>, done: &mut Done<'_>) -> Result<(), ArchiveError> {
         let (mut left, mut trying) = (bundles(parts).into_iter(), JoinSet::new());
         loop {
             while trying.len() < self.at_a_time
@@ -77,7 +88,7 @@ impl Cluster<'_> {
             }
             let next = match tokio::time::timeout(SILENCE, trying.join_next()).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(next)) => next.map_err(|panic| failed(panic.to_string()))?,
+                Ok(Some(next)) => next.map_err(|panic| self.failed(&panic.to_string()))?,
                 Err(_) => {
                     eprintln!("waiting for executors at the scheduler {}", self.scheduler);
                     continue;
@@ -87,16 +98,16 @@ impl Cluster<'_> {
             let why = match result {
                 Err(why) => why,
                 Ok(reports) => {
-                    for report in reports {
-                        tasks.retain(|task| task.number != report.number);
-                        done(report)?;
+                    for (number, report) in reports {
+                        tasks.retain(|task| task.number != number);
+                        done(number, &report)?;
                     }
                     "half a report".to_owned()
                 }
             };
             match tasks.is_empty() {
                 true => {}
-                false if tries + 1 >= TRIES => return Err(failed(why)),
+                false if tries + 1 >= TRIES => return Err(self.failed(&why)),
                 false => {
                     log::info!("{} parts again, try {} ended so: {why}", tasks.len(), tries + 1);
                     self.attempt(&mut trying, tasks, tries + 1);
@@ -143,7 +154,7 @@ fn bundles(parts: Vec<PartTask>) -> Vec<Vec<PartTask>> {
 }
 
 /// Has some parts done.
-async fn submit(url: String, run: Arc<Run>, tasks: Vec<PartTask>) -> Result<Vec<PartReport>, String> {
+async fn submit(url: String, run: Arc<Run>, tasks: Vec<PartTask>) -> Result<Vec<(u64, Vec<u8>)>, String> {
     let plan = StepExec::plan(&run, &tasks).map_err(|error| error.to_string())?;
     let (config, codec, session) = (config(), Codec::default(), run.id.clone());
     let engine: BallistaConfig = config.ballista_config();
@@ -151,7 +162,7 @@ async fn submit(url: String, run: Arc<Run>, tasks: Vec<PartTask>) -> Result<Vec<
     let rows = job.await.map_err(|error| error.to_string())?;
     let rows = collect(rows).await.map_err(|error| error.to_string())?;
     let mut reports = reports(&rows).unwrap_or_default();
-    reports.retain(|report| tasks.iter().any(|task| task.number == report.number));
+    reports.retain(|(number, _)| tasks.iter().any(|task| task.number == *number));
     Ok(reports)
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod codec;
 mod executor;
 mod job;
+mod learn;
 mod log;
 mod node;
 mod runs;
@@ -44,6 +45,7 @@ fn run(command: Command) -> Result<bool> {
     match command {
         Command::Scheduler(args) => runtime()?.block_on(scheduler::run(&args)).map(|()| false),
         Command::Executor(args) => runtime()?.block_on(executor::run(&args)).map(|()| false),
+        Command::Submit(SubmitCommand::Learn(args)) => learn::run(&args, &runtime()?),
         Command::Submit(SubmitCommand::Score(args)) => score::run(&args, &runtime()?),
     }
 }

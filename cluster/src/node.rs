@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use archive::{PartReport, PartTask};
+use archive::PartTask;
 use datafusion::arrow::array::{Array, BinaryArray, RecordBatch, UInt32Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -105,8 +105,9 @@ impl ExecutionPlan for StepExec {
         let reports = tasks.and_then(move |task| {
             let (runs, run) = (runs.clone(), run.clone());
             async move {
+                let number = task.number;
                 let answer = runs.ask(&run, task).await.map_err(|_| retried("the executor could not begin"))?;
-                pieces(&answer.map_err(retried)?)
+                pieces(number, &answer.map_err(retried)?)
             }
         });
         let rows = reports.map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok))).try_flatten();
@@ -130,12 +131,11 @@ fn tasks(batch: &RecordBatch) -> Result<Vec<PartTask>> {
     bytes.iter().map(task).collect::<Result<_, _>>().map_err(|e| DataFusionError::External(e.into()))
 }
 
-fn pieces(report: &PartReport) -> Result<Vec<RecordBatch>> {
-    let bytes = postcard::to_stdvec(report).map_err(|e| DataFusionError::External(e.into()))?;
+fn pieces(part: u64, bytes: &[u8]) -> Result<Vec<RecordBatch>> {
     let count = u32::try_from(bytes.len().div_ceil(PIECE)).map_err(|e| DataFusionError::External(e.into()))?;
     let piece = |(number, bytes): (u32, &[u8])| {
         let (number, count) = (UInt32Array::from(vec![number]), UInt32Array::from(vec![count]));
-        let (part, bytes) = (UInt64Array::from(vec![report.number]), BinaryArray::from_vec(vec![bytes]));
+        let (part, bytes) = (UInt64Array::from(vec![part]), BinaryArray::from_vec(vec![bytes]));
         let columns: Vec<Arc<dyn Array>> = vec![Arc::new(part), Arc::new(number), Arc::new(count), Arc::new(bytes)];
         Ok(RecordBatch::try_new(report_schema(), columns)?)
     };
@@ -143,7 +143,7 @@ fn pieces(report: &PartReport) -> Result<Vec<RecordBatch>> {
 }
 
 /// The reports that arrived in pieces, in whatever order; one of which a piece is missing is left out.
-pub(crate) fn reports(batches: &[RecordBatch]) -> Option<Vec<PartReport>> {
+pub(crate) fn reports(batches: &[RecordBatch]) -> Option<Vec<(u64, Vec<u8>)>> {
     let mut parts: BTreeMap<u64, (u32, BTreeMap<u32, &[u8]>)> = BTreeMap::new();
     for batch in batches {
         let [part, piece, pieces, bytes] = batch.columns() else { return None };
@@ -156,10 +156,9 @@ pub(crate) fn reports(batches: &[RecordBatch]) -> Option<Vec<PartReport>> {
             of_part.1.insert(number(piece, row)?, bytes.value(row));
         }
     }
-    let whole = |(pieces, found): (u32, BTreeMap<u32, &[u8]>)| {
+    let whole = |(part, (pieces, found)): (u64, (u32, BTreeMap<u32, &[u8]>))| {
         let is_whole = found.keys().copied().eq(0..pieces);
-        let bytes: Vec<u8> = found.into_values().flatten().copied().collect();
-        is_whole.then(|| postcard::from_bytes(&bytes).ok()).flatten()
+        is_whole.then(|| (part, found.into_values().flatten().copied().collect()))
     };
-    Some(parts.into_values().filter_map(whole).collect())
+    Some(parts.into_iter().filter_map(whole).collect())
 }

@@ -1,4 +1,4 @@
-//! The runs that an executor works for: of each a thread with its baselines, which scores a part on a thread of its own.
+//! The runs that an executor works for: of each a thread with its baselines or its plan, and of each part one more.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,17 +6,19 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use archive::{Against, Choice, Engines, PartReport, PartTask, Step, score_part};
+use archive::{Against, ArchiveError, Choice, Engines, PartReport, PartTask, score_part};
 use model::Baseline;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::work::Run;
+use crate::learn::Plan;
+use crate::work::{Counted, Run, Step};
 
 /// Runs whose baselines are kept in memory at a time.
 const KEPT: usize = 2;
 
-/// What a part came to, or why it should be tried again.
-pub(crate) type Answer = Result<PartReport, String>;
+/// The report of a part as bytes, or why it should be tried again.
+pub(crate) type Answer = Result<Vec<u8>, String>;
 
 /// All runs of an executor, the latest last.
 #[derive(Debug)]
@@ -56,7 +58,9 @@ impl Runs {
         std::thread::spawn(move || {
             let tasks = &tasks;
             if let Err(why) = serve(&of_run, &name, (choice, adapter.as_deref()), tasks) {
-                tasks.try_iter().for_each(|asked| asked.refuse(&why, &name));
+                for Asked { task, answer } in tasks.try_iter() {
+                    let _ = answer.send(refused(&of_run, &task, &why, &name));
+                }
             }
         });
         if send.send(asked).is_ok() {
@@ -69,43 +73,61 @@ impl Runs {
     }
 }
 
-impl Asked {
-    fn refuse(self, why: &str, name: &str) {
-        let _ = self.answer.send(refused(&self.task, why, name));
+/// Why a part was not done.
+fn refused(run: &Run, task: &PartTask, why: &str, name: &str) -> Answer {
+    let why = format!("{why} (on {name})");
+    match (&run.step, task.last) {
+        (_, false) => Err(why),
+        (Step::Score(_), true) => bytes(&PartReport::fatal(task, why)),
+        (Step::Count, true) => bytes(&Counted { file: Err(why) }),
     }
 }
 
-/// Why a part was not even begun.
-fn refused(task: &PartTask, why: &str, name: &str) -> Answer {
-    match task.last {
-        true => Ok(PartReport::fatal(task, format!("{why} (on {name})"))),
-        false => Err(why.to_owned()),
-    }
+fn bytes<T: Serialize>(report: &T) -> Answer {
+    postcard::to_stdvec(report).map_err(|error| error.to_string())
 }
 
-/// Scores parts of a run until no more can come.
+/// Does the parts of a run until no more can come.
 fn serve(run: &Run, name: &str, backend: (Choice, Option<&str>), tasks: &Receiver<Asked>) -> Result<(), String> {
     let filter = run.filter.filter()?;
-    let loaded = run.baselines.iter().map(|(path, id)| load(path, id)).collect::<Result<Vec<_>, _>>()?;
+    let baselines = match &run.step {
+        Step::Score(baselines) => baselines,
+        Step::Count => {
+            let plan = Plan::load(&run.out)?;
+            let count = |task: &PartTask| plan.count(task, run, &filter);
+            each(run, name, tasks, &|task| match count(task) {
+                Err(error) if error.may_pass() && !task.last => Err(error.to_string()),
+                done => bytes(&Counted { file: done.map_err(|error| format!("{error} (on {name})")) }),
+            });
+            return Ok(());
+        }
+    };
+    let loaded = baselines.iter().map(|(path, id)| load(path, id)).collect::<Result<Vec<_>, _>>()?;
     let mut against = Vec::with_capacity(loaded.len());
     for baseline in &loaded {
         let tables: Vec<&str> = baseline.lenses().map(|lens| lens.table()).collect();
         let engines = Engines::open(backend.0, backend.1, baseline, tables).map_err(|e| e.to_string())?;
         against.push(Against { baseline, engines });
     }
-    let step = Step { against: &against, filter: &filter, out: &run.out };
+    let step = archive::Step { against: &against, filter: &filter, out: &run.out };
+    each(run, name, tasks, &|task| {
+        let report = score_part(task, &step, &run.settings, name);
+        bytes(&report.map_err(|error: ArchiveError| error.to_string())?)
+    });
+    Ok(())
+}
+
+/// Does each task on a thread of its own: the engine decides how many there are at a time.
+fn each(run: &Run, name: &str, tasks: &Receiver<Asked>, act: &(dyn Fn(&PartTask) -> Answer + Sync)) {
     std::thread::scope(|scope| {
         for Asked { task, answer } in tasks {
-            let step = &step;
             scope.spawn(move || {
-                let scored = || score_part(&task, step, &run.settings, name).map_err(|error| error.to_string());
-                let done = catch_unwind(AssertUnwindSafe(scored));
-                let done = done.unwrap_or_else(|_| refused(&task, "scoring ended with a panic", name));
+                let done = catch_unwind(AssertUnwindSafe(|| act(&task)));
+                let done = done.unwrap_or_else(|_| refused(run, &task, "it ended with a panic", name));
                 let _ = answer.send(done); // a task that was given up listens no more
             });
         }
     });
-    Ok(())
 }
 
 fn load(path: &Path, id: &str) -> Result<Baseline, String> {

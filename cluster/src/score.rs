@@ -12,10 +12,10 @@ use tokio::runtime::Runtime;
 use crate::args::{Reading, ScoreArgs};
 use crate::executor::{host_and_port, tag};
 use crate::job::Cluster;
-use crate::work::{FilterText, Run};
+use crate::work::{FilterText, Run, Step};
 
 /// What a run says to people.
-struct Lines;
+pub(crate) struct Lines;
 
 impl Progress for Lines {
     fn skipped(&self, path: &str, reason: &str) {
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &ScoreArgs, runtime: &Runtime) -> Result<bool> {
     };
     let named = args.baseline.iter().zip(&baselines);
     let named = named.map(|(path, baseline)| Ok((absolute(path)?, baseline.id().to_owned())));
-    let run = new_run(named.collect::<Result<_>>()?, absolute(&args.out)?, reading)?;
+    let run = new_run(Step::Score(named.collect::<Result<_>>()?), absolute(&args.out)?, reading)?;
     let (run, scheduler) = (Arc::new(run), reading.scheduler.as_str());
     let cluster = Cluster { scheduler, run, at_a_time: usize::from(reading.at_a_time), runtime };
     let all: Vec<&Baseline> = baselines.iter().collect();
@@ -70,9 +70,9 @@ pub(crate) fn run(args: &ScoreArgs, runtime: &Runtime) -> Result<bool> {
 }
 
 /// A run that no executor has heard of.
-pub(crate) fn new_run(baselines: Vec<(PathBuf, String)>, out: PathBuf, reading: &Reading) -> Result<Run> {
+pub(crate) fn new_run(step: Step, out: PathBuf, reading: &Reading) -> Result<Run> {
     let (filter, settings) = (FilterText::of(&reading.filter()), reading.option.clone());
-    Ok(Run { id: tag().context("cannot start: the system's randomness")?, baselines, out, filter, settings })
+    Ok(Run { id: tag().context("cannot start: the system's randomness")?, step, out, filter, settings })
 }
 
 pub(crate) fn absolute(path: &std::path::Path) -> Result<PathBuf> {

@@ -5,19 +5,34 @@ use std::path::PathBuf;
 use archive::Filter;
 use serde::{Deserialize, Serialize};
 
-/// A run, as executors are told of it. Baselines go by path, as they hold a secret.
+/// A run, as executors are told of it. What holds a secret goes by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// Names the run among all of all times.
     pub(crate) id: String,
-    /// Path and id of each.
-    pub(crate) baselines: Vec<(PathBuf, String)>,
+    /// What is done to parts.
+    pub(crate) step: Step,
     /// The folder for results.
     pub(crate) out: PathBuf,
     /// Which rows.
     pub(crate) filter: FilterText,
     /// Settings of stores.
     pub(crate) settings: Vec<(String, String)>,
+}
+
+/// What is done to the files of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Step {
+    /// Score against these: path and id of each.
+    Score(Vec<(PathBuf, String)>),
+    /// Count by the plan in the folder ([`crate::learn::Plan`]).
+    Count,
+}
+
+/// What became of a part that was counted: the file that holds it, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    pub(crate) file: Result<String, String>,
 }
 
 /// A filter in a form that can be sent.

@@ -10,6 +10,7 @@ use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
 use crate::lens::Lens;
 use crate::ops;
+use crate::partial::{Partial, gather};
 use crate::pass::{Counted, calibrate};
 use crate::segment::{Segment, SegmentBuilder, day_of};
 use crate::snapshot::{Calibration, Snapshot};
@@ -26,6 +27,11 @@ pub trait RowSource {
         table: &str,
         f: &mut dyn FnMut(&RecordBatch) -> Result<(), LearnError>,
     ) -> Result<(), LearnError>;
+
+    /// What others have counted of a table, if they have counted all of it.
+    fn counted(&self, _table: &str) -> Option<Vec<Partial>> {
+        None
+    }
 }
 
 /// What learning is busy with.
@@ -104,13 +110,16 @@ fn learn_parts(
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Baseline, LearnError> {
     let tables: BTreeSet<String> = source.tables().into_iter().collect();
-    let (mut words, mut rows) = (WordCollector::default(), 0);
+    let (mut words, mut of_others, mut rows) = (WordCollector::default(), Vec::new(), 0);
     let mut learned: BTreeMap<String, (Lens, Vec<Segment>)> = BTreeMap::new();
     for lens in earlier.iter().flat_map(|parts| &parts.lenses) {
         learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new()));
     }
     for lens in lenses.iter().filter(|l| tables.contains(l.table())) {
-        let segments = count(lens, &key, source, &mut words, &mut rows, progress)?;
+        let segments = match source.counted(lens.table()) {
+            None => count(lens, &key, source, &mut words, &mut rows, progress)?,
+            Some(partials) => gather(lens, partials, &mut of_others, &mut rows)?,
+        };
         // What has no rows leaves nothing behind.
         if !segments.is_empty() {
             learned.insert(lens.table().to_owned(), (lens.clone(), segments));
@@ -139,7 +148,9 @@ fn learn_parts(
         table.slots = snapshot.slots;
     }
     let segments = fresh.into_iter().flatten().collect();
-    let mut parts = Parts::learned(key, lenses, segments, evidence, words.finish());
+    let mut words = words.finish();
+    of_others.into_iter().for_each(|more| words.merge(more));
+    let mut parts = Parts::learned(key, lenses, segments, evidence, words);
     if let Some(mut earlier) = earlier {
         ops::add(&mut earlier, parts);
         earlier.tidy();
@@ -167,7 +178,7 @@ fn uncalibrated(lens: &Lens, key: &HashKey, compiled: &mut Compiled) -> Result<S
 }
 
 /// Counts a table into segments; rows are added to `rows`.
-fn count(
+pub(crate) fn count(
     lens: &Lens,
     key: &HashKey,
     source: &dyn RowSource,

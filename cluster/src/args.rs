@@ -38,6 +38,7 @@ pub(crate) enum Command {
     /// Have the executors do what `ebbline` does alone.
     #[command(subcommand)]
     Submit(SubmitCommand),
+    Sql(SqlArgs),
 }
 
 #[derive(Subcommand)]
@@ -168,6 +169,35 @@ pub(crate) struct LearnArgs {
     pub(crate) onto: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: Reading,
+}
+
+/// Ask in SQL, here or on a cluster.
+///
+/// Tables: process, connection, dns, heartbeat and others that the folders of an archive are called after, each with `file` and
+/// `row`; `scores` (`baseline`, `file`, `row`, bits, reasons), `findings`, and `finding_rows` (`baseline`, `finding`, `file`,
+/// `row`).
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline-cluster sql \"select exe, count(*) from process group by exe order by 2 desc limit 10\" --archive archive/
+  ebbline-cluster sql \"select p.exe, s.bits from process p join scores s using (file, row) order by s.bits desc limit 10\" \\
+    --archive archive/ --scored scored/")]
+pub(crate) struct SqlArgs {
+    /// The query.
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+    /// An archive; more than once for several.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Vec<PathBuf>,
+    /// A folder that was given to `score --out`; more than once for several.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scored: Vec<PathBuf>,
+    /// Have a cluster answer; every executor sees the folders at the same paths.
+    #[arg(long, value_name = "NAME:PORT")]
+    pub(crate) scheduler: Option<String>,
+    /// Print an object for each row, one a line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl Reading {

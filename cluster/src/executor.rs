@@ -11,7 +11,7 @@ use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 
 use crate::args::ExecutorArgs;
-use crate::codec::Codec;
+use crate::codec::{Codec, TableCodec};
 use crate::runs::Runs;
 use crate::scheduler::MESSAGE_BYTES;
 
@@ -46,6 +46,7 @@ pub(crate) async fn run(args: &ExecutorArgs) -> Result<()> {
         job_data_clean_up_interval_seconds: REPORTS_KEPT / 4,
         grpc_max_decoding_message_size: MESSAGE_BYTES,
         grpc_max_encoding_message_size: MESSAGE_BYTES,
+        override_logical_codec: Some(Arc::new(TableCodec::default())),
         override_physical_codec: Some(Arc::new(Codec::of_executor(runs))),
         ..ExecutorProcessConfig::default()
     };

@@ -180,6 +180,7 @@ mod tests {
             number,
             files: vec![Default::default()],
             bytes: *bytes,
+            version: String::new(),
             last: false,
         };
         (0..).zip(sizes).map(part).collect()

@@ -8,9 +8,12 @@ mod job;
 mod learn;
 mod log;
 mod node;
+mod read;
 mod runs;
 mod scheduler;
 mod score;
+mod sql;
+mod tables;
 mod work;
 
 use std::process::ExitCode;
@@ -45,6 +48,7 @@ fn run(command: Command) -> Result<bool> {
     match command {
         Command::Scheduler(args) => runtime()?.block_on(scheduler::run(&args)).map(|()| false),
         Command::Executor(args) => runtime()?.block_on(executor::run(&args)).map(|()| false),
+        Command::Sql(args) => runtime()?.block_on(sql::run(&args)).map(|()| false),
         Command::Submit(SubmitCommand::Learn(args)) => learn::run(&args, &runtime()?),
         Command::Submit(SubmitCommand::Score(args)) => score::run(&args, &runtime()?),
     }

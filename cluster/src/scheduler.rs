@@ -9,7 +9,7 @@ use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::start_server;
 
 use crate::args::SchedulerArgs;
-use crate::codec::Codec;
+use crate::codec::{Codec, TableCodec};
 
 /// Most bytes of a message: a part may name many files.
 pub(crate) const MESSAGE_BYTES: u32 = 64 << 20;
@@ -33,6 +33,7 @@ pub(crate) async fn run(args: &SchedulerArgs) -> Result<()> {
         grpc_server_max_decoding_message_size: MESSAGE_BYTES,
         grpc_server_max_encoding_message_size: MESSAGE_BYTES,
         grpc_client_max_message_size: MESSAGE_BYTES,
+        override_logical_codec: Some(Arc::new(TableCodec::default())),
         override_physical_codec: Some(Arc::new(Codec::default())),
         ..SchedulerConfig::default()
     };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use archive::{LearnOptions, ScoreOptions, Silent};
+use archive::{Choice, LearnOptions, ScoreOptions, Silent};
 use model::{Baseline, Line};
 use tests::{Ended, ended, files_below};
 
@@ -127,12 +127,20 @@ impl Fixture {
         tests::write_archive(&at("archive"), workload::columns::archive(5, rows, hosts, days));
         let learned = archive::learn(&[at("archive")], &LearnOptions::default(), &Silent).unwrap();
         learned.baseline.save(&at("a.baseline")).unwrap();
-        let options = ScoreOptions { line: Line::RarerThan(LINE.parse().unwrap()), ..ScoreOptions::default() };
-        let baseline = Baseline::load(&at("a.baseline")).unwrap();
-        archive::score(&[at("archive")], &baseline, &at("whole"), &options, &Silent).unwrap();
-        let whole = outputs(&at("whole"));
+        let mut this = Self { folder, whole: Outputs::new() };
+        this.alone("whole", 0);
+        this.whole = outputs(&this.at("whole"));
+        let whole = &this.whole;
         assert!(whole.len() > 40 && whole.iter().any(|(path, _)| path.starts_with("findings")), "{}", whole.len());
-        Self { folder, whole }
+        this
+    }
+
+    /// Scores the archive by this process.
+    pub fn alone(&self, out: &str, threads: usize) {
+        let line = Line::RarerThan(LINE.parse().unwrap());
+        let options = ScoreOptions { line, threads, choice: Choice::Cpu, ..ScoreOptions::default() };
+        let baseline = Baseline::load(&self.at("a.baseline")).unwrap();
+        archive::score(&[self.at("archive")], &baseline, &self.at(out), &options, &Silent).unwrap();
     }
 
     pub fn at(&self, name: &str) -> PathBuf {

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use common::{Cluster, Fixture, Process, Random, wait_until};
+use common::{Cluster, Fixture, Process, Random, seconds, wait_until};
 
 const LONGEST: Duration = Duration::from_secs(180);
 
@@ -148,16 +148,22 @@ fn forty_eight_splits_have_equal_digests() {
     let rows: u64 = std::env::var("EBBLINE_CLUSTER_ROWS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
     let fixture = Fixture::new(rows, 8, 6);
     let cluster = Cluster::start(fixture.folder.path(), 2);
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), seconds(std::process::id()));
     let scored = cluster.submit(&args(&fixture.score("out")));
-    eprintln!("{rows} rows: two executors of one task each {:.1?}", start.elapsed());
+    let submit = seconds(std::process::id())[1] - before[1];
+    let others = cluster.executors.iter().chain(&cluster.scheduler).map(Process::seconds).sum::<f64>();
+    let (took, used) = (start.elapsed(), submit + others);
+    eprintln!(
+        "{rows} rows: two executors of one task each {took:.1?}, {used:.1} s of processors, {submit:.1} of them submit"
+    );
     assert_eq!(scored.code, 0, "{scored:?}");
     fixture.assert_whole("out");
     if rows > 1_000_000 {
         for threads in [1, 2] {
-            let start = Instant::now();
+            let (start, before) = (Instant::now(), seconds(std::process::id()));
             fixture.alone(&format!("alone-{threads}"), threads);
-            eprintln!("one process of {threads} threads {:.1?}", start.elapsed());
+            let (took, used) = (start.elapsed(), seconds(std::process::id())[0] - before[0]);
+            eprintln!("one process of {threads} threads {took:.1?}, {used:.1} s of processors");
         }
     }
 }

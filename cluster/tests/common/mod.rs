@@ -32,6 +32,11 @@ impl Process {
         self.0.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
     }
 
+    /// Processor time that it has used, in seconds.
+    pub fn seconds(&self) -> f64 {
+        seconds(self.0.id())[0]
+    }
+
     /// Kills it as a machine that goes away would.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
@@ -93,6 +98,14 @@ impl Cluster {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Processor time in seconds: of a process, and of its children that have ended.
+pub fn seconds(process: u32) -> [f64; 2] {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap() / 100.0;
+    [ticks(11) + ticks(12), ticks(13) + ticks(14)]
 }
 
 /// Waits until something is so.

@@ -159,6 +159,10 @@ fn forty_eight_splits_have_equal_digests() {
     assert_eq!(scored.code, 0, "{scored:?}");
     fixture.assert_whole("out");
     if rows > 1_000_000 {
+        let bytes =
+            |name: &str| tests::files_below(&fixture.at(name)).iter().map(|(_, file)| file.len()).sum::<usize>();
+        let baseline = fs::metadata(fixture.at("a.baseline")).unwrap().len();
+        eprintln!("archive {} bytes, results {}, baseline {baseline}", bytes("archive"), bytes("out"));
         for threads in [1, 2] {
             let (start, before) = (Instant::now(), seconds(std::process::id()));
             fixture.alone(&format!("alone-{threads}"), threads);

@@ -21,14 +21,18 @@ fn records(fixture: &Fixture, out: &str) -> u64 {
     finished.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()
 }
 
+/// Sidecars that have their names, while others come.
 fn sidecars(fixture: &Fixture, out: &str) -> usize {
-    match fixture.at(out).join("scores").exists() {
-        true => tests::files_below(&fixture.at(out))
-            .iter()
-            .filter(|(path, _)| path.extension().is_some_and(|e| e == "parquet"))
-            .count(),
-        false => 0,
+    let (mut count, mut folders) = (0, vec![fixture.at(out).join("scores")]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => count += usize::from(path.extension().is_some_and(|end| end == "parquet")),
+            }
+        }
     }
+    count
 }
 
 /// Waits for a `submit` that must go well.

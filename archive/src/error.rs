@@ -46,6 +46,12 @@ pub enum ArchiveError {
     /// The filter takes no row.
     #[error("nothing to do: the filter: no row of the sources passes {0}")]
     NothingPasses(String),
+    /// An input that another process could not use.
+    #[error("{0}")]
+    Input(String),
+    /// What another process says, or that it says nothing.
+    #[error("{0}")]
+    Elsewhere(String),
     /// Every input was skipped.
     #[error("nothing was done: all {0} inputs: every one was skipped, for the reasons above")]
     AllSkipped(usize),
@@ -60,9 +66,22 @@ impl ArchiveError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Store(error) => !matches!(error, StoreError::Write { .. }),
-            Self::Encode { .. } | Self::NoLens { .. } => true,
+            Self::Encode { .. } | Self::NoLens { .. } | Self::Input(_) => true,
             Self::Open(_) | Self::Backend { .. } | Self::Learn(_) | Self::AllSkipped(_) | Self::NothingToDo => false,
-            Self::Filter(_) | Self::NothingPasses(_) => false,
+            Self::Filter(_) | Self::NothingPasses(_) | Self::Elsewhere(_) => false,
+        }
+    }
+
+    /// Whether the same may go well when it is tried again, or on another machine: the system failed, not the data.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(
+                error,
+                StoreError::Read { .. } | StoreError::Write { .. } | StoreError::Remote { .. } | StoreError::Missing(_)
+            ),
+            Self::Elsewhere(_) | Self::Backend { .. } | Self::Open(_) => true,
+            _ => false,
         }
     }
 

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use store::{ArchiveFile, META_FILTER, META_SOURCE_DIGEST, Source, sidecar_path};
 
 use crate::file::Step;
-use crate::job::Done;
+use crate::part::Done;
 
 /// Changes with the form of what is written.
 const FORM: u32 = 1;
@@ -84,8 +84,8 @@ pub(crate) struct Finished {
 
 impl Finished {
     /// Takes up what a run with the same baselines and filter has left in `out`, and removes what dead runs had begun.
-    pub(crate) fn open(out: &Path, step: &Step<'_>) -> Self {
-        let path = out.join(format!("{NAME}{}", key(step)));
+    pub(crate) fn open(step: &Step<'_>) -> Self {
+        let path = record(step);
         let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&path);
         let mut this = Self { path, parts: HashMap::new(), file: Mutex::new(None) };
         let Ok(mut file) = opened else { return this };
@@ -101,7 +101,7 @@ impl Finished {
                 this.parts.insert(first.relative.clone(), part);
             }
         }
-        remove_begun(out);
+        remove_begun(step.out);
         if file.set_len(whole).is_ok() && append(&mut file, &Frame::Process(std::process::id())).is_ok() {
             this.file = Mutex::new(Some(file));
         }
@@ -144,6 +144,15 @@ impl Finished {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether a run with these baselines and this filter has begun in the folder.
+pub(crate) fn is_begun(step: &Step<'_>) -> bool {
+    record(step).exists()
+}
+
+fn record(step: &Step<'_>) -> PathBuf {
+    step.out.join(format!("{NAME}{}", key(step)))
 }
 
 /// Removes what runs had begun that are no more, whatever their filter and baselines were.

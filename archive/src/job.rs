@@ -1,6 +1,6 @@
 //! One run over the inputs: parts in parallel, what they give merged as it comes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,22 +12,14 @@ use crate::error::ArchiveError;
 use crate::file::{Encoders, FileSummary, Step, score_file};
 use crate::finished::{Finished, FinishedFile, FinishedPart};
 use crate::inputs::Inputs;
-
-/// What became of one input.
-pub(crate) struct Done {
-    pub(crate) table: String,
-    pub(crate) rows: u64,
-    pub(crate) digest: String,
-    pub(crate) hosts: BTreeSet<Option<String>>,
-    pub(crate) times: Option<(i64, i64)>,
-    /// Numbers of the baselines it was scored against.
-    pub(crate) by: Vec<usize>,
-}
+use crate::part::{Done, PartReport, PartTask, Runner, Worker, split};
 
 /// What a run has gathered: of every input, by its number, and the units of every baseline.
 pub(crate) struct Gathered {
     pub(crate) inputs: Vec<Option<Result<Done, ArchiveError>>>,
     pub(crate) units: Vec<UnitTable>,
+    /// Processes that did a part of it, by name.
+    pub(crate) workers: BTreeMap<String, Worker>,
 }
 
 /// One run over the inputs that are left.
@@ -39,6 +31,8 @@ pub(crate) struct Job<'a> {
     pub(crate) threads: usize,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) finished: &'a Finished,
+    /// What runs the step; this process if there is none.
+    pub(crate) runner: Option<&'a dyn Runner>,
     /// Rows that were one too many for their channels.
     pub(crate) crowded: AtomicU64,
     gathered: Mutex<Gathered>,
@@ -54,16 +48,34 @@ impl<'a> Job<'a> {
         threads: usize,
         progress: &'a dyn Progress,
         finished: &'a Finished,
+        runner: Option<&'a dyn Runner>,
     ) -> Self {
         let units = step.against.iter().map(|against| UnitTable::new(against.baseline, 1.0)).collect();
-        let gathered = Gathered { inputs: inputs.todo.iter().map(|_| None).collect(), units };
+        let gathered = Gathered { inputs: inputs.todo.iter().map(|_| None).collect(), units, workers: BTreeMap::new() };
         let (crowded, gathered) = (AtomicU64::new(0), Mutex::new(gathered));
-        Self { inputs, parts, step, strict, threads, progress, finished, crowded, gathered }
+        Self { inputs, parts, step, strict, threads, progress, finished, runner, crowded, gathered }
     }
 
-    /// Scores all files, each part by one worker. Workers are plain threads: a rayon task that waits for a shared GPU could
-    /// be handed a second file and wait for itself.
+    /// Scores all files, each part by one worker.
     pub(crate) fn run(self) -> Result<(Gathered, u64), ArchiveError> {
+        match self.runner {
+            None => self.here(),
+            Some(runner) => self.elsewhere(runner)?,
+        }
+        let is_fatal = |input: &Option<Result<Done, ArchiveError>>| {
+            input.as_ref().and_then(|result| result.as_ref().err()).is_some_and(|error| self.is_fatal(error))
+        };
+        let at = self.gathered().inputs.iter().position(is_fatal);
+        let crowded = self.crowded.load(Ordering::Relaxed);
+        let mut gathered = self.gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match at.and_then(|at| gathered.inputs.swap_remove(at)) {
+            Some(Err(error)) => Err(error),
+            _ => Ok((gathered, crowded)),
+        }
+    }
+
+    /// Workers are plain threads: a rayon task that waits for a shared GPU could be handed a second file and wait for itself.
+    fn here(&self) {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..self.workers() {
@@ -77,15 +89,76 @@ impl<'a> Job<'a> {
                 });
             }
         });
-        let is_fatal = |input: &Option<Result<Done, ArchiveError>>| {
-            input.as_ref().and_then(|result| result.as_ref().err()).is_some_and(|error| self.is_fatal(error))
+    }
+
+    /// Has the parts that are left scored by other processes.
+    fn elsewhere(&self, runner: &dyn Runner) -> Result<(), ArchiveError> {
+        let left = self.parts.iter().enumerate().filter(|(_, part)| !self.again(part));
+        let task = |(number, part): (usize, &Vec<usize>)| {
+            let files = part.iter().map(|at| self.inputs.todo[*at].absolute()).collect();
+            let bytes = part.iter().fold(0, |sum: u64, at| sum.saturating_add(self.inputs.todo[*at].bytes()));
+            PartTask { number: number as u64, files, bytes, version: String::new(), last: false }
         };
-        let at = self.gathered().inputs.iter().position(is_fatal);
-        let crowded = self.crowded.load(Ordering::Relaxed);
-        let mut gathered = self.gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match at.and_then(|at| gathered.inputs.swap_remove(at)) {
-            Some(Err(error)) => Err(error),
-            _ => Ok((gathered, crowded)),
+        let tasks: Vec<PartTask> = left.map(task).collect();
+        match tasks.is_empty() {
+            true => Ok(()),
+            false => runner.run(tasks, &|report| self.take(report)),
+        }
+    }
+
+    /// Takes what another process made of a part.
+    fn take(&self, report: PartReport) -> Result<(), ArchiveError> {
+        let PartReport { number, worker, files, units, crowded, fatal } = report;
+        if let Some(why) = fatal {
+            return Err(ArchiveError::Elsewhere(why));
+        }
+        let odd = || ArchiveError::Elsewhere(format!("cannot score: {}: its report does not fit the run", worker.name));
+        let part = usize::try_from(number).ok().and_then(|number| self.parts.get(number)).ok_or_else(odd)?;
+        if files.len() != part.len() || units.len() != self.step.against.len() {
+            return Err(odd());
+        }
+        let mut gathered = self.gathered();
+        if part.iter().all(|at| gathered.inputs[*at].is_some()) {
+            return Ok(()); // done twice
+        }
+        for (table, saved) in gathered.units.iter_mut().zip(&units) {
+            table.merge_saved(saved).map_err(|_| odd())?;
+        }
+        let mut record = FinishedPart { crowded, ..FinishedPart::default() };
+        for (at, (stamp, result)) in part.iter().zip(files) {
+            let source = &self.inputs.todo[*at];
+            if let (Some(stamp), Ok(done)) = (stamp, &result) {
+                record.files.push(FinishedFile::new(source, stamp, done));
+            }
+            gathered.inputs[*at] = Some(self.taken(source, result)?);
+        }
+        self.crowded.fetch_add(crowded, Ordering::Relaxed);
+        // Counters of a worker grow: its latest report has the most.
+        let total = |worker: &Worker| worker.work.values().sum::<u64>();
+        if gathered.workers.get(&worker.name).is_none_or(|known| total(known) < total(&worker)) {
+            gathered.workers.insert(worker.name.clone(), worker);
+        }
+        self.progress.units(&|line| gathered.units.iter().map(|table| table.over(line)).sum());
+        if record.files.len() == part.len() {
+            record.units = units.into_iter().enumerate().collect();
+            self.finished.add(record);
+        }
+        Ok(())
+    }
+
+    /// What another process says of an input: done, or skipped for a reason.
+    fn taken(&self, source: &Source, result: Result<Done, String>) -> Result<Result<Done, ArchiveError>, ArchiveError> {
+        self.progress.advance_bytes(source.bytes());
+        match result {
+            Ok(done) => {
+                self.progress.advance(done.rows);
+                Ok(Ok(done))
+            }
+            Err(why) if self.strict => Err(ArchiveError::Input(why)),
+            Err(why) => {
+                self.progress.skipped(&source.path.display().to_string(), &why);
+                Ok(Err(ArchiveError::Input(why)))
+            }
         }
     }
 
@@ -174,10 +247,4 @@ impl<'a> Job<'a> {
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn split(summary: FileSummary) -> (Done, Vec<(usize, UnitTable)>) {
-    let FileSummary { table, rows, digest, hosts, times, units, .. } = summary;
-    let by = units.iter().map(|(number, _)| *number).collect();
-    (Done { table, rows, digest, hosts, times, by }, units)
 }

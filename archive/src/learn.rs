@@ -1,5 +1,7 @@
 //! Learning from archive files.
 
+mod parts;
+
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -10,6 +12,9 @@ use arrow_array::{Array, RecordBatch};
 use model::learn::{LearnError, LearnStage, RowSource};
 use model::{Baseline, Encoder, HashKey, Lens, builtin};
 use store::{InputSkipped, Source, TableFile};
+
+use self::parts::Counts;
+pub use self::parts::{Counter, count_part};
 
 use crate::Progress;
 use crate::error::ArchiveError;
@@ -60,21 +65,37 @@ pub fn learn<P: AsRef<Path>>(
     options: &LearnOptions,
     progress: &dyn Progress,
 ) -> Result<Learned, ArchiveError> {
+    learn_by(None, sources, options, progress)
+}
+
+/// As [`learn`], where `counter` has the rows counted by other processes.
+///
+/// # Errors
+/// As for [`learn`], and those of the counter.
+pub fn learn_by<P: AsRef<Path>>(
+    counter: Option<&dyn Counter>,
+    sources: &[P],
+    options: &LearnOptions,
+    progress: &dyn Progress,
+) -> Result<Learned, ArchiveError> {
     let clock = Instant::now();
     let lenses = lenses_of(options);
     let sources = tables::discover(sources, lenses.iter(), &options.settings, &options.filter, progress)?;
-    let key = match options.key.clone() {
+    let key = match options.key.clone().or_else(|| counter.and_then(Counter::key)) {
         Some(key) => key,
         None => HashKey::generate()
             .map_err(|e| ArchiveError::Learn(format!("no hash key: the system's randomness: {e}")))?,
     };
+    let counter = counter.map(|counter| (counter, options.onto.as_ref().map_or(&key, |onto| onto.hash_key())));
     let at_once = Files::at_once(&sources, &lenses, options);
-    let learned = at_once.and_then(|files| Some((from(&files, &key, options, progress).ok()?, files)));
+    let learned: Option<Result<_, ArchiveError>> =
+        at_once.map(|files| Ok((from(&files, &key, options, counter, progress)?, files)));
     let (baseline, files) = match learned {
-        Some(learned) => learned,
-        None => {
+        Some(Err(error @ ArchiveError::Elsewhere(_))) => return Err(error),
+        Some(Ok(learned)) => learned,
+        Some(Err(_)) | None => {
             let files = Files::check(sources, lenses, options, progress)?;
-            (from(&files, &key, options, progress)?, files)
+            (from(&files, &key, options, counter, progress)?, files)
         }
     };
     Ok(Learned {
@@ -91,13 +112,17 @@ fn from(
     files: &Files,
     key: &HashKey,
     options: &LearnOptions,
+    counter: Option<(&dyn Counter, &HashKey)>,
     progress: &dyn Progress,
 ) -> Result<Baseline, ArchiveError> {
     let tables = files.tables();
     let lenses: Vec<Lens> =
         files.lenses.iter().filter(|lens| tables.iter().any(|table| table == lens.table())).cloned().collect();
     let stage = |stage: LearnStage, _rows: u64| progress.stage(stage_words(stage));
-    let feed = Feed { files, progress, rest_from: Cell::new(None) };
+    let mut feed = Feed::new(files, progress);
+    if let Some((counter, key)) = counter {
+        feed.counts = Mutex::new(parts::counts(files, counter, key)?);
+    }
     let learned = match options.onto.clone() {
         Some(earlier) => model::learn::learn_onto(earlier, &lenses, &feed, &stage),
         None => model::learn::learn(&lenses, key.clone(), &feed, &stage),
@@ -267,6 +292,14 @@ struct Feed<'a> {
     files: &'a Files,
     progress: &'a dyn Progress,
     rest_from: Cell<Option<i64>>,
+    /// What others have counted; if anything, of all tables.
+    counts: Mutex<Counts>,
+}
+
+impl<'a> Feed<'a> {
+    fn new(files: &'a Files, progress: &'a dyn Progress) -> Self {
+        Self { files, progress, rest_from: Cell::new(None), counts: Mutex::default() }
+    }
 }
 
 /// Some rows, and a time before which none of those after them is.
@@ -275,6 +308,10 @@ type Item = Result<(RecordBatch, Option<i64>), ArchiveError>;
 impl RowSource for Feed<'_> {
     fn tables(&self) -> Vec<String> {
         self.files.tables()
+    }
+
+    fn counted(&self, table: &str) -> Option<Vec<model::Partial>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).remove(table)
     }
 
     fn for_each(

@@ -18,7 +18,8 @@ use crate::file::{Against, Step, spanned};
 use crate::filter::Filter;
 use crate::finished::Finished;
 use crate::inputs::Inputs;
-use crate::job::{Done, Gathered, Job};
+use crate::job::{Gathered, Job};
+use crate::part::{Done, Runner, Worker};
 use crate::{evidence, expect, tables};
 
 /// How to score.
@@ -92,6 +93,22 @@ pub fn score_all<P: AsRef<Path>>(
     options: &ScoreOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<Scored>, ArchiveError> {
+    score_by(None, sources, baselines, out, options, progress)
+}
+
+/// As [`score_all`], where `runner` has the step run by other processes: they need not use the backend of the options, with
+/// which this one puts findings in words.
+///
+/// # Errors
+/// As for [`score`], and those of the runner.
+pub fn score_by<P: AsRef<Path>>(
+    runner: Option<&dyn Runner>,
+    sources: &[P],
+    baselines: &[&Baseline],
+    out: &Path,
+    options: &ScoreOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<Scored>, ArchiveError> {
     let clock = Instant::now();
     let started = jiff::Timestamp::now().to_string();
     let filter = &options.filter;
@@ -103,21 +120,23 @@ pub fn score_all<P: AsRef<Path>>(
         let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
         against.push(Against { baseline, engines });
     }
-    against.first().into_iter().for_each(|first| progress.note(&first.engines.describe().2));
+    if runner.is_none() {
+        against.first().into_iter().for_each(|first| progress.note(&first.engines.describe().2));
+    }
     store::ensure_folder(out)?;
     Manifest::load(out)?;
     let parts = inputs.parts(baselines);
     let step = || Step { against: &against, filter, out };
-    let finished = Finished::open(out, &step());
-    let job = Job::new(&inputs, &parts, step(), options.strict, options.threads, progress, &finished);
+    let finished = Finished::open(&step());
+    let job = Job::new(&inputs, &parts, step(), options.strict, options.threads, progress, &finished, runner);
     let (gathered, crowded) = job.run()?;
-    let Gathered { inputs: results, units } = gathered;
+    let Gathered { inputs: results, units, workers } = gathered;
     let done = inputs.take(results);
     if done.iter().all(Option::is_none) {
         return Err(ArchiveError::AllSkipped(inputs.skipped.len()));
     }
     let run = Run { started, wall_seconds: clock.elapsed().as_secs_f64(), ..Run::default() };
-    let end = End { inputs: &inputs, parts: &parts, done: &done, options, out, progress };
+    let end = End { inputs: &inputs, parts: &parts, done: &done, workers: &workers, options, out, progress };
     let mut scored = Vec::with_capacity(against.len());
     for (number, (against, units)) in against.iter().zip(units).enumerate() {
         scored.push(end.of(number, against, units, crowded, run.clone())?);
@@ -127,6 +146,10 @@ pub fn score_all<P: AsRef<Path>>(
         Manifest::append(out, one.run.clone())?;
     }
     finished.remove();
+    if runner.is_some() {
+        // Attempts that nobody waited for.
+        baselines.iter().for_each(|baseline| store::remove_tagged(out, baseline.id()));
+    }
     Ok(scored)
 }
 
@@ -135,6 +158,7 @@ struct End<'a> {
     inputs: &'a Inputs,
     parts: &'a [Vec<usize>],
     done: &'a [Option<Done>],
+    workers: &'a BTreeMap<String, Worker>,
     options: &'a ScoreOptions,
     out: &'a Path,
     progress: &'a dyn Progress,
@@ -174,7 +198,7 @@ impl End<'_> {
         let name = findings_name(inputs, &filter.text());
         let expected = Some(budget.expected_a_day());
         let findings_file = store::write_findings(self.out, baseline.id(), &name, &findings, expected)?;
-        let (backend, device, reason) = engines.describe();
+        let By { backend, device, choice, work } = self.by(engines, crowded);
         let input = |(source, done): (&store::Source, &Done)| InputDone {
             path: source.relative.clone(),
             table: done.table.clone(),
@@ -186,18 +210,57 @@ impl End<'_> {
             baseline: baseline.id().into(),
             backend,
             device,
-            choice: Some(reason),
+            choice: Some(choice),
             filter: (!filter.is_all()).then(|| filter.text()),
             hosts,
             rows: scored().fold(0, |sum, (_, done)| sum.saturating_add(done.rows)),
             findings: findings.len() as u64,
-            work: work(engines, crowded),
+            work,
             inputs_done: scored().map(input).collect(),
             inputs_skipped: self.inputs.skipped.clone(),
             ..run
         };
         expect::enter(&mut run, &budget, line, times, &findings);
         Ok(Scored { run, findings, findings_file })
+    }
+
+    /// What scored, and its work; rows that were one too many for their channels are part of it.
+    fn by(&self, engines: &Engines, crowded: u64) -> By {
+        let mut by = match self.workers.is_empty() {
+            true => {
+                let (backend, device, choice) = engines.describe();
+                By { backend, device, choice, work: engines.work() }
+            }
+            false => By::of(self.workers.values()),
+        };
+        if crowded > 0 {
+            by.work.insert("rows_crowded".to_owned(), crowded);
+        }
+        by
+    }
+}
+
+/// What scored, and its work by stage.
+#[derive(Default)]
+struct By {
+    backend: String,
+    device: String,
+    choice: String,
+    work: BTreeMap<String, u64>,
+}
+
+impl By {
+    /// All of several processes. Of one that died the work is known up to its last report.
+    fn of<'a>(workers: impl Iterator<Item = &'a Worker> + Clone) -> Self {
+        let joined = |of: fn(&Worker) -> &str| {
+            let all: BTreeSet<&str> = workers.clone().map(of).collect();
+            all.into_iter().collect::<Vec<_>>().join(" + ")
+        };
+        let mut work: BTreeMap<String, u64> = BTreeMap::new();
+        for (stage, count) in workers.clone().flat_map(|worker| &worker.work) {
+            *work.entry(stage.clone()).or_default() += count;
+        }
+        Self { backend: joined(|w| &w.backend), device: joined(|w| &w.device), choice: joined(|w| &w.choice), work }
     }
 }
 
@@ -214,15 +277,6 @@ impl Inputs {
         }
         done
     }
-}
-
-/// Work by stage; rows that were one too many for their channels are part of it.
-fn work(engines: &Engines, crowded: u64) -> BTreeMap<String, u64> {
-    let mut work = engines.work();
-    if crowded > 0 {
-        work.insert("rows_crowded".to_owned(), crowded);
-    }
-    work
 }
 
 /// Name of the findings file: the same rows of the same inputs give the same name, others another.

@@ -40,6 +40,11 @@ fn hour_of(relative: &str) -> Option<&str> {
     (placed && hour).then(|| &relative[..folder.len() + 12])
 }
 
+/// The path of its folder, if that is of the archive's layout: `process/day=2026-11-21/host=web1`.
+pub(crate) fn day_of(relative: &str) -> Option<&str> {
+    hour_of(relative).and_then(|hour| hour.rsplit_once('/')).map(|(folder, _)| folder)
+}
+
 /// The files that come before this one in its part, as they lie beside it.
 pub(crate) fn before(path: &Path) -> Vec<PathBuf> {
     let Some((folder, name)) = path.parent().zip(path.file_name().and_then(|name| name.to_str())) else {

@@ -13,6 +13,7 @@ use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
 use crate::lens::Lens;
 use crate::ops;
+use crate::partial::{Partial, gather};
 use crate::pass::{Counted, MAX_ROWS, WANTED_ROWS, calibrate};
 use crate::segment::{Segment, SegmentBuilder, day_of};
 use crate::snapshot::{Calibration, Snapshot};
@@ -38,6 +39,11 @@ pub trait RowSource {
     /// While a batch is handed over: a time (ns since 1970) before which no row of the batches after it is, if that is
     /// known. Days that are over need not be held open.
     fn rest_from(&self) -> Option<i64> {
+        None
+    }
+
+    /// What others have counted of a table, if they have counted all of it.
+    fn counted(&self, _table: &str) -> Option<Vec<Partial>> {
         None
     }
 }
@@ -119,7 +125,7 @@ fn learn_parts(
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Baseline, LearnError> {
     let tables: BTreeSet<String> = source.tables().into_iter().collect();
-    let (mut words, mut rows) = (WordCollector::default(), 0);
+    let (mut words, mut of_others, mut rows) = (WordCollector::default(), Vec::new(), 0);
     let mut learned: BTreeMap<String, (Lens, Vec<Segment>, Option<Early>)> = BTreeMap::new();
     for lens in earlier.iter().flat_map(|parts| &parts.lenses) {
         learned.insert(lens.table().to_owned(), (lens.clone(), Vec::new(), None));
@@ -127,12 +133,17 @@ fn learn_parts(
     let mut expected = lenses.iter().filter(|lens| tables.contains(lens.table())).map(|lens| source.rows(lens.table()));
     let expected = expected.try_fold(0u64, |sum, rows| Some(sum.saturating_add(rows?)));
     for lens in lenses.iter().filter(|l| tables.contains(l.table())) {
-        let wanted = WANTED_ROWS / lens.units().len().max(1) as u64;
-        let mut early = Early::new(lens, (wanted, MAX_ROWS), expected);
-        let segments = count(lens, &key, source, (&mut early, &mut words), &mut rows, progress)?;
+        let (segments, early) = match source.counted(lens.table()) {
+            Some(partials) => (gather(lens, partials, &mut of_others, &mut rows)?, None),
+            None => {
+                let wanted = WANTED_ROWS / lens.units().len().max(1) as u64;
+                let mut early = Early::new(lens, (wanted, MAX_ROWS), expected);
+                (count(lens, &key, source, (Some(&mut early), &mut words), &mut rows, progress)?, Some(early))
+            }
+        };
         // What has no rows leaves nothing behind.
         if !segments.is_empty() {
-            learned.insert(lens.table().to_owned(), (lens.clone(), segments, Some(early)));
+            learned.insert(lens.table().to_owned(), (lens.clone(), segments, early));
         }
     }
     if rows == 0 {
@@ -162,7 +173,9 @@ fn learn_parts(
         compiled.push(compile_with(&key, segments.iter().copied(), &options));
     }
     let segments = fresh.into_iter().flatten().collect();
-    let mut parts = Parts::learned(key, lenses, segments, evidence, words.finish());
+    let mut words = words.finish();
+    of_others.into_iter().for_each(|more| words.merge(more));
+    let mut parts = Parts::learned(key, lenses, segments, evidence, words);
     if let Some(mut earlier) = earlier {
         ops::add(&mut earlier, parts);
         earlier.tidy();
@@ -184,11 +197,11 @@ pub(crate) fn snapshot<'a>(
 }
 
 /// Counts a table into segments, by host and day; rows are added to `rows`.
-fn count(
+pub(crate) fn count(
     lens: &Lens,
     key: &HashKey,
     source: &dyn RowSource,
-    (early, words): (&mut Early, &mut WordCollector),
+    (mut early, words): (Option<&mut Early>, &mut WordCollector),
     rows: &mut u64,
     progress: &dyn Fn(LearnStage, u64),
 ) -> Result<Vec<Segment>, LearnError> {
@@ -203,7 +216,7 @@ fn count(
             open.entry((day, host.clone())).or_insert_with(new).add_taught(&batch, &group, taught.as_ref());
             words.add((host.as_deref(), day), &batch, &group);
         }
-        early.saw(lens, &batch);
+        early.iter_mut().for_each(|early| early.saw(lens, &batch));
         if let Some(rest) = source.rest_from() {
             let later = open.split_off(&(day_of(rest), None));
             segments.extend(closed(std::mem::replace(&mut open, later), words));

@@ -39,6 +39,16 @@ impl Source {
         located(path, &folder)
     }
 
+    /// Where it is for a process with another working directory, and its path relative to its archive.
+    #[must_use]
+    pub fn absolute(&self) -> (PathBuf, String) {
+        let path = match &self.object {
+            Some(_) => self.path.clone(),
+            None => std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone()),
+        };
+        (path, self.relative.clone())
+    }
+
     /// What changes when it does, as far as that is known without reading it; nothing if it is gone.
     #[must_use]
     pub fn stamp(&self) -> Option<String> {

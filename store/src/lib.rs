@@ -40,7 +40,7 @@ pub use layout::{
     day_text, file_name, from_rfc3339, hour_of, is_folder_of, live_name, rfc3339, stamp, table_folder, time_text,
 };
 pub use manifest::{HostState, InputDone, InputSkipped, Manifest, Run, Unlisted};
-pub use orphan::{remove_leftovers, remove_unfinished_sidecar};
+pub use orphan::{remove_leftovers, remove_tagged, remove_unfinished_sidecar};
 pub use read::{ArchiveFile, Batches, Bounds, DEFAULT_BATCH_ROWS};
 pub use sidecar::{SidecarRow, SidecarWriter, read_sidecar, sidecar_path, sidecar_schema};
 pub use space::{Limits, Removed, RowsByKind, tidy};
@@ -49,7 +49,7 @@ pub use table::{Form, Format, TableBatches, TableFile, Wanted};
 pub use target::shown as shown_url;
 #[cfg(feature = "remote")]
 pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader};
-pub use whole::{ensure_folder, file_sha256, try_folder};
+pub use whole::{ensure_folder, file_sha256, tag_temporaries, try_folder};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};
 
 /// Footer key of the schema version.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::StoreError;
 use crate::sidecar::sidecar_path;
+use crate::whole::is_tag;
 
 /// What is not completed after so long never will be.
 const OLD: Duration = Duration::from_secs(86_400);
@@ -16,12 +17,25 @@ pub fn remove_leftovers(out: &Path, process: Option<u32>) {
     ["scores", "findings"].iter().for_each(|folder| clean(&out.join(folder), process));
 }
 
+/// Removes what processes with tags ([`crate::tag_temporaries`]) had begun of the scores of a baseline: a run that they
+/// worked for is over.
+pub fn remove_tagged(out: &Path, baseline: &str) {
+    sweep(&out.join("scores").join(baseline), &|begun_by, _| is_tag(begun_by));
+}
+
 fn clean(folder: &Path, process: Option<u32>) {
+    sweep(folder, &|begun_by, is_old| match begun_by.parse::<u32>() {
+        Ok(id) => Some(id) == process || is_old(),
+        Err(_) => is_tag(begun_by) && is_old(),
+    });
+}
+
+/// Removes the temporaries for which `goes` holds: it sees who began one, and can ask whether it is old.
+fn sweep(folder: &Path, goes: &dyn Fn(&str, &dyn Fn() -> bool) -> bool) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         let name = entry.file_name();
-        let begun_by =
-            name.to_str().and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.')?.1.parse::<u32>().ok());
+        let begun_by = name.to_str().and_then(|name| Some(name.strip_suffix(".tmp")?.rsplit_once('.')?.1));
         let is_old = || {
             entry
                 .metadata()
@@ -29,8 +43,8 @@ fn clean(folder: &Path, process: Option<u32>) {
                 .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OLD))
         };
         if kind.is_dir() {
-            clean(&entry.path(), process);
-        } else if kind.is_file() && begun_by.is_some_and(|begun_by| Some(begun_by) == process || is_old()) {
+            sweep(&entry.path(), goes);
+        } else if kind.is_file() && begun_by.is_some_and(|begun_by| goes(begun_by, &is_old)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -61,14 +75,22 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().join("scores/b/process/day=1");
         fs::create_dir_all(&folder).unwrap();
-        for name in ["a.parquet.7.tmp", "a.parquet.8.tmp", "a.parquet.9.tmp", "a.parquet", "7.tmp"] {
+        let old = ["a.parquet.9.tmp", "a.parquet.x7-1.tmp", "a.parquet.odd.tmp"];
+        for name in old.iter().chain(&["a.parquet.7.tmp", "a.parquet.8.tmp", "a.parquet", "7.tmp", "b.x7-2.tmp"]) {
             fs::write(folder.join(name), "").unwrap();
         }
-        let old = File::options().write(true).open(folder.join("a.parquet.9.tmp")).unwrap();
-        old.set_modified(SystemTime::now() - 2 * OLD).unwrap();
+        for name in old {
+            let old = File::options().write(true).open(folder.join(name)).unwrap();
+            old.set_modified(SystemTime::now() - 2 * OLD).unwrap();
+        }
+        let left = || {
+            let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            left.sort();
+            left
+        };
         remove_leftovers(out.path(), Some(7));
-        let mut left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["7.tmp", "a.parquet", "a.parquet.8.tmp"]);
+        assert_eq!(left(), ["7.tmp", "a.parquet", "a.parquet.8.tmp", "a.parquet.odd.tmp", "b.x7-2.tmp"]);
+        remove_tagged(out.path(), "b");
+        assert_eq!(left(), ["7.tmp", "a.parquet", "a.parquet.8.tmp", "a.parquet.odd.tmp"]);
     }
 }

@@ -4,6 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
@@ -13,6 +15,27 @@ use crate::error::StoreError;
 /// What is recorded is for its owner, and for a group to read.
 pub(crate) const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
+
+/// Names this process among all that write to the same folders.
+static TAG: OnceLock<String> = OnceLock::new();
+/// Temporaries with that name so far.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+/// What tags in names begin with, so that none is a process id.
+const TAGGED: char = 'x';
+
+/// From now on results have temporary names that no other process gives, on whatever machine, and this one once alone: where
+/// machines share a folder process ids say nothing, and where work is done twice at a time neither copy may see the other.
+/// `tag` is letters and digits, and this process's own; a second call changes nothing.
+pub fn tag_temporaries(tag: &str) {
+    let tag = tag.chars().filter(char::is_ascii_alphanumeric).collect();
+    TAG.get_or_init(|| tag);
+}
+
+/// Whether what stands before `.tmp` is a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    let parts = text.strip_prefix(TAGGED).and_then(|text| text.split_once('-'));
+    parts.is_some_and(|(_, number)| number.parse::<u64>().is_ok())
+}
 
 /// Writes under a temporary name and hashes on the way; [`WholeFile::commit`] makes it durable and gives it its name.
 /// Dropped without commit, it leaves nothing.
@@ -37,6 +60,10 @@ impl WholeFile {
     /// A file that takes the place of `path` when committed. The temporary name holds the process id, so that two
     /// programs that write the same result do not mix.
     pub(crate) fn replace(path: &Path) -> io::Result<Self> {
+        if let Some(tag) = TAG.get() {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            return Self::at(path, suffixed(path, &format!(".{TAGGED}{tag}-{number}.tmp")));
+        }
         let tmp = suffixed(path, &format!(".{}.tmp", std::process::id()));
         let _ = fs::remove_file(&tmp); // left by a dead process that had our id
         Self::at(path, tmp)

@@ -2,6 +2,7 @@
 
 mod aarch64;
 mod apt;
+mod cluster;
 mod demo;
 mod demo_report;
 mod ebpf;
@@ -41,6 +42,8 @@ enum Chore {
     CheckAarch64(aarch64::Aarch64Args),
     /// Fuzz whatever reads untrusted bytes, guided by coverage.
     Fuzz(fuzz::FuzzArgs),
+    /// Build and test what learns and scores on many machines.
+    Cluster(cluster::ClusterArgs),
     /// Build the Debian package.
     Package(package::PackageArgs),
     /// Install, run, upgrade, remove and purge the package on a Debian of its own, in a folder.
@@ -66,6 +69,7 @@ fn main() -> std::process::ExitCode {
         Chore::Ebpf(args) => ebpf::run(args),
         Chore::CheckAarch64(args) => aarch64::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Cluster(args) => cluster::run(&args),
         Chore::Package(args) => package::run(&args),
         Chore::PackageTest(args) => package_test::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),

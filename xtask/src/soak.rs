@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: what takes too long for every change.
 
-use crate::{fuzz, shell};
+use crate::{cluster, fuzz, shell};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::time::Instant;
@@ -20,6 +20,9 @@ pub(crate) struct SoakArgs {
     /// How often scoring of an archive is killed and run again.
     #[arg(long, default_value_t = 50)]
     rescore_kills: u32,
+    /// How often an executor of a cluster is killed.
+    #[arg(long, default_value_t = 20)]
+    executor_kills: u32,
     /// Streams of 60 days on each of which the promise of one false alert a day is kept.
     #[arg(long, default_value_t = 10)]
     streams: u32,
@@ -35,6 +38,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     live("live_soak", ("EBBLINE_SOAK_S", args.minutes * 60), "flat")?;
     live("restart", ("EBBLINE_RESCORE_KILLS", args.rescore_kills), "killed")?;
     live("promise", ("EBBLINE_PROMISE_STREAMS", args.streams), "one_alert")?;
+    cluster::run(&cluster::ClusterArgs { kills: Some(args.executor_kills), rows: None })?;
     if args.fuzz_minutes > 0 {
         fuzz::run(&fuzz::FuzzArgs { seconds: args.fuzz_minutes * 60, targets: Vec::new() })?;
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use crate::{aarch64, ebpf, fuzz, package_test, setup, shell, vm};
+use crate::{aarch64, cluster, ebpf, fuzz, package_test, setup, shell, vm};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::time::Instant;
@@ -19,7 +19,8 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     let driver = if args.no_install { None } else { second_driver() };
     step("format", || {
         shell::run(&["cargo", "fmt", "--all", "--check"])?;
-        shell::run(&["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+        shell::run(&["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+        shell::run(&["cargo", "fmt", "--manifest-path", "cluster/Cargo.toml", "--check"])
     })?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
     step("kernel object", || kernel_object(!args.no_install))?;
@@ -35,6 +36,7 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
         missed(vm::run(&args), vm::ready)
     })?;
     step("fuzz", short_fuzz)?;
+    step("cluster", || cluster::run(&cluster::ClusterArgs::default()))?;
     step("demo", || demo(&[]))?;
     step("demo, replayed", || demo(&["--replay"]))?;
     step("package", || package_test::run(&package_test::PackageTestArgs::default()))?;

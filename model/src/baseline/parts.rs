@@ -223,7 +223,7 @@ impl Words {
         self.values.retain(|_| *used.next().unwrap_or(&false));
     }
 
-    fn check(&self, known: impl Fn(&str) -> bool) -> Result<(), String> {
+    pub(crate) fn check(&self, known: impl Fn(&str) -> bool) -> Result<(), String> {
         if !self.values.is_sorted_by(|a, b| join(a.0) < join(b.0)) {
             return Err("the value dictionary is out of order".to_owned());
         }

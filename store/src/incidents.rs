@@ -113,7 +113,8 @@ pub fn incidents_schema() -> SchemaRef {
 
 fn link_fields() -> Fields {
     let text = ["from", "to", "kind", "value"].map(|name| Field::new(name, DataType::Utf8, false));
-    let counts = [("seen", DataType::UInt32), ("of", DataType::UInt64)].map(|(name, kind)| Field::new(name, kind, false));
+    let counts =
+        [("seen", DataType::UInt32), ("of", DataType::UInt64)].map(|(name, kind)| Field::new(name, kind, false));
     text.into_iter().chain(counts).collect()
 }
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arrow_array::Array;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::Array;
 use store::{Manifest, StoreError, time_text};
 
 use crate::archive::Archive;
@@ -77,7 +77,10 @@ fn of_manifest(manifest: &Manifest) -> Vec<Gap> {
             gaps.push(Gap::new("learning", name, format!("{}: {}", host.host, host.state)));
         }
         if host.held_back > 0 {
-            let text = format!("{}: {} units over the line are not reported, as nothing says how rare they are", host.host, host.held_back);
+            let text = format!(
+                "{}: {} units over the line are not reported, as nothing says how rare they are",
+                host.host, host.held_back
+            );
             gaps.push(Gap::new("held_back", name, text));
         }
     }
@@ -186,7 +189,8 @@ impl Beats {
                 let count = count.unwrap_or_default();
                 let lost = if count >= before { count - before } else { count };
                 if lost > 0 {
-                    *windows.entry((last, *time)).or_default().entry(format!("{event} ({reason})")).or_default() += lost;
+                    *windows.entry((last, *time)).or_default().entry(format!("{event} ({reason})")).or_default() +=
+                        lost;
                 }
                 (last, before) = (*time, count);
             }
@@ -194,14 +198,19 @@ impl Beats {
         let number = windows.len();
         for ((since, until), lost) in windows.into_iter().take(LISTED) {
             let what: Vec<String> = lost.into_iter().map(|(what, lost)| format!("{lost} {what}")).collect();
-            let text = format!("{host}: lost {} between {} and {} UTC", what.join(", "), time_text(since), time_text(until));
+            let text =
+                format!("{host}: lost {} between {} and {} UTC", what.join(", "), time_text(since), time_text(until));
             gaps.push(Gap::new("loss", Some(host), text).between(since, until));
         }
         if number > LISTED {
             gaps.push(Gap::new("loss", Some(host), format!("{host}: {} windows more with loss", number - LISTED)));
         }
         for (since, until) in &self.unknown {
-            let text = format!("{host}: events lost between {} and {} UTC, nobody knows how many", time_text(*since), time_text(*until));
+            let text = format!(
+                "{host}: events lost between {} and {} UTC, nobody knows how many",
+                time_text(*since),
+                time_text(*until)
+            );
             gaps.push(Gap::new("loss", Some(host), text).between(*since, *until));
         }
         if !self.missing.is_empty() {

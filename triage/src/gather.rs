@@ -85,8 +85,7 @@ fn carried(found: &Skeletons, archive: &Archive) -> (Vec<(Value, u32)>, Map<u64,
     (carried, names)
 }
 
-const EVIDENCE: [&str; 8] =
-    ["host", "activity", "uid", "login_uid", "remote_ip", "remote_port", "direction", "name"];
+const EVIDENCE: [&str; 8] = ["host", "activity", "uid", "login_uid", "remote_ip", "remote_port", "direction", "name"];
 
 fn of_rows(
     path: &str,
@@ -281,7 +280,8 @@ fn destinations(batch: &RecordBatch, seen: &mut Seens, shared: &Set<Value>, host
     let (ips, words) = (Words::of(batch, "remote_ip"), Words::of(batch, "host"));
     let addresses = ips.map(address);
     each_row(batch, seen, shared, |row| {
-        let address = activity.code(row).filter(|code| is_out[*code]).and(ips.code(row)).and_then(|at| addresses[at])?;
+        let address =
+            activity.code(row).filter(|code| is_out[*code]).and(ips.code(row)).and_then(|at| addresses[at])?;
         let host = words.at(row).and_then(|host| hosts.get(host).copied());
         destination(address, number(batch, "remote_port", row)?, host)
     });

@@ -57,8 +57,10 @@ pub struct Group {
 #[must_use]
 pub fn group(items: &[Item], evidence: &Evidence, before: &[Before]) -> Vec<Group> {
     let mut sets = Sets::new(items.len());
-    let mut used = of_before(items, before, &mut sets);
-    used.extend(links(items, evidence).into_iter().filter(|link| sets.join(link.from, link.to)));
+    let mut used: Vec<Link> =
+        links(items, evidence).into_iter().filter(|link| sets.join(link.from, link.to)).collect();
+    // What still joins findings is said anew; what was known once and is not any more stays joined.
+    used.extend(of_before(items, before, &mut sets));
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); items.len()];
     for at in 0..items.len() as u32 {
         members[sets.of(at) as usize].push(at);
@@ -232,3 +234,7 @@ impl Lineage {
         top.map(|(tree, (host, _))| Root { host: *host, tree: *tree })
     }
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

@@ -12,12 +12,12 @@ const CHANCE_BITS: f64 = 5.0;
 /// What joins two findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shared {
-    /// They were one incident before.
-    Before,
     /// The same unit, of another baseline or window.
     Unit,
     /// A value.
     Value(Value),
+    /// They were one incident before.
+    Before,
 }
 
 /// Two findings that are joined, by their places among the items.
@@ -139,14 +139,12 @@ fn of_tree(items: &[Item], tree: ProcessKey, group: &[(Value, u32)], rarity: &Ra
         let after = owners.partition_point(|owner| items[*owner as usize].window <= item.window);
         let near_owner = [after.checked_sub(1), Some(after)].into_iter().flatten().filter_map(|i| owners.get(i));
         let owner = near_owner.copied().find(|owner| near(*owner, *at));
-        let (other, seen) = match (owner, sister) {
-            (Some(owner), _) => (Some(owner), rarity.seen(&value, item)),
-            (None, Some(last)) if near(last, *at) && items[last as usize].subject != item.subject => {
-                (Some(last), rarity.rare(&value, item))
-            }
-            _ => (None, None),
-        };
-        if let (Some(other), Some(seen)) = (other, seen) {
+        let sister_of = sister.filter(|last| near(*last, *at) && items[*last as usize].subject != item.subject);
+        let pairs = [
+            owner.and_then(|owner| Some((owner, rarity.seen(&value, item)?))),
+            sister_of.and_then(|last| Some((last, rarity.rare(&value, item)?))),
+        ];
+        for (other, seen) in pairs.into_iter().flatten() {
             let (from, to) = if items[other as usize].window <= item.window { (other, *at) } else { (*at, other) };
             links.push(Link { shared: Shared::Value(value), from, to, seen: seen as u32 });
         }

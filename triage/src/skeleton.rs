@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, TimestampNanosecondType, UInt64Type};
-use arrow_array::{Array, RecordBatch, StringArray, StructArray};
+use arrow_array::{RecordBatch, StringArray, StructArray};
 use events::ProcessKey;
 use store::{ArchiveFile, StoreError, findings_files, incident_id};
 

@@ -15,8 +15,7 @@ use super::{Incident, IncidentLink, link_fields};
 pub(super) fn to_batch(schema: &SchemaRef, incidents: &[Incident]) -> Result<RecordBatch, ArrowError> {
     let all = || incidents.iter();
     let text = |of: fn(&Incident) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(all().map(of))) };
-    let maybe =
-        |of: fn(&Incident) -> Option<&str>| -> ArrayRef { Arc::new(all().map(of).collect::<StringArray>()) };
+    let maybe = |of: fn(&Incident) -> Option<&str>| -> ArrayRef { Arc::new(all().map(of).collect::<StringArray>()) };
     let times = |of: fn(&Incident) -> i64| -> ArrayRef {
         Arc::new(TimestampNanosecondArray::from_iter_values(all().map(of)).with_timezone("UTC"))
     };

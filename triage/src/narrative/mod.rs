@@ -192,12 +192,14 @@ impl Story<'_> {
             1 => "One finding".to_owned(),
             number => format!("{} findings", thousands(number as u64)),
         };
-        let hosts = if incident.hosts.is_empty() { String::new() } else { format!(" on {}", incident.hosts.join(", ")) };
+        let hosts =
+            if incident.hosts.is_empty() { String::new() } else { format!(" on {}", incident.hosts.join(", ")) };
         let head = format!("{number}{hosts}, {times}; the rarest is 1 in {one_in}.");
         let mut summary = some(said(head, self.rows_of(self.rarest())));
         for (rule, rows) in self.signs.iter().take(3) {
             let more = if rows.len() > 1 { format!(" ({} times)", rows.len()) } else { String::new() };
-            summary.extend(some(said(format!("{}{more}.", filled(rule.phrase, rows[0])), links_of(rows.iter().copied()))));
+            summary
+                .extend(some(said(format!("{}{more}.", filled(rule.phrase, rows[0])), links_of(rows.iter().copied()))));
         }
         if let Some(first) = origin.first() {
             let text = format!("All of it comes from {} (pid {}).", name_of(origin), first.get("pid"));
@@ -232,9 +234,14 @@ impl Story<'_> {
 
     /// The strongest reasons of all findings; of those for the same value the strongest.
     fn strongest(&self) -> Vec<(&FindingReason, &Finding)> {
-        let mut all: Vec<(&FindingReason, &Finding)> =
-            self.findings.iter().flat_map(|finding| finding.reasons.iter().map(move |reason| (reason, finding))).collect();
-        all.sort_by(|a, b| b.0.bits.total_cmp(&a.0.bits).then_with(|| (&a.0.view, &a.0.child).cmp(&(&b.0.view, &b.0.child))));
+        let mut all: Vec<(&FindingReason, &Finding)> = self
+            .findings
+            .iter()
+            .flat_map(|finding| finding.reasons.iter().map(move |reason| (reason, finding)))
+            .collect();
+        all.sort_by(|a, b| {
+            b.0.bits.total_cmp(&a.0.bits).then_with(|| (&a.0.view, &a.0.child).cmp(&(&b.0.view, &b.0.child)))
+        });
         let mut told: Vec<(&FindingReason, &Finding)> = Vec::new();
         for one in all {
             if told.len() < REASONS && told.iter().all(|known| known.0.child != one.0.child) {
@@ -255,7 +262,8 @@ impl Story<'_> {
     }
 
     fn links(&self) -> Vec<Sentence> {
-        let by_id: BTreeMap<&str, &Finding> = self.findings.iter().map(|finding| (finding.id.as_str(), finding)).collect();
+        let by_id: BTreeMap<&str, &Finding> =
+            self.findings.iter().map(|finding| (finding.id.as_str(), finding)).collect();
         let one = |link: &store::IncidentLink| {
             let ends = [&link.from, &link.to].map(|id| by_id.get(id.as_str()).copied());
             let of = match link.of {
@@ -267,7 +275,13 @@ impl Story<'_> {
                 let time = finding.map_or_else(String::new, |finding| time_text(finding.time));
                 format!("{host} {time}").trim().to_owned()
             };
-            let text = format!("{} and {} share a {}: {}{of}", place(ends[0]), place(ends[1]), kind_in_words(&link.kind), link.value);
+            let text = format!(
+                "{} and {} share a {}: {}{of}",
+                place(ends[0]),
+                place(ends[1]),
+                kind_in_words(&link.kind),
+                link.value
+            );
             let rows = ends.into_iter().flat_map(|end| self.rows_of(end).into_iter().take(1)).collect();
             some(said(facts::cut(&text), rows))
         };
@@ -300,21 +314,31 @@ impl Story<'_> {
     fn checks(&self) -> Vec<Sentence> {
         let mut checks = self.advice(|rule| rule.check, |kind| kind.2);
         if let Some(row) = self.rarest().and_then(|finding| finding.rows.first()) {
-            let text = format!("See every view of the strongest row: ebbline explain ARCHIVE/{} {} --baseline BASELINE", row.file, row.row);
+            let text = format!(
+                "See every view of the strongest row: ebbline explain ARCHIVE/{} {} --baseline BASELINE",
+                row.file, row.row
+            );
             checks.push(said(text, vec![RowLink { file: row.file.clone(), row: row.row }]));
         }
         checks
     }
 
     /// The kind of the value that a reason of a table of others is about.
-    fn kind_of(&self, reason: &FindingReason, finding: &Finding) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    fn kind_of(
+        &self,
+        reason: &FindingReason,
+        finding: &Finding,
+    ) -> Option<&'static (&'static str, &'static str, &'static str)> {
         let tables: BTreeSet<&str> = finding.rows.iter().map(|row| row.table.as_str()).collect();
         if tables.iter().any(|table| [events::PROCESS, events::CONNECTION, events::DNS].contains(table)) {
             return None;
         }
         let field = reason.child.split('=').next().unwrap_or_default();
         let lenses = self.lenses.iter().filter(|lens| tables.contains(lens.table()));
-        let kind = lenses.flat_map(|lens| lens.fields()).find(|known| known.name == field).map_or("", |known| known.kind.name());
+        let kind = lenses
+            .flat_map(|lens| lens.fields())
+            .find(|known| known.name == field)
+            .map_or("", |known| known.kind.name());
         KINDS.iter().find(|(name, ..)| *name == kind || name.is_empty())
     }
 
@@ -333,7 +357,8 @@ impl Story<'_> {
         }
         for (reason, finding) in self.strongest() {
             let of_table = |lens: &&Lens| finding.rows.iter().any(|row| row.table == lens.table());
-            let mut views = self.lenses.iter().filter(of_table).flat_map(Lens::views).filter(|view| view.name == reason.view);
+            let mut views =
+                self.lenses.iter().filter(of_table).flat_map(Lens::views).filter(|view| view.name == reason.view);
             let attack = views.next().map_or(&[][..], |view| &view.attack);
             attack.iter().for_each(|id| put(id, reason.view.clone(), self.rows_of(Some(finding))));
         }

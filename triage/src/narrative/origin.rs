@@ -57,10 +57,16 @@ pub(super) fn in_words(origin: &[Fact], facts: &[Fact], root: Option<ProcessKey>
     for fact in origin {
         let time = time_text(fact.time);
         let user = who(fact);
-        let parent = Some(fact.get("parent_exe")).filter(|parent| !parent.is_empty()).unwrap_or("a process that was not watched");
+        let parent = Some(fact.get("parent_exe"))
+            .filter(|parent| !parent.is_empty())
+            .unwrap_or("a process that was not watched");
         let text = match fact.get("activity") {
             "fork" => format!("Process {} was created by {parent} at {time} UTC, as {user}.", root.tgid()),
-            "running" => format!("Process {} ({}) was there already when the agent started, at {time} UTC, as {user}.", root.tgid(), fact.get("exe")),
+            "running" => format!(
+                "Process {} ({}) was there already when the agent started, at {time} UTC, as {user}.",
+                root.tgid(),
+                fact.get("exe")
+            ),
             _ => format!("At {time} UTC process {}, under {parent}, ran {}, as {user}.", root.tgid(), program(fact)),
         };
         told.extend(some(said(text, links_of([fact]))));
@@ -88,5 +94,9 @@ fn program(fact: &Fact) -> String {
     let line = fact.line();
     let script = Some(fact.get("script")).filter(|script| !script.is_empty());
     let script = script.map_or_else(String::new, |script| format!(", the script {script}"));
-    if line.is_empty() { format!("{}{script}", fact.get("exe")) } else { format!("{} ({line}){script}", fact.get("exe")) }
+    if line.is_empty() {
+        format!("{}{script}", fact.get("exe"))
+    } else {
+        format!("{} ({line}){script}", fact.get("exe"))
+    }
 }

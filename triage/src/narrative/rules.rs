@@ -45,7 +45,12 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "open folder",
         weight: 50,
-        test: |row| is(row, "exec") && ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"].iter().any(|folder| row.get("exe").starts_with(folder)),
+        test: |row| {
+            is(row, "exec")
+                && ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"]
+                    .iter()
+                    .any(|folder| row.get("exe").starts_with(folder))
+        },
         phrase: "{exe} ran from a folder that everyone can write to",
         harmless: "Installers and builds unpack programs there and run them.",
         check: "Look at who wrote {exe} and when, and compare its digest ({exe_sha256}) with what you ship.",
@@ -63,7 +68,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "kernel name",
         weight: 60,
-        test: |row| is(row, "exec") && ["kworker", "kthreadd", "ksoftirqd", "migration", "rcu_"].iter().any(|name| row.leaf("exe").trim_start_matches("memfd:").starts_with(name) || row.args.first().is_some_and(|arg| arg.trim_start_matches('[').starts_with(name))),
+        test: |row| {
+            is(row, "exec")
+                && ["kworker", "kthreadd", "ksoftirqd", "migration", "rcu_"].iter().any(|name| {
+                    row.leaf("exe").trim_start_matches("memfd:").starts_with(name)
+                        || row.args.first().is_some_and(|arg| arg.trim_start_matches('[').starts_with(name))
+                })
+        },
         phrase: "{exe} has the name of a kernel thread, but is a program",
         harmless: "None is known: kernel threads have no image.",
         check: "Compare the digest of {exe} ({exe_sha256}) with known programs.",
@@ -72,7 +83,11 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "shell over a socket",
         weight: 95,
-        test: |row| is(row, "exec") && is_shell(row.leaf("exe")) && (row.line().contains("/dev/tcp/") || row.line().contains("/dev/udp/")),
+        test: |row| {
+            is(row, "exec")
+                && is_shell(row.leaf("exe"))
+                && (row.line().contains("/dev/tcp/") || row.line().contains("/dev/udp/"))
+        },
         phrase: "{exe} was started with a network connection in its command",
         harmless: "Scripts test whether a port is open in this way.",
         check: "Find the other end of the connection, and what was read from it.",
@@ -81,7 +96,11 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "shell command",
         weight: 40,
-        test: |row| is(row, "exec") && is_shell(row.leaf("exe")) && row.args.iter().any(|arg| arg.starts_with('-') && !arg.starts_with("--") && arg.contains('c')),
+        test: |row| {
+            is(row, "exec")
+                && is_shell(row.leaf("exe"))
+                && row.args.iter().any(|arg| arg.starts_with('-') && !arg.starts_with("--") && arg.contains('c'))
+        },
         phrase: "{parent_exe} ran a command through {exe}",
         harmless: "Many programs run a helper through a shell; a new version or setting brings a new command.",
         check: "Read the command and ask who gave it to {parent_exe}.",
@@ -99,7 +118,11 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "interpreter with code",
         weight: 45,
-        test: |row| is(row, "exec") && is_one_of(row.leaf("exe"), &["python", "perl", "ruby", "node", "php", "lua"]) && row.args.iter().skip(1).any(|arg| arg == "-c" || arg == "-e" || arg == "-r"),
+        test: |row| {
+            is(row, "exec")
+                && is_one_of(row.leaf("exe"), &["python", "perl", "ruby", "node", "php", "lua"])
+                && row.args.iter().skip(1).any(|arg| arg == "-c" || arg == "-e" || arg == "-r")
+        },
         phrase: "{exe} was given its program as an argument",
         harmless: "Build systems and configuration tools run one-line programs.",
         check: "Read the argument.",
@@ -108,7 +131,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "download",
         weight: 60,
-        test: |row| is(row, "exec") && (is_one_of(row.leaf("exe"), &["curl", "wget", "tftp", "aria"]) || row.args.iter().skip(1).any(|arg| arg.starts_with("http://") || arg.starts_with("https://") || arg.starts_with("ftp://"))),
+        test: |row| {
+            is(row, "exec")
+                && (is_one_of(row.leaf("exe"), &["curl", "wget", "tftp", "aria"])
+                    || row.args.iter().skip(1).any(|arg| {
+                        arg.starts_with("http://") || arg.starts_with("https://") || arg.starts_with("ftp://")
+                    }))
+        },
         phrase: "{exe} was told to fetch or send something: {args}",
         harmless: "Health checks, updates and webhooks do this.",
         check: "Find out what the address serves and what became of the file.",
@@ -126,7 +155,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "encoded",
         weight: 60,
-        test: |row| is(row, "exec") && (row.leaf("exe") == "base64" || row.line().contains("base64 -d") || row.line().contains("base64 --decode") || row.line().contains("b64decode")),
+        test: |row| {
+            is(row, "exec")
+                && (row.leaf("exe") == "base64"
+                    || row.line().contains("base64 -d")
+                    || row.line().contains("base64 --decode")
+                    || row.line().contains("b64decode"))
+        },
         phrase: "something was decoded: {args}",
         harmless: "Configuration and certificates are often stored in this form.",
         check: "Decode it yourself and read it.",
@@ -135,7 +170,12 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "secrets",
         weight: 75,
-        test: |row| is(row, "exec") && ["/etc/shadow", "/.ssh/", "id_rsa", "id_ed25519", "/.aws/", ".kube/config", "/.netrc", ".pgpass"].iter().any(|name| row.line().contains(name)),
+        test: |row| {
+            is(row, "exec")
+                && ["/etc/shadow", "/.ssh/", "id_rsa", "id_ed25519", "/.aws/", ".kube/config", "/.netrc", ".pgpass"]
+                    .iter()
+                    .any(|name| row.line().contains(name))
+        },
         phrase: "{exe} was pointed at a file of credentials",
         harmless: "Backups and account management read these files.",
         check: "See whether the file was read or copied, and change what is in it if so.",
@@ -153,7 +193,23 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "stays",
         weight: 70,
-        test: |row| is(row, "exec") && (is_one_of(row.leaf("exe"), &["crontab", "at"]) || ["/etc/cron", "/cron.d/", "authorized_keys", ".bashrc", ".profile", "systemctl enable", "/etc/systemd/", "/etc/rc.local", "ld.so.preload"].iter().any(|name| row.line().contains(name))),
+        test: |row| {
+            is(row, "exec")
+                && (is_one_of(row.leaf("exe"), &["crontab", "at"])
+                    || [
+                        "/etc/cron",
+                        "/cron.d/",
+                        "authorized_keys",
+                        ".bashrc",
+                        ".profile",
+                        "systemctl enable",
+                        "/etc/systemd/",
+                        "/etc/rc.local",
+                        "ld.so.preload",
+                    ]
+                    .iter()
+                    .any(|name| row.line().contains(name)))
+        },
         phrase: "{exe} touched something that runs again by itself: {args}",
         harmless: "Configuration management writes these files.",
         check: "Compare the file with what configuration management holds.",
@@ -162,7 +218,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "marks gone",
         weight: 70,
-        test: |row| is(row, "exec") && (row.leaf("exe") == "shred" || ["history -c", "HISTFILE=", "/var/log/wtmp", ".bash_history"].iter().any(|name| row.line().contains(name))),
+        test: |row| {
+            is(row, "exec")
+                && (row.leaf("exe") == "shred"
+                    || ["history -c", "HISTFILE=", "/var/log/wtmp", ".bash_history"]
+                        .iter()
+                        .any(|name| row.line().contains(name)))
+        },
         phrase: "{exe} may have removed marks: {args}",
         harmless: "People tidy up disks that they give away.",
         check: "See what is missing from the logs around that time.",
@@ -171,7 +233,16 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "looking around",
         weight: 25,
-        test: |row| is(row, "exec") && is_one_of(row.leaf("exe"), &["whoami", "id", "uname", "hostname", "ps", "netstat", "ss", "ifconfig", "ip", "lsof", "last", "who", "w", "arp", "getent", "lscpu"]),
+        test: |row| {
+            is(row, "exec")
+                && is_one_of(
+                    row.leaf("exe"),
+                    &[
+                        "whoami", "id", "uname", "hostname", "ps", "netstat", "ss", "ifconfig", "ip", "lsof", "last",
+                        "who", "w", "arp", "getent", "lscpu",
+                    ],
+                )
+        },
         phrase: "{exe} asked who or where it is",
         harmless: "Monitoring and login scripts ask this.",
         check: "See which questions came together, and who reads the answers.",
@@ -243,7 +314,11 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "much sent",
         weight: 50,
-        test: |row| row.table == events::CONNECTION && row.number("bytes_out") >= 1e6 && row.number("bytes_out") > 4.0 * row.number("bytes_in"),
+        test: |row| {
+            row.table == events::CONNECTION
+                && row.number("bytes_out") >= 1e6
+                && row.number("bytes_out") > 4.0 * row.number("bytes_in")
+        },
         phrase: "{exe} sent {bytes_out} bytes to {remote_ip}",
         harmless: "Backups and uploads do.",
         check: "Find out which files {exe} had read before.",
@@ -252,7 +327,9 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         sign: "refused",
         weight: 20,
-        test: |row| row.table == events::CONNECTION && ["refused", "timeout", "unreachable"].contains(&row.get("outcome")),
+        test: |row| {
+            row.table == events::CONNECTION && ["refused", "timeout", "unreachable"].contains(&row.get("outcome"))
+        },
         phrase: "{exe} did not get through to {remote_ip} port {remote_port} ({outcome})",
         harmless: "A service was down.",
         check: "See whether {exe} tried many ports or hosts.",
@@ -293,7 +370,12 @@ fn is_public(ip: &str) -> bool {
     match ip.parse() {
         Ok(std::net::IpAddr::V4(ip)) => {
             let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_unspecified() || shared)
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.is_unspecified()
+                || shared)
         }
         Ok(std::net::IpAddr::V6(ip)) => {
             let local = ip.segments()[0] & 0xfe00 == 0xfc00 || ip.segments()[0] & 0xffc0 == 0xfe80;
@@ -315,7 +397,11 @@ pub(crate) const SENTENCES: &[(&str, &str, &str)] = &[
     (events::CONNECTION, "accept", "{exe} accepted {remote_ip} at port {local_port}"),
     (events::CONNECTION, "listen", "{exe} began to wait at {local_ip} port {local_port}"),
     (events::CONNECTION, "bind", "{exe} took {local_ip} port {local_port}"),
-    (events::CONNECTION, "close", "{exe}: {outcome}, {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in"),
+    (
+        events::CONNECTION,
+        "close",
+        "{exe}: {outcome}, {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in",
+    ),
     (events::CONNECTION, "flow", "{exe}: {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in"),
     (events::CONNECTION, "", "{exe}: {activity}"),
     (events::DNS, "query", "{exe} asked for {name}"),
@@ -324,7 +410,11 @@ pub(crate) const SENTENCES: &[(&str, &str, &str)] = &[
 
 /// What is likely harmless about a new value, by the kind of the lens's field (tables of other programs).
 pub(crate) const KINDS: &[(&str, &str, &str)] = &[
-    ("ip", "An address changes with a provider, a network or a journey.", "See whose address it is and who else uses it."),
+    (
+        "ip",
+        "An address changes with a provider, a network or a journey.",
+        "See whose address it is and who else uses it.",
+    ),
     ("domain", "New services bring new names.", "See who owns the name, since when, and who else asks for it."),
     ("url", "A page or interface that was added is new to everyone.", "See who else went there and what it serves."),
     ("user", "People change roles and cover for each other.", "Ask the person, or whoever gave the rights."),

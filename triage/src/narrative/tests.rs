@@ -25,7 +25,9 @@ fn signs_are_what_rows_show() {
     assert_eq!(signs_of(&exec("/tmp/a/.b/kworker", &["kworker"])), ["kernel name", "hidden name", "open folder"]);
     assert_eq!(signs_of(&exec("/usr/bin/python3.13", &["python3", "-c", "1"])), ["interpreter with code"]);
     let connect = |ip| fact(events::CONNECTION, &[("activity", "connect"), ("exe", "/x"), ("remote_ip", ip)], &[]);
-    for (ip, outside) in [("127.0.0.1", false), ("10.1.2.3", false), ("fd00::1", false), ("9.9.9.9", true), ("2620:fe::9", true)] {
+    for (ip, outside) in
+        [("127.0.0.1", false), ("10.1.2.3", false), ("fd00::1", false), ("9.9.9.9", true), ("2620:fe::9", true)]
+    {
         assert_eq!(signs_of(&connect(ip)).contains(&"outside"), outside, "{ip}");
     }
 }

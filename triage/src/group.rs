@@ -57,8 +57,7 @@ pub struct Group {
 #[must_use]
 pub fn group(items: &[Item], evidence: &Evidence, before: &[Before]) -> Vec<Group> {
     let mut sets = Sets::new(items.len());
-    let mut used: Vec<Link> =
-        links(items, evidence).into_iter().filter(|link| sets.join(link.from, link.to)).collect();
+    let mut used: Vec<Link> = links(items, evidence).into_iter().filter(|link| sets.join(link.from, link.to)).collect();
     // What still joins findings is said anew; what was known once and is not any more stays joined.
     used.extend(of_before(items, before, &mut sets));
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); items.len()];

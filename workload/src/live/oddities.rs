@@ -29,6 +29,8 @@ pub(super) enum Act {
     MemoryFile(u16),
     /// The web server starts a shell that downloads something.
     WebDownload(u16),
+    /// Something of the story of two hosts.
+    Scene(super::story::Scene),
 }
 
 /// The n-th ordinary first-ever. They also happen, one a second, while the baseline is learned: on a real machine new
@@ -113,18 +115,19 @@ impl Act {
                 through_web_server(stage, port, &run)?;
                 ("web server's shell fetches from outside".into(), "unusual", services.web_server())
             }
+            Self::Scene(scene) => scene.play(stage, services)?,
         };
         Ok(json!({"label": label, "kind": kind, "pid": pid}))
     }
 }
 
-fn finish(mut child: Child) -> Result<u32> {
+pub(super) fn finish(mut child: Child) -> Result<u32> {
     child.wait()?;
     Ok(child.id())
 }
 
 /// Answers one connection on a loopback port while `act` runs.
-fn with_listener<T>(port: u16, act: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn with_listener<T>(port: u16, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port}"))?;
     let answer = std::thread::spawn(move || -> std::io::Result<()> {
         let (mut stream, _) = listener.accept()?;
@@ -161,7 +164,7 @@ fn through_web_server(stage: &Stage, port: u16, command: &str) -> Result<()> {
 }
 
 /// Copies the client into an anonymous memory file and runs it from there.
-fn memory_file(stage: &Stage, port: u16) -> Result<u32> {
+pub(super) fn memory_file(stage: &Stage, port: u16) -> Result<u32> {
     use rustix::fs::{MemfdFlags, memfd_create};
     // Not close-on-exec: the child opens it through its own descriptor table.
     let mut file = std::fs::File::from(memfd_create("kworker", MemfdFlags::empty())?);

@@ -88,9 +88,9 @@ fn one_enterprise(
     let place: BTreeMap<(i64, &str), u32> = windows.keys().copied().zip(0..).collect();
     let window = |row: usize| times[row].div_euclid(WINDOW_NS) * WINDOW_NS;
     let unit = scored.iter().map(|row| place[&(window(*row as usize), host[*row as usize].as_str())]).collect();
-    let detail = if judge.studies() { scores.detail.with_units(unit, outcomes) } else { Detail::default() };
     let rarity = rarity(rows, &learned, &scored, (&place, &window))?;
     let shares = shares(&baseline, &windows, &rarity, |host, start| scores.unit(host.to_owned(), start).1);
+    let detail = if judge.studies() { scores.detail.with_units(unit, outcomes) } else { Detail::default() };
     Ok((measured, detail, shares))
 }
 

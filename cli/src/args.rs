@@ -8,6 +8,7 @@ use eval::Set;
 
 pub(crate) use crate::baseline::args::BaselineCommand;
 pub(crate) use crate::export::ExportArgs;
+pub(crate) use crate::incident::IncidentCommand;
 pub(crate) use crate::lens::args::LensCommand;
 
 /// Learn what is normal for the processes and connections of your machines, and find what is not.
@@ -20,6 +21,7 @@ Examples:
   ebbline learn archive/ --out normal.baseline        what is normal
   ebbline score archive/ --baseline normal.baseline --out scores/
   ebbline show scores/                                what stands out, rarest first
+  ebbline incident list scores/ --archive archive/    the same as stories
   ebbline explain archive/process/…/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
 
 The files come from `ebbline-agent run`. Results go to standard output, progress to standard error.
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     Show(ShowArgs),
     Explain(ExplainArgs),
+    /// Group findings into incidents, and read one in a minute.
+    #[command(subcommand)]
+    Incident(IncidentCommand),
     Export(ExportArgs),
     Eval(EvalArgs),
     /// Look into baselines, join them, take away what one should not have learned.

@@ -6,6 +6,7 @@ mod entities;
 mod eval;
 mod explain;
 mod export;
+mod incident;
 mod learn;
 mod lens;
 mod lenses;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Incident(command) => incident::run(command),
         Command::Export(args) => export::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),

@@ -151,7 +151,7 @@ fn tables(finding: &Finding) -> Vec<&str> {
 }
 
 /// Long paths without their middle: `/srv/…/bin/httpd`. JSON has them whole.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     text.split_inclusive([' ', '=', ','])
         .map(|word| {
             let parts: Vec<&str> = word.split('/').collect();

@@ -33,6 +33,19 @@ impl Judge {
         }
     }
 
+    /// The same lens with another unit, and nothing kept for studies.
+    pub(crate) fn with_unit(
+        &self,
+        toml: &str,
+        labels: &[&str],
+        (kind, key): (&str, &str),
+        (new_kind, new_key): (&str, &str),
+    ) -> Result<Self, EvalError> {
+        let toml = toml.replace(&format!("kind = \"{kind}\""), &format!("kind = \"{new_kind}\""));
+        let toml = toml.replace(&format!("key = [\"{key}\"]"), &format!("key = [\"{new_key}\"]"));
+        Self::new(&self.set, &toml, labels, false)
+    }
+
     pub(crate) fn studies(&self) -> bool {
         self.studies
     }

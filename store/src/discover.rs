@@ -268,8 +268,12 @@ fn may_hold_results(folder: &Path) -> bool {
     matches!(folder.file_name().and_then(OsStr::to_str), Some("scores" | "findings"))
 }
 
-/// `scores/` and `findings/` hold one folder per baseline id: results, not sources.
+/// `scores/` and `findings/` hold one folder per baseline id: results, not sources. `incidents/` lies beside findings.
 fn is_result_folder(folder: &Path) -> bool {
+    let incidents = folder.file_name() == Some(OsStr::new("incidents"));
+    if incidents && folder.parent().is_some_and(|out| is_result_folder(&out.join("findings"))) {
+        return true;
+    }
     may_hold_results(folder)
         && fs::read_dir(folder).is_ok_and(|mut list| list.all(|e| e.is_ok_and(|e| is_id(&e.file_name()))))
 }

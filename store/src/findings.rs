@@ -207,8 +207,11 @@ pub fn expected_per_day(out: &Path) -> Result<Option<f64>, StoreError> {
     Ok(ArchiveFile::open(&last)?.footer(META_EXPECTED).and_then(|n| n.parse().ok()))
 }
 
-/// Findings files below `out`, oldest first.
-fn findings_files(out: &Path) -> Result<Vec<PathBuf>, StoreError> {
+/// Findings files below `out`, oldest first: of findings with one id the last counts.
+///
+/// # Errors
+/// When there is no findings folder, or it cannot be listed.
+pub fn findings_files(out: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let root = out.join("findings");
     if !root.is_dir() {
         let why = "no folder findings in it; name the folder that was given to --out".to_owned();

@@ -1,4 +1,5 @@
-//! The journal, Parquet writing and reading, and the room that both take: layout, tables, sidecars, findings, manifest.
+//! The journal, Parquet writing and reading, and the room that both take: layout, tables, sidecars, findings, incidents,
+//! manifest.
 //!
 //! Every file is written under a temporary name, made durable and renamed when whole, so a reader sees either all of
 //! a file or none of it. Names and schemas are those of `docs/contracts.md` §2–§4.
@@ -7,6 +8,7 @@ mod discover;
 mod error;
 mod findings;
 mod guard;
+mod incidents;
 mod input;
 mod journal;
 mod lake;
@@ -32,7 +34,10 @@ pub use discover::{PassedOver, Search, Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
     Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_by_baseline,
-    findings_schema, read_all_findings, read_findings, write_findings,
+    findings_files, findings_schema, read_all_findings, read_findings, write_findings,
+};
+pub use incidents::{
+    Incident, IncidentLink, incident_id, incidents_path, incidents_schema, read_incidents, write_incidents,
 };
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
 pub use lake::{LAKE_ROW_GROUP_BYTES, LakeFile};

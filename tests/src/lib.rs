@@ -1,8 +1,10 @@
 //! End-to-end, kernel, fault and golden tests: what they share.
 
 mod object_server;
+mod plenty;
 
 pub use object_server::{ObjectServer, Request};
+pub use plenty::{BASELINE, write_plenty};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -32,6 +32,12 @@ enum Command {
         /// Also do twenty-odd ordinary things for the first time, and a few harmless unusual ones.
         #[arg(long)]
         oddities: bool,
+        /// Another host, by its address: this one then has a service that hosts can reach.
+        #[arg(long, value_name = "ADDRESS")]
+        peer: Option<String>,
+        /// Play a part of the story of two hosts: 26 ordinary first-evers and four harmless emulations of techniques.
+        #[arg(long, value_enum, requires = "peer", conflicts_with = "oddities")]
+        story: Option<live::Part>,
         /// Where to write what was done, as JSON: label, kind (`first-ever` or `unusual`) and root pid.
         #[arg(long)]
         plan: Option<PathBuf>,
@@ -46,11 +52,13 @@ fn main() -> anyhow::Result<()> {
         return role(&args.collect::<Vec<_>>());
     }
     match Cli::parse().command {
-        Command::Run { dir, cgroup, seconds, oddities, plan } => live::run(&live::Order {
+        Command::Run { dir, cgroup, seconds, oddities, peer, story, plan } => live::run(&live::Order {
             dir: &dir,
             cgroup: cgroup.as_deref(),
             time: std::time::Duration::from_secs(seconds),
             oddities,
+            peer: peer.as_deref(),
+            story,
             plan: plan.as_deref(),
         }),
     }

@@ -26,6 +26,9 @@ pub(crate) struct SoakArgs {
     /// Streams of 60 days on each of which the promise of one false alert a day is kept.
     #[arg(long, default_value_t = 10)]
     streams: u32,
+    /// Findings that are made incidents in under a minute and a gigabyte.
+    #[arg(long, default_value_t = 1_000_000)]
+    findings: u32,
     /// Minutes of fuzzing, for each target.
     #[arg(long, default_value_t = 10)]
     fuzz_minutes: u32,
@@ -39,6 +42,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     live("restart", ("EBBLINE_RESCORE_KILLS", args.rescore_kills), "killed")?;
     live("promise", ("EBBLINE_PROMISE_STREAMS", args.streams), "one_alert")?;
     cluster::run(&cluster::ClusterArgs { kills: Some(args.executor_kills), rows: None })?;
+    live("incidents", ("EBBLINE_FINDINGS", args.findings), "plenty")?;
     if args.fuzz_minutes > 0 {
         fuzz::run(&fuzz::FuzzArgs { seconds: args.fuzz_minutes * 60, targets: Vec::new() })?;
     }

@@ -2,6 +2,7 @@
 
 mod darpa98;
 mod enterprise;
+mod incidents;
 mod serverless;
 mod windows;
 

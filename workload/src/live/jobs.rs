@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) const WEB_PORT: u16 = 18080;
 pub(super) const METRICS_PORT: u16 = 19100;
 pub(super) const DATABASE_PORT: u16 = 15432;
+/// Where other hosts reach this one, if there are any.
+pub(super) const DEPLOY_PORT: u16 = 18081;
 
 /// User ids the jobs run under. Numbers without an account are fine: the kernel does not ask.
 pub(super) const WEB_USER: u32 = 33;
@@ -22,15 +24,16 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    pub(super) fn start(stage: &Stage) -> Result<Self> {
+    pub(super) fn start(stage: &Stage, reachable: bool) -> Result<Self> {
         let mut services = Self { children: Vec::new() };
         let thumbnail = stage.program("thumbnail");
-        let list: [(&str, u16, u32, Option<&Path>); 3] = [
+        let list: [(&str, u16, u32, Option<&Path>); 4] = [
             ("httpd", WEB_PORT, WEB_USER, Some(&thumbnail)),
             ("metricsd", METRICS_PORT, 65534, None),
             ("dbd", DATABASE_PORT, 999, None),
+            ("deployd", DEPLOY_PORT, WEB_USER, Some(&thumbnail)),
         ];
-        for (name, port, user, helper) in list {
+        for (name, port, user, helper) in list.into_iter().take(if reachable { 4 } else { 3 }) {
             let mut command = stage.leader(name, user)?;
             command.arg(port.to_string()).args(helper);
             services.children.push(command.spawn().with_context(|| format!("cannot start {name}"))?);
@@ -70,13 +73,17 @@ impl Drop for Services {
 }
 
 /// One round of jobs; which ones depends on the round alone.
-pub(super) fn round(stage: &Stage, round: u64) -> Result<()> {
+pub(super) fn round(stage: &Stage, round: u64, reachable: bool) -> Result<()> {
     let mut jobs = Vec::new();
     let (script, _) = SCRIPTS[(round as usize * 5 + 1) % SCRIPTS.len()];
     jobs.push(cron(stage, script, JOB_USERS[(round as usize / 2) % JOB_USERS.len()])?);
     jobs.push(client(stage, WEB_PORT, if round.is_multiple_of(3) { "/thumb" } else { "/index" }, 1000)?);
     if round.is_multiple_of(2) {
         jobs.push(client(stage, METRICS_PORT, "/metrics", 65534)?);
+    }
+    if reachable && round.is_multiple_of(4) {
+        let path = if round.is_multiple_of(8) { "/thumb" } else { "/index" };
+        jobs.push(client(stage, DEPLOY_PORT, path, 1000)?);
     }
     if round.is_multiple_of(3) {
         jobs.push(worker(stage)?);

@@ -29,6 +29,8 @@ pub(super) enum Act {
     MemoryFile(u16),
     /// The web server starts a shell that downloads something.
     WebDownload(u16),
+    /// Something of the story of two hosts.
+    Scene(super::story::Scene),
 }
 
 /// The n-th ordinary first-ever. They also happen, one a second, while the baseline is learned: on a real machine new
@@ -113,18 +115,19 @@ impl Act {
                 through_web_server(stage, port, &run)?;
                 ("web server's shell fetches from outside".into(), "unusual", services.web_server())
             }
+            Self::Scene(scene) => scene.play(stage, services)?,
         };
         Ok(json!({"label": label, "kind": kind, "pid": pid}))
     }
 }
 
-fn finish(mut child: Child) -> Result<u32> {
+pub(super) fn finish(mut child: Child) -> Result<u32> {
     child.wait()?;
     Ok(child.id())
 }
 
 /// Answers one connection on a loopback port while `act` runs.
-fn with_listener<T>(port: u16, act: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn with_listener<T>(port: u16, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| format!("port {port}"))?;
     let answer = std::thread::spawn(move || -> std::io::Result<()> {
         let (mut stream, _) = listener.accept()?;
@@ -160,14 +163,22 @@ fn through_web_server(stage: &Stage, port: u16, command: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies the client into an anonymous memory file and runs it from there.
+/// The client, run from memory.
 fn memory_file(stage: &Stage, port: u16) -> Result<u32> {
+    let url = format!("http://127.0.0.1:{port}/report");
+    from_memory(stage, &stage.program("fetch"), &["fetch", "--url", &url])
+}
+
+/// Copies a program into an anonymous memory file and runs it from there; the first argument is its name.
+pub(super) fn from_memory(stage: &Stage, program: &Path, args: &[&str]) -> Result<u32> {
     use rustix::fs::{MemfdFlags, memfd_create};
     // Not close-on-exec: the child opens it through its own descriptor table.
     let mut file = std::fs::File::from(memfd_create("kworker", MemfdFlags::empty())?);
-    file.write_all(&std::fs::read(stage.program("fetch"))?)?;
+    file.write_all(&std::fs::read(program)?)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut command = stage.leader_at(Path::new(&path), 0)?;
-    command.arg0("fetch").arg("--url").arg(format!("http://127.0.0.1:{port}/report"));
+    if let [name, rest @ ..] = args {
+        command.arg0(name).args(rest);
+    }
     finish(command.spawn().context("memory file")?)
 }

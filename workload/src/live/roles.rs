@@ -12,7 +12,8 @@ type Role = fn(&[String]) -> Result<()>;
 /// The role behind a program name, if it is one.
 pub(crate) fn find(name: &str) -> Option<Role> {
     Some(match name {
-        "httpd" => httpd,
+        "httpd" => |args| httpd(args, "127.0.0.1"),
+        "deployd" => |args| httpd(args, "0.0.0.0"),
         "metricsd" | "dbd" => answer,
         "fetch" => fetch,
         "worker" => worker,
@@ -29,9 +30,9 @@ fn port(args: &[String], n: usize) -> Result<u16> {
 
 /// A small web server: `/thumb` starts its helper program. `/run?COMMAND` is the hole the demo's intruder uses:
 /// it hands COMMAND to a shell.
-fn httpd(args: &[String]) -> Result<()> {
+fn httpd(args: &[String], address: &str) -> Result<()> {
     let helper = args.get(1).context("helper missing")?;
-    for stream in TcpListener::bind(("127.0.0.1", port(args, 0)?))?.incoming() {
+    for stream in TcpListener::bind((address, port(args, 0)?))?.incoming() {
         let mut stream = stream?;
         let request = read_request(&mut stream);
         if request.starts_with("/thumb") {

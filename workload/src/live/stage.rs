@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Names this program takes, so that each role has an image path of its own.
-const PROGRAMS: &[&str] = &["httpd", "thumbnail", "fetch", "metricsd", "crond", "pkg", "unpack", "dbd", "worker"];
+const PROGRAMS: &[&str] =
+    &["httpd", "deployd", "thumbnail", "fetch", "metricsd", "crond", "pkg", "unpack", "dbd", "worker"];
 
 /// What cron-like jobs run. Plain tools of any Debian-like system, nothing that leaves the folder.
 pub(super) const SCRIPTS: &[(&str, &str)] = &[

@@ -1,0 +1,301 @@
+//! `ebbline incident`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use store::{Incident, Manifest, time_text};
+use triage::{Gap, Narrative, Options, RowLink, Sentence, Triaged};
+
+use crate::output::{print, print_json};
+use crate::show::shorten;
+use crate::techniques;
+use crate::words::{inline, one_in, plural};
+
+/// Lines about what was not seen; JSON has all.
+const GAPS: usize = 8;
+
+#[derive(Subcommand)]
+pub(crate) enum IncidentCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+}
+
+/// Where findings and rows are.
+#[derive(Args)]
+pub(crate) struct Where {
+    /// The folder that was given to `score --out`, or the archive of an agent that scores.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Where the rows are that were scored, if not in DIR; more than once for several archives.
+    #[arg(long, value_name = "FOLDER")]
+    archive: Vec<PathBuf>,
+    /// Take the findings of this baseline alone: its id, as the folders in DIR/findings are called.
+    #[arg(long, value_name = "ID")]
+    baseline_id: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Group the findings of a folder into incidents, write them to DIR/incidents, and list them, the rarest path first.
+///
+/// Findings are joined when they share a process tree, a destination, a name or a user that is rare, close in time; run again,
+/// incidents keep their ids and grow. What was not seen comes first.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline incident list scored/ --archive archive/
+  ebbline incident list /var/lib/ebbline --json      of an agent that scores into its archive")]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    place: Where,
+    /// How many to show.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+    /// Show all.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+/// Tell one incident: what was not seen, what happened, why it is unusual, what led to it, what to check next.
+///
+/// Each sentence names the rows that it comes from, by numbers that stand at the end.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  ebbline incident show scored/ 3f9c --archive archive/")]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    place: Where,
+    /// Its id, an alias, or the first four digits or more.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The baseline that it was scored with, for lenses that do not come with Ebbline.
+    #[arg(long, value_name = "BASELINE")]
+    baseline: Option<PathBuf>,
+}
+
+/// Runs one of them.
+pub(crate) fn run(command: IncidentCommand) -> Result<bool> {
+    match command {
+        IncidentCommand::List(args) => list(&args),
+        IncidentCommand::Show(args) => show(&args),
+    }
+}
+
+impl Where {
+    fn options(&self) -> Options {
+        Options { out: self.dir.clone(), archives: self.archive.clone(), baseline: self.baseline_id.clone() }
+    }
+}
+
+fn list(args: &ListArgs) -> Result<bool> {
+    let options = args.place.options();
+    let triaged = triage::triage(&options)?;
+    let gaps = triage::coverage(&options, &triaged.unread)?;
+    let skipped = !triaged.unread.is_empty();
+    let limit = if args.all { usize::MAX } else { args.limit };
+    let (mut shown, mut lasts) = (Vec::new(), Vec::new());
+    store::read_incidents(&options.path(), |incident| {
+        lasts.push(incident.last);
+        if shown.len() < limit {
+            shown.push(incident);
+        }
+        true
+    })?;
+    let promise = Promise::of(&options, &lasts)?;
+    if args.place.json {
+        let incidents: Vec<Value> = shown.iter().zip(1..).map(|(incident, rank)| to_json(rank, incident)).collect();
+        print_json(&json!({
+            "coverage": gaps, "expected_per_day": promise.expected, "last_7_days": promise.last_7_days,
+            "incidents": incidents,
+        }))?;
+        return Ok(skipped);
+    }
+    print(&format!("{}{}", not_seen(&gaps), promise.in_words(&triaged)))?;
+    for (rank, incident) in (1..).zip(&shown) {
+        print(&block(rank, incident))?;
+    }
+    if (shown.len() as u64) < triaged.incidents {
+        print(&format!("{} of {}; --all shows the rest", shown.len(), triaged.incidents))?;
+    }
+    Ok(skipped)
+}
+
+/// What was expected, and how many there were.
+struct Promise {
+    expected: Option<f64>,
+    last_7_days: Option<u64>,
+}
+
+impl Promise {
+    fn of(options: &Options, lasts: &[i64]) -> Result<Self> {
+        let runs = Manifest::load(&options.out)?.runs;
+        let ended = runs.iter().filter_map(|run| store::from_rfc3339(run.until.as_ref()?));
+        let until = ended.chain(lasts.iter().copied()).max();
+        let expected = store::expected_per_day(&options.out)?;
+        let expected = expected.or_else(|| runs.last().and_then(|run| run.expected_per_day));
+        Ok(Self { expected, last_7_days: until.map(|until| archive::last_days(lasts.iter().copied(), until)) })
+    }
+
+    /// Incidents are never more than the findings that they are made of.
+    fn in_words(&self, triaged: &Triaged) -> String {
+        let of = plural(triaged.findings, "finding", "findings");
+        let mut text = format!("{}, of {of}", plural(triaged.incidents, "incident", "incidents"));
+        if let Some(expected) = self.expected {
+            text += &format!("; expected: at most {expected:.1} false a day");
+        }
+        if let Some(last) = self.last_7_days {
+            text += &format!("; last 7 days: {last}");
+        }
+        text + "\n"
+    }
+}
+
+/// What was not seen, before anything else.
+fn not_seen(gaps: &[Gap]) -> String {
+    if gaps.is_empty() {
+        return "Coverage: no gap is known.\n".to_owned();
+    }
+    let mut text = String::from("Not seen, or not whole:\n");
+    for gap in gaps.iter().take(GAPS) {
+        text += &format!("  {:<9} {}\n", gap.kind.replace('_', " "), inline(&gap.text));
+    }
+    if gaps.len() > GAPS {
+        text += &format!("  … and {} more, all in --json\n", gaps.len() - GAPS);
+    }
+    text
+}
+
+/// One incident: its id, how rare, when and where; what.
+fn block(rank: usize, incident: &Incident) -> String {
+    let findings = plural(incident.findings.len() as u64, "finding", "findings");
+    let rarity = format!("{}   {:.1} bits", one_in(incident.log2_n), incident.bits);
+    let hosts = if incident.hosts.is_empty() { String::new() } else { format!("   {}", incident.hosts.join(", ")) };
+    let head = format!("{rank:>3}  {}   {rarity}   {}{}   {findings}", incident.id, when(incident), inline(&hosts));
+    let mut text = format!("{head}\n     {}\n", shorten(&inline(&incident.title)));
+    let mut kinds: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for link in &incident.links {
+        let kind = kinds.entry(&link.kind).or_insert((0, &link.value));
+        kind.0 += 1;
+    }
+    let joined = kinds.iter().map(|(kind, (number, value))| match number {
+        1 => format!("{kind} ({})", inline(value)),
+        number => format!("{kind} ({}, and {} more)", inline(value), number - 1),
+    });
+    let joined: Vec<String> = joined.collect();
+    if !joined.is_empty() {
+        text += &format!("             joined by {}\n", joined.join("; "));
+    }
+    text
+}
+
+fn when(incident: &Incident) -> String {
+    let (first, last) = (time_text(incident.first), time_text(incident.last));
+    match (first == last, first.split_once(' '), last.split_once(' ')) {
+        (true, ..) => format!("{first} UTC"),
+        (_, Some((day, _)), Some((same, time))) if day == same => format!("{first} – {time} UTC"),
+        _ => format!("{first} – {last} UTC"),
+    }
+}
+
+fn to_json(rank: usize, incident: &Incident) -> Value {
+    let link = |link: &store::IncidentLink| {
+        json!({
+            "from": link.from, "to": link.to, "kind": link.kind, "value": link.value, "seen": link.seen, "of": link.of,
+        })
+    };
+    json!({
+        "rank": rank, "id": incident.id, "aliases": incident.aliases, "first": store::rfc3339(incident.first),
+        "last": store::rfc3339(incident.last), "hosts": incident.hosts, "title": incident.title,
+        "bits": incident.bits, "log2_n": incident.log2_n, "one_in": f64::from(incident.log2_n).exp2(),
+        "steps": incident.steps, "findings": incident.findings,
+        "root": { "host": incident.root_host, "key": incident.root_key },
+        "links": incident.links.iter().map(link).collect::<Vec<_>>(),
+    })
+}
+
+fn show(args: &ShowArgs) -> Result<bool> {
+    let options = args.place.options();
+    let (rank, incident, findings) = triage::look_up(&options, &args.id)?;
+    let given = args.baseline.as_deref().map(crate::baseline::load).transpose()?;
+    let lenses = techniques::lenses(given.map(|baseline| baseline.parts().lenses.clone()));
+    let told = triage::tell(&options, &incident, &findings, &lenses)?;
+    let gaps = triage::coverage(&options, &told.unread)?;
+    if args.place.json {
+        let mut value = to_json(rank, &incident);
+        value["coverage"] = serde_json::to_value(&gaps)?;
+        value["narrative"] = serde_json::to_value(&told)?;
+        print_json(&value)?;
+        return Ok(!told.unread.is_empty());
+    }
+    print(&format!("{}\n{}", not_seen(&gaps), in_words(rank, &incident, &told)))?;
+    Ok(!told.unread.is_empty())
+}
+
+/// Rows by the numbers that sentences give them.
+#[derive(Default)]
+struct Rows(Vec<RowLink>);
+
+impl Rows {
+    fn number(&mut self, link: &RowLink) -> usize {
+        if let Some(at) = self.0.iter().position(|known| known == link) {
+            return at + 1;
+        }
+        self.0.push(link.clone());
+        self.0.len()
+    }
+
+    /// The text, with the numbers of its rows.
+    fn cite(&mut self, text: &str, rows: &[RowLink]) -> String {
+        let numbers: Vec<String> = rows.iter().map(|row| self.number(row).to_string()).collect();
+        format!("{}  [{}]", shorten(&inline(text)), numbers.join(" "))
+    }
+}
+
+fn in_words(rank: usize, incident: &Incident, told: &Narrative) -> String {
+    let mut rows = Rows::default();
+    let mut text = format!("Incident {}, number {rank} of those in this folder\n", incident.id);
+    if !incident.aliases.is_empty() {
+        text += &format!("also known as {}\n", incident.aliases.join(", "));
+    }
+    text += &format!("{}   {:.1} bits   {}\n\n", one_in(incident.log2_n), incident.bits, when(incident));
+    for sentence in &told.title {
+        text += &format!("{}\n", rows.cite(&sentence.text, &sentence.rows));
+    }
+    let mut part = |name: &str, sentences: &[Sentence]| {
+        if !sentences.is_empty() {
+            text += &format!("\n{name}\n");
+        }
+        for sentence in sentences {
+            text += &format!("  {}\n", rows.cite(&sentence.text, &sentence.rows));
+        }
+    };
+    part("Summary", &told.summary);
+    let steps: Vec<Sentence> = told.timeline.iter().map(step).collect();
+    part("What happened", &steps);
+    part("Where it began", &told.root);
+    part("Why it is unusual", &told.reasons);
+    part("Why this is one incident", &told.links);
+    part("Harmless if", &told.harmless);
+    part("Check next", &told.checks);
+    let technique =
+        |one: &triage::Technique| Sentence { text: format!("{}: {}", one.id, one.why), rows: one.rows.clone() };
+    let techniques: Vec<Sentence> = told.techniques.iter().map(technique).collect();
+    part("ATT&CK suggestions (not detections)", &techniques);
+    text += "\nRows\n";
+    for (row, number) in rows.0.iter().zip(1..) {
+        text += &format!("  {number:>3}  row {} of {}\n", row.row, inline(&row.file));
+    }
+    text
+}
+
+fn step(step: &triage::Step) -> Sentence {
+    Sentence {
+        text: format!("{}  {}  {}", time_text(step.time), step.host, step.said.text),
+        rows: step.said.rows.clone(),
+    }
+}

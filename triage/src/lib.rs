@@ -1,0 +1,29 @@
+//! Incidents: findings that are one story, told in words that lead back to their rows (docs/contracts.md §10).
+//!
+//! [`mod@group`] is a pure function: findings and what they carry in, incidents out. What they carry is gathered from the
+//! archive in batches; what is said of one incident is made when it is asked for, from its rows.
+
+mod archive;
+mod cells;
+mod count;
+mod coverage;
+mod error;
+mod gather;
+mod group;
+mod item;
+mod join;
+mod look;
+mod narrative;
+mod run;
+mod skeleton;
+mod surprise;
+
+pub use coverage::{Gap, coverage};
+pub use error::TriageError;
+pub use group::{Before, Group, Root, group};
+pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};
+pub use join::{Link, Shared};
+pub use look::look_up;
+pub use narrative::{Narrative, RowLink, Sentence, Step, Technique, tell};
+pub use run::{Options, Triaged, triage};
+pub use surprise::path_bits;

@@ -1,0 +1,426 @@
+//! What rows show by themselves, and what people should know of it: a table. Texts in braces are columns of the row.
+//!
+//! A rule is a test on columns alone; it says what is so, never what is meant. Techniques are suggestions.
+
+use super::facts::Fact;
+
+/// A sign, and what to say where it is found.
+pub(crate) struct Rule {
+    /// Its name, for tests and other programs.
+    pub(crate) sign: &'static str,
+    /// How telling it is: the title goes by the most telling.
+    pub(crate) weight: u32,
+    /// Whether a row shows it.
+    pub(crate) test: fn(&Fact) -> bool,
+    /// What is so, as the end of a sentence.
+    pub(crate) phrase: &'static str,
+    /// When it is harmless.
+    pub(crate) harmless: &'static str,
+    /// What to look at next.
+    pub(crate) check: &'static str,
+    /// ATT&CK techniques that it may be about.
+    pub(crate) techniques: &'static [&'static str],
+}
+
+/// All of them. Of rules that hold for a row each is used.
+pub(crate) const RULES: &[Rule] = &[
+    Rule {
+        sign: "memory file",
+        weight: 90,
+        test: |row| is(row, "exec") && row.get("exe").starts_with("memfd:"),
+        phrase: "{exe} ran from memory, without a file",
+        harmless: "Container runtimes and some installers run a helper of their own from memory.",
+        check: "Find out what made the memory file: {parent_exe} started it; its image is not on disk, so save it from /proc/{pid}/exe while it runs.",
+        techniques: &["T1620"],
+    },
+    Rule {
+        sign: "deleted image",
+        weight: 70,
+        test: |row| is(row, "exec") && row.get("exe_unlinked") == "true" && !row.get("exe").starts_with("memfd:"),
+        phrase: "{exe} ran though its file was deleted",
+        harmless: "An upgrade replaces the file of a program that is being started.",
+        check: "See whether a package was upgraded at that moment, and save the image from /proc/{pid}/exe while it runs.",
+        techniques: &["T1070.004"],
+    },
+    Rule {
+        sign: "open folder",
+        weight: 50,
+        test: |row| {
+            is(row, "exec")
+                && ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"]
+                    .iter()
+                    .any(|folder| row.get("exe").starts_with(folder))
+        },
+        phrase: "{exe} ran from a folder that everyone can write to",
+        harmless: "Installers and builds unpack programs there and run them.",
+        check: "Look at who wrote {exe} and when, and compare its digest ({exe_sha256}) with what you ship.",
+        techniques: &["T1036.005", "T1105"],
+    },
+    Rule {
+        sign: "hidden name",
+        weight: 55,
+        test: |row| is(row, "exec") && row.get("exe").contains("/.") && !row.get("exe").starts_with("memfd:"),
+        phrase: "{exe} has a hidden name or folder in its path",
+        harmless: "Tools of developers live in hidden folders of their homes.",
+        check: "Look at what else lies beside {exe}.",
+        techniques: &["T1564.001"],
+    },
+    Rule {
+        sign: "kernel name",
+        weight: 60,
+        test: |row| {
+            is(row, "exec")
+                && ["kworker", "kthreadd", "ksoftirqd", "migration", "rcu_"].iter().any(|name| {
+                    row.leaf("exe").trim_start_matches("memfd:").starts_with(name)
+                        || row.args.first().is_some_and(|arg| arg.trim_start_matches('[').starts_with(name))
+                })
+        },
+        phrase: "{exe} has the name of a kernel thread, but is a program",
+        harmless: "None is known: kernel threads have no image.",
+        check: "Compare the digest of {exe} ({exe_sha256}) with known programs.",
+        techniques: &["T1036.004"],
+    },
+    Rule {
+        sign: "shell over a socket",
+        weight: 95,
+        test: |row| {
+            is(row, "exec")
+                && is_shell(row.leaf("exe"))
+                && (row.line().contains("/dev/tcp/") || row.line().contains("/dev/udp/"))
+        },
+        phrase: "{exe} was started with a network connection in its command",
+        harmless: "Scripts test whether a port is open in this way.",
+        check: "Find the other end of the connection, and what was read from it.",
+        techniques: &["T1059.004", "T1095"],
+    },
+    Rule {
+        sign: "shell command",
+        weight: 40,
+        test: |row| {
+            is(row, "exec")
+                && is_shell(row.leaf("exe"))
+                && row.args.iter().any(|arg| arg.starts_with('-') && !arg.starts_with("--") && arg.contains('c'))
+        },
+        phrase: "{parent_exe} ran a command through {exe}",
+        harmless: "Many programs run a helper through a shell; a new version or setting brings a new command.",
+        check: "Read the command and ask who gave it to {parent_exe}.",
+        techniques: &["T1059.004"],
+    },
+    Rule {
+        sign: "shell",
+        weight: 30,
+        test: |row| is(row, "exec") && is_shell(row.leaf("exe")),
+        phrase: "{parent_exe} started the shell {exe}",
+        harmless: "Services start shells for scripts of theirs.",
+        check: "See what else ran below {parent_exe} in that hour.",
+        techniques: &["T1059.004"],
+    },
+    Rule {
+        sign: "interpreter with code",
+        weight: 45,
+        test: |row| {
+            is(row, "exec")
+                && is_one_of(row.leaf("exe"), &["python", "perl", "ruby", "node", "php", "lua"])
+                && row.args.iter().skip(1).any(|arg| arg == "-c" || arg == "-e" || arg == "-r")
+        },
+        phrase: "{exe} was given its program as an argument",
+        harmless: "Build systems and configuration tools run one-line programs.",
+        check: "Read the argument.",
+        techniques: &["T1059"],
+    },
+    Rule {
+        sign: "download",
+        weight: 60,
+        test: |row| {
+            is(row, "exec")
+                && (is_one_of(row.leaf("exe"), &["curl", "wget", "tftp", "aria"])
+                    || row.args.iter().skip(1).any(|arg| {
+                        arg.starts_with("http://") || arg.starts_with("https://") || arg.starts_with("ftp://")
+                    }))
+        },
+        phrase: "{exe} was told to fetch or send something: {args}",
+        harmless: "Health checks, updates and webhooks do this.",
+        check: "Find out what the address serves and what became of the file.",
+        techniques: &["T1105"],
+    },
+    Rule {
+        sign: "relay",
+        weight: 65,
+        test: |row| is(row, "exec") && is_one_of(row.leaf("exe"), &["nc", "ncat", "netcat", "socat"]),
+        phrase: "{exe} ran, which joins sockets and programs",
+        harmless: "People test connections with it.",
+        check: "Look at its connections and at what it was joined to.",
+        techniques: &["T1095", "T1090"],
+    },
+    Rule {
+        sign: "encoded",
+        weight: 60,
+        test: |row| {
+            is(row, "exec")
+                && (row.leaf("exe") == "base64"
+                    || row.line().contains("base64 -d")
+                    || row.line().contains("base64 --decode")
+                    || row.line().contains("b64decode"))
+        },
+        phrase: "{exe} decoded something: {args}",
+        harmless: "Configuration and certificates are often stored in this form.",
+        check: "Decode it yourself and read it.",
+        techniques: &["T1140", "T1027"],
+    },
+    Rule {
+        sign: "secrets",
+        weight: 75,
+        test: |row| {
+            is(row, "exec")
+                && ["/etc/shadow", "/.ssh/", "id_rsa", "id_ed25519", "/.aws/", ".kube/config", "/.netrc", ".pgpass"]
+                    .iter()
+                    .any(|name| row.line().contains(name))
+        },
+        phrase: "{exe} was pointed at a file of credentials",
+        harmless: "Backups and account management read these files.",
+        check: "See whether the file was read or copied, and change what is in it if so.",
+        techniques: &["T1003.008", "T1552.001", "T1552.004"],
+    },
+    Rule {
+        sign: "packing",
+        weight: 35,
+        test: |row| is(row, "exec") && is_one_of(row.leaf("exe"), &["tar", "zip", "gzip", "7z", "xz", "zstd"]),
+        phrase: "{exe} packed or unpacked files",
+        harmless: "Backups, logs and packages do this all day.",
+        check: "Look at which files went in and where the result went.",
+        techniques: &["T1560.001"],
+    },
+    Rule {
+        sign: "stays",
+        weight: 70,
+        test: |row| {
+            is(row, "exec")
+                && (is_one_of(row.leaf("exe"), &["crontab", "at"])
+                    || [
+                        "/etc/cron",
+                        "/cron.d/",
+                        "authorized_keys",
+                        ".bashrc",
+                        ".profile",
+                        "systemctl enable",
+                        "/etc/systemd/",
+                        "/etc/rc.local",
+                        "ld.so.preload",
+                    ]
+                    .iter()
+                    .any(|name| row.line().contains(name)))
+        },
+        phrase: "{exe} touched something that runs again by itself: {args}",
+        harmless: "Configuration management writes these files.",
+        check: "Compare the file with what configuration management holds.",
+        techniques: &["T1053.003", "T1543.002", "T1546.004", "T1098.004"],
+    },
+    Rule {
+        sign: "marks gone",
+        weight: 70,
+        test: |row| {
+            is(row, "exec")
+                && (row.leaf("exe") == "shred"
+                    || ["history -c", "HISTFILE=", "/var/log/wtmp", ".bash_history"]
+                        .iter()
+                        .any(|name| row.line().contains(name)))
+        },
+        phrase: "{exe} may have removed marks: {args}",
+        harmless: "People tidy up disks that they give away.",
+        check: "See what is missing from the logs around that time.",
+        techniques: &["T1070.003", "T1070.002"],
+    },
+    Rule {
+        sign: "looking around",
+        weight: 25,
+        test: |row| {
+            is(row, "exec")
+                && is_one_of(
+                    row.leaf("exe"),
+                    &[
+                        "whoami", "id", "uname", "hostname", "ps", "netstat", "ss", "ifconfig", "ip", "lsof", "last",
+                        "who", "w", "arp", "getent", "lscpu",
+                    ],
+                )
+        },
+        phrase: "{exe} asked who or where it is",
+        harmless: "Monitoring and login scripts ask this.",
+        check: "See which questions came together, and who reads the answers.",
+        techniques: &["T1082", "T1033", "T1057", "T1049"],
+    },
+    Rule {
+        sign: "became root",
+        weight: 85,
+        test: |row| is(row, "credential") && row.get("euid") == "0" && !["", "0"].contains(&row.get("previous_euid")),
+        phrase: "{exe} became root",
+        harmless: "sudo, su and services with helpers do this.",
+        check: "See who logged in as user {login_uid} and whether the program may do this.",
+        techniques: &["T1548"],
+    },
+    Rule {
+        sign: "crash",
+        weight: 45,
+        test: |row| is(row, "exit") && ["4", "6", "7", "8", "11", "31"].contains(&row.get("exit_signal")),
+        phrase: "{exe} was ended by signal {exit_signal}",
+        harmless: "Programs crash.",
+        check: "Look for a core file, and for what was sent to the program before.",
+        techniques: &["T1203"],
+    },
+    Rule {
+        sign: "shell on the network",
+        weight: 90,
+        test: |row| row.table == events::CONNECTION && is_shell(row.leaf("exe")),
+        phrase: "{exe}, a shell, itself has a connection with {remote_ip} port {remote_port}",
+        harmless: "Scripts test whether a port is open in this way.",
+        check: "Find out who is at {remote_ip} port {remote_port}.",
+        techniques: &["T1059.004", "T1071"],
+    },
+    Rule {
+        sign: "outside",
+        weight: 55,
+        test: |row| row.table == events::CONNECTION && goes_out(row) && is_public(row.get("remote_ip")),
+        phrase: "{exe} connected to {remote_ip} port {remote_port}, outside",
+        harmless: "Services move: a new address of a provider or mirror looks like this.",
+        check: "See whose address {remote_ip} is, and whether other hosts know it.",
+        techniques: &["T1071"],
+    },
+    Rule {
+        sign: "connection",
+        weight: 20,
+        test: |row| row.table == events::CONNECTION && goes_out(row),
+        phrase: "{exe} connected to {remote_ip} port {remote_port}",
+        harmless: "A new service, client or setting opens new connections.",
+        check: "See what listens at {remote_ip} port {remote_port}.",
+        techniques: &["T1071"],
+    },
+    Rule {
+        sign: "listener",
+        weight: 65,
+        test: |row| row.table == events::CONNECTION && ["listen", "bind"].contains(&row.get("activity")),
+        phrase: "{exe} began to wait at {local_ip} port {local_port}",
+        harmless: "A service was started or got another port.",
+        check: "See who connected to port {local_port} since, and whether it can be reached from outside.",
+        techniques: &["T1571"],
+    },
+    Rule {
+        sign: "visitor",
+        weight: 20,
+        test: |row| row.table == events::CONNECTION && row.get("activity") == "accept",
+        phrase: "{exe} was reached by {remote_ip} at port {local_port}",
+        harmless: "A new client came.",
+        check: "See what {exe} did right after.",
+        techniques: &["T1190"],
+    },
+    Rule {
+        sign: "much sent",
+        weight: 50,
+        test: |row| {
+            row.table == events::CONNECTION
+                && row.number("bytes_out") >= 1e6
+                && row.number("bytes_out") > 4.0 * row.number("bytes_in")
+        },
+        phrase: "{exe} sent {bytes_out} bytes to {remote_ip}",
+        harmless: "Backups and uploads do.",
+        check: "Find out which files {exe} had read before.",
+        techniques: &["T1041", "T1048"],
+    },
+    Rule {
+        sign: "refused",
+        weight: 20,
+        test: |row| {
+            row.table == events::CONNECTION && ["refused", "timeout", "unreachable"].contains(&row.get("outcome"))
+        },
+        phrase: "{exe} did not get through to {remote_ip} port {remote_port} ({outcome})",
+        harmless: "A service was down.",
+        check: "See whether {exe} tried many ports or hosts.",
+        techniques: &["T1046"],
+    },
+    Rule {
+        sign: "name",
+        weight: 20,
+        test: |row| row.table == events::DNS,
+        phrase: "{exe} asked for the name {name}",
+        harmless: "A new service or version asks for new names.",
+        check: "See who owns {name}, since when, and who else asks for it.",
+        techniques: &["T1071.004"],
+    },
+];
+
+fn is(row: &Fact, activity: &str) -> bool {
+    row.table == events::PROCESS && row.get("activity") == activity
+}
+
+/// Whether a program is a shell, by its name.
+fn is_shell(leaf: &str) -> bool {
+    ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "busybox"].contains(&leaf)
+}
+
+/// Whether a name is one of these, with or without a version behind.
+fn is_one_of(leaf: &str, names: &[&str]) -> bool {
+    let plain = leaf.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    names.contains(&leaf) || (!plain.is_empty() && names.contains(&plain))
+}
+
+fn goes_out(row: &Fact) -> bool {
+    let reaches = ["connect", "send"].contains(&row.get("activity"));
+    reaches || (["close", "flow"].contains(&row.get("activity")) && row.get("direction") == "outbound")
+}
+
+fn is_public(ip: &str) -> bool {
+    match ip.parse() {
+        Ok(std::net::IpAddr::V4(ip)) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_multicast()
+                || ip.is_unspecified()
+                || shared)
+        }
+        Ok(std::net::IpAddr::V6(ip)) => {
+            let local = ip.segments()[0] & 0xfe00 == 0xfc00 || ip.segments()[0] & 0xffc0 == 0xfe80;
+            !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || local)
+        }
+        Err(_) => false,
+    }
+}
+
+/// What a row of each table and activity says, where no rule says more; the first that fits.
+pub(crate) const SENTENCES: &[(&str, &str, &str)] = &[
+    (events::PROCESS, "exec", "{exe} started under {parent_exe}: {args}"),
+    (events::PROCESS, "fork", "{exe} forked under {parent_exe}"),
+    (events::PROCESS, "running", "{exe} was there when the agent started"),
+    (events::PROCESS, "exit", "{exe} ended with {exit_code}"),
+    (events::PROCESS, "", "{exe}: {activity} {operation}"),
+    (events::CONNECTION, "connect", "{exe} connected to {remote_ip} port {remote_port}"),
+    (events::CONNECTION, "send", "{exe} sent to {remote_ip} port {remote_port}"),
+    (events::CONNECTION, "accept", "{exe} accepted {remote_ip} at port {local_port}"),
+    (events::CONNECTION, "listen", "{exe} began to wait at {local_ip} port {local_port}"),
+    (events::CONNECTION, "bind", "{exe} took {local_ip} port {local_port}"),
+    (
+        events::CONNECTION,
+        "close",
+        "{exe}: {outcome}, {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in",
+    ),
+    (events::CONNECTION, "flow", "{exe}: {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in"),
+    (events::CONNECTION, "", "{exe}: {activity}"),
+    (events::DNS, "query", "{exe} asked for {name}"),
+    (events::DNS, "", "{exe}: {activity} for {name}"),
+];
+
+/// What is likely harmless about a new value, by the kind of the lens's field (tables of other programs).
+pub(crate) const KINDS: &[(&str, &str, &str)] = &[
+    (
+        "ip",
+        "An address changes with a provider, a network or a journey.",
+        "See whose address it is and who else uses it.",
+    ),
+    ("domain", "New services bring new names.", "See who owns the name, since when, and who else asks for it."),
+    ("url", "A page or interface that was added is new to everyone.", "See who else went there and what it serves."),
+    ("user", "People change roles and cover for each other.", "Ask the person, or whoever gave the rights."),
+    ("time", "Shifts, journeys and deadlines move hours.", "See whether others of the same role worked then."),
+    ("number", "Month ends and migrations move amounts.", "Compare with the same day of other weeks."),
+    ("path", "A new version brings new files.", "Find out where the file came from."),
+    ("cmdline", "A new version or script brings new commands.", "Read the command and ask who gave it."),
+    ("", "What is new is new once: a version, a device, a task.", "See whether it goes on, and who else has it."),
+];

@@ -94,13 +94,16 @@ fn of_manifest(manifest: &Manifest) -> Vec<Gap> {
     gaps
 }
 
+/// Times and what was counted by then.
+type Counts = Vec<(i64, Option<u64>)>;
+
 /// What the heartbeats of a host say.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Beats {
     first: i64,
     last: i64,
     /// Dropped so far, by event and reason: time and count, in the order in which they were read.
-    dropped: BTreeMap<(String, String), Vec<(i64, Option<u64>)>>,
+    dropped: BTreeMap<(String, String), Counts>,
     /// Events lost to a kill that nobody counted: since and until.
     unknown: Vec<(i64, i64)>,
     /// Hooks that were refused.
@@ -156,7 +159,7 @@ fn one_batch(all: &mut AllBeats, batch: &RecordBatch) {
 }
 
 /// Of equal counts in a row the first and the last say it all.
-fn put(counts: &mut Vec<(i64, Option<u64>)>, (time, count): (i64, Option<u64>)) {
+fn put(counts: &mut Counts, (time, count): (i64, Option<u64>)) {
     match counts.as_mut_slice() {
         [.., before, last] if before.1 == count && last.1 == count => last.0 = time,
         _ => counts.push((time, count)),
@@ -241,7 +244,7 @@ fn silent(archive: &Archive, beats: &AllBeats) -> Vec<Gap> {
                 }
             }
         };
-        let found = archive.pass(table, &["time", "host"], each, |a, b| latest_of(a, b));
+        let found = archive.pass(table, &["time", "host"], each, latest_of);
         last = latest_of(last, found);
     }
     last = latest_of(last, beats.iter().map(|(host, beats)| (host.clone(), beats.last)).collect());

@@ -43,6 +43,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     live("promise", ("EBBLINE_PROMISE_STREAMS", args.streams), "one_alert")?;
     cluster::run(&cluster::ClusterArgs { kills: Some(args.executor_kills), rows: None })?;
     live("incidents", ("EBBLINE_FINDINGS", args.findings), "plenty")?;
+    shell::run(&["cargo", "test", "--workspace", "--locked", "--test", "story", "--", "--nocapture", "--ignored"])?;
     if args.fuzz_minutes > 0 {
         fuzz::run(&fuzz::FuzzArgs { seconds: args.fuzz_minutes * 60, targets: Vec::new() })?;
     }

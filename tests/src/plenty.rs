@@ -21,8 +21,8 @@ const ROWS: usize = 6;
 /// When something cannot be written.
 pub fn write_plenty(dir: &Path, number: usize, hosts: u32, days: u32) -> usize {
     let archive = dir.join("archive");
-    // A tree has some three rows.
-    crate::write_archive(&archive, workload::columns::archive(9, number as u64 * 4, hosts, days));
+    // A tree has some twelve rows.
+    crate::write_archive(&archive, workload::columns::archive(9, number as u64 * 13, hosts, days));
     let mut findings: BTreeMap<[u8; 16], Finding> = BTreeMap::new();
     for source in discover(&[&archive]).expect("it was written") {
         let file = ArchiveFile::open(&source.path).expect("it was written");

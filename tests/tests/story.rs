@@ -149,7 +149,7 @@ impl Drop for Agent {
 
 /// Both hosts at once: what each did, as its plan says.
 fn both(hosts: &[Host; 2], dir: &Path, archive: &Path, seconds: &str, story: bool) -> Vec<Value> {
-    let agents = hosts.each_ref().map(|host| host.watch(archive));
+    let agents = hosts.each_ref().map(|host| host.watch(&archive.join(host.name)));
     let plan = |host: &Host| dir.join(format!("{}.json", host.name));
     let works = [(&hosts[0], &hosts[1]), (&hosts[1], &hosts[0])].map(|(host, peer)| {
         let plan = plan(host);

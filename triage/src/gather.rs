@@ -120,9 +120,8 @@ fn of_row(
     put: &mut dyn FnMut(Value),
     names: &mut Map<u64, String>,
 ) {
-    let nobody = |uid: &u32| *uid != 0 && *uid != u32::MAX;
-    let user = number(batch, "login_uid", row).filter(nobody).or_else(|| number(batch, "uid", row)).filter(nobody);
-    if let Some(uid) = user {
+    let login = number(batch, "login_uid", row).filter(|uid| *uid != 0 && *uid != u32::MAX);
+    if let Some(uid) = login.or_else(|| number(batch, "uid", row).filter(is_person)) {
         put(Value::User(uid));
     }
     let host = Words::of(batch, "host").at(row).and_then(|host| hosts.get(host).copied());
@@ -137,6 +136,11 @@ fn of_row(
         let address = address(Words::of(batch, "remote_ip").at(row));
         address.and_then(|address| destination(address, port, host)).into_iter().for_each(put);
     }
+}
+
+/// Numbers below a thousand, and nobody's, are those of services by old custom: what a service does has its tree in common.
+fn is_person(uid: &u32) -> bool {
+    (1000..65_534).contains(uid) || (65_536..u32::MAX).contains(uid)
 }
 
 fn destination((ip, loopback): ([u8; 16], bool), port: u32, host: Option<u32>) -> Option<Value> {

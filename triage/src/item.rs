@@ -48,7 +48,7 @@ pub enum Value {
     },
     /// A DNS name, by its hash.
     Name(u64),
-    /// A user id other than 0.
+    /// Who logged in, else a user id that is a person's.
     User(u32),
 }
 

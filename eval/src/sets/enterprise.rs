@@ -5,7 +5,7 @@
 //! of its rows is of an attack.
 //!
 //! Incidents: windows over the line of five false alerts a day, those of a host within an hour joined; of them the rarest
-//! five a day, over the days on which windows lie. Beside them the same number of windows by the rarity of (host, code)
+//! five a day, over the days on which windows lie. Beside them five windows a day by the rarity of (host, code)
 //! among what was learned, the rarest of each window, alone and joined in the same way from as many windows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -88,9 +88,9 @@ fn one_enterprise(
     let place: BTreeMap<(i64, &str), u32> = windows.keys().copied().zip(0..).collect();
     let window = |row: usize| times[row].div_euclid(WINDOW_NS) * WINDOW_NS;
     let unit = scored.iter().map(|row| place[&(window(*row as usize), host[*row as usize].as_str())]).collect();
-    let detail = if judge.studies() { scores.detail.with_units(unit, outcomes) } else { Detail::default() };
     let rarity = rarity(rows, &learned, &scored, (&place, &window))?;
     let shares = shares(&baseline, &windows, &rarity, |host, start| scores.unit(host.to_owned(), start).1);
+    let detail = if judge.studies() { scores.detail.with_units(unit, outcomes) } else { Detail::default() };
     Ok((measured, detail, shares))
 }
 
@@ -107,7 +107,7 @@ struct Shares {
 const HEAD: &str = "\
 At 5 incidents a day, of the attack windows covered (95 % by Wilson, who takes windows as independent, which they are not):
 
-| | incidents read | windows in them | incidents | plain rarity, as many windows as incidents | plain rarity, joined in the same way |
+| | incidents read | windows in them | incidents | plain rarity, 5 windows a day | plain rarity, joined in the same way |
 |---|---:|---:|---|---|---|";
 
 impl Shares {

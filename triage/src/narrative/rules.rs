@@ -162,7 +162,7 @@ pub(crate) const RULES: &[Rule] = &[
                     || row.line().contains("base64 --decode")
                     || row.line().contains("b64decode"))
         },
-        phrase: "something was decoded: {args}",
+        phrase: "{exe} decoded something: {args}",
         harmless: "Configuration and certificates are often stored in this form.",
         check: "Decode it yourself and read it.",
         techniques: &["T1140", "T1027"],
@@ -270,7 +270,7 @@ pub(crate) const RULES: &[Rule] = &[
         sign: "shell on the network",
         weight: 90,
         test: |row| row.table == events::CONNECTION && is_shell(row.leaf("exe")),
-        phrase: "the shell {exe} itself has a connection, with {remote_ip} port {remote_port}",
+        phrase: "{exe}, a shell, itself has a connection with {remote_ip} port {remote_port}",
         harmless: "Scripts test whether a port is open in this way.",
         check: "Find out who is at {remote_ip} port {remote_port}.",
         techniques: &["T1059.004", "T1071"],

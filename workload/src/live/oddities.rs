@@ -163,14 +163,22 @@ fn through_web_server(stage: &Stage, port: u16, command: &str) -> Result<()> {
     Ok(())
 }
 
-/// Copies the client into an anonymous memory file and runs it from there.
-pub(super) fn memory_file(stage: &Stage, port: u16) -> Result<u32> {
+/// The client, run from memory.
+fn memory_file(stage: &Stage, port: u16) -> Result<u32> {
+    let url = format!("http://127.0.0.1:{port}/report");
+    from_memory(stage, &stage.program("fetch"), &["fetch", "--url", &url])
+}
+
+/// Copies a program into an anonymous memory file and runs it from there; the first argument is its name.
+pub(super) fn from_memory(stage: &Stage, program: &Path, args: &[&str]) -> Result<u32> {
     use rustix::fs::{MemfdFlags, memfd_create};
     // Not close-on-exec: the child opens it through its own descriptor table.
     let mut file = std::fs::File::from(memfd_create("kworker", MemfdFlags::empty())?);
-    file.write_all(&std::fs::read(stage.program("fetch"))?)?;
+    file.write_all(&std::fs::read(program)?)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut command = stage.leader_at(Path::new(&path), 0)?;
-    command.arg0("fetch").arg("--url").arg(format!("http://127.0.0.1:{port}/report"));
+    if let [name, rest @ ..] = args {
+        command.arg0(name).args(rest);
+    }
     finish(command.spawn().context("memory file")?)
 }

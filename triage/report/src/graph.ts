@@ -37,7 +37,7 @@ export function draw(name: string, boxes: Box[], arrows: Arrow[], gap: number): 
   graph.setDefaultEdgeLabel(() => ({}));
   const widest = (round: boolean) => Math.max(0, ...boxes.filter((box) => box.round === round).map(widthOf));
   for (const box of boxes) graph.setNode(box.id, { width: box.even ? widest(box.round) : widthOf(box), height: heightOf(box) });
-  arrows.forEach((arrow, at) => graph.setEdge(arrow.from, arrow.to, {}, `${at}`));
+  arrows.forEach((arrow, at) => graph.setEdge(arrow.from, arrow.to, labelled(arrow, gap), `${at}`));
   layout(graph);
   const size = graph.graph() as { width?: number; height?: number };
   const [width, height] = [Math.ceil(size.width ?? 0), Math.ceil(size.height ?? 0)];
@@ -46,6 +46,12 @@ export function draw(name: string, boxes: Box[], arrows: Arrow[], gap: number): 
   arrows.forEach((arrow, at) => picture.append(line(arrow, graph.edge(arrow.from, arrow.to, `${at}`) as unknown as Path)));
   for (const box of boxes) picture.append(drawn(box, graph.node(box.id) as unknown as Place));
   return picture;
+}
+
+/** Room for a label that is wider than the gap. */
+function labelled(arrow: Arrow, gap: number): { width?: number; height?: number; labelpos?: "c" } {
+  const width = 6 * (arrow.label?.length ?? 0) + 12;
+  return arrow.label && width > gap ? { width, height: LINE, labelpos: "c" } : {};
 }
 
 interface Place {

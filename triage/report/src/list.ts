@@ -31,13 +31,10 @@ function entry(incident: Incident): Entry {
     "a",
     { href: `#incident/${incident.id}` },
     h("span", { class: "rank" }, `${incident.rank}`),
-    h(
-      "span",
-      { class: "what" },
-      h("span", { class: "title" }, incident.narrative.title[0]?.text ?? incident.title),
-      h("span", { class: "muted" }, `${span(incident.first, incident.last)} · ${plural(incident.findings.length, "finding", "findings")}`),
-    ),
-    h("span", { class: "number" }, h("b", {}, bits(incident.bits), h("small", {}, " bits")), h("small", {}, oneIn(incident.one_in))),
+    h("span", { class: "title" }, incident.narrative.title[0]?.text ?? incident.title),
+    h("span", { class: "number" }, bits(incident.bits), h("small", {}, " bits")),
+    h("span", { class: "below" }, `${span(incident.first, incident.last)} · ${plural(incident.findings.length, "finding", "findings")}`),
+    h("span", { class: "below number" }, oneIn(incident.one_in)),
   );
   return { incident, text: "", item: h("li", {}, link), link };
 }
@@ -48,7 +45,7 @@ export class List {
   readonly #search = h("input", { type: "search", placeholder: "program, address, host, technique, id", id: "search", autocomplete: "off", spellcheck: "false" });
   readonly #host: HTMLSelectElement;
   readonly #rarity = h("select", { id: "rarity" }, ...RARITIES.map(([name, n]) => h("option", { value: n }, name)));
-  readonly #order = h("select", { id: "order" }, h("option", { value: "rank" }, "most unusual first"), h("option", { value: "new" }, "latest first"));
+  readonly #order = h("select", { id: "order" }, h("option", { value: "rank" }, "unusual first"), h("option", { value: "new" }, "latest first"));
   readonly #said = h("p", { class: "muted", role: "status" });
   readonly #list = h("ol", { class: "list" });
   readonly #total: number;

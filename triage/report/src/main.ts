@@ -89,7 +89,7 @@ function main(): void {
   };
   let [shown, before] = ["", ""];
   const go = (moved: boolean) => {
-    const [view = "", id, row] = decodeURIComponent(location.hash.slice(1)).split("/");
+    const [view = "", id, row] = location.hash.slice(1).split("/");
     const here = VIEWS.some(([name]) => name === view) ? view : "incidents";
     for (const part of body.querySelectorAll<HTMLElement>("[data-view]")) part.classList.toggle("off", part.dataset["view"] !== here);
     for (const link of document.querySelectorAll(".views a")) {

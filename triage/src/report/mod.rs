@@ -44,7 +44,7 @@ pub struct Overview {
 
 /// Goes over the archive and the sidecars of the last run, or of the baseline that is named.
 ///
-/// Memory is some 8 KiB a host, 4 bytes a row of the file in work, and at most some 50 MB for pairs of program and destination.
+/// Memory is some 8 KiB a host, 8 bytes a row of the file in work, and at most some 50 MB for pairs of program and destination.
 ///
 /// # Errors
 /// The manifest is damaged, or the archive's folders cannot be listed. Files that cannot be read are named.

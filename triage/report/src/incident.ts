@@ -1,7 +1,7 @@
 // One incident, in the order in which a person asks: what happened, why it is unusual, what led to it, what to check.
 
 import type { Incident, Reason, Row, Sentence, Step } from "./data";
-import { bits, clock, count, day, fold, h, later, oneIn, plural, span, table } from "./dom";
+import { bits, clock, count, day, fold, h, later, oneIn, plural, span, table, wide } from "./dom";
 import { lineage } from "./graph";
 
 /** Rows by the numbers that sentences give them. */
@@ -110,7 +110,7 @@ function reasons(all: Reason[], rows: Rows): HTMLElement | false {
   ]);
   const heads = ["Bits", "What was seen", "Seen before", "Distinct values", "Where", "View"];
   const name = `${plural(all.length, "reason", "reasons")}, the strongest first`;
-  return table(name, heads, [true, false, true, true, false, false], lines);
+  return wide("Reasons", table(name, heads, [true, false, true, true, false, false], lines));
 }
 
 /** A bar; the number beside it says the same. */

@@ -32,9 +32,10 @@ function entry(incident: Incident): Entry {
     { href: `#incident/${incident.id}` },
     h("span", { class: "rank" }, `${incident.rank}`),
     h("span", { class: "title" }, incident.narrative.title[0]?.text ?? incident.title),
-    h("span", { class: "number" }, bits(incident.bits), h("small", {}, " bits")),
-    h("span", { class: "below" }, `${span(incident.first, incident.last)} · ${plural(incident.findings.length, "finding", "findings")}`),
+    h("span", { class: "below" }, span(incident.first, incident.last)),
     h("span", { class: "below number" }, oneIn(incident.one_in)),
+    h("span", { class: "below" }, plural(incident.findings.length, "finding", "findings")),
+    h("span", { class: "below number" }, `${bits(incident.bits)} bits`),
   );
   return { incident, text: "", item: h("li", {}, link), link };
 }
@@ -45,7 +46,7 @@ export class List {
   readonly #search = h("input", { type: "search", placeholder: "program, address, host, technique, id", id: "search", autocomplete: "off", spellcheck: "false" });
   readonly #host: HTMLSelectElement;
   readonly #rarity = h("select", { id: "rarity" }, ...RARITIES.map(([name, n]) => h("option", { value: n }, name)));
-  readonly #order = h("select", { id: "order" }, h("option", { value: "rank" }, "unusual first"), h("option", { value: "new" }, "latest first"));
+  readonly #order = h("select", { id: "order" }, h("option", { value: "rank" }, "rarest first"), h("option", { value: "new" }, "latest first"));
   readonly #said = h("p", { class: "muted", role: "status" });
   readonly #list = h("ol", { class: "list" });
   readonly #total: number;

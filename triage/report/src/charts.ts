@@ -7,6 +7,9 @@ import { count, day, fold, h, minute, plural, table } from "./dom";
 const HEIGHT = 200;
 const all: { plot: uPlot; box: HTMLElement; make: () => uPlot }[] = [];
 
+/** Charts that are made when their box has its place. */
+const waiting: (() => void)[] = [];
+
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Short numbers for axes. */
@@ -49,12 +52,13 @@ const legend = { markers: { width: 2, dash: (_: uPlot, at: number) => ["solid", 
 function chart(label: string, options: () => Omit<uPlot.Options, "width" | "height">, data: uPlot.AlignedData): HTMLElement {
   const box = h("div", { class: "chart", role: "img", "aria-label": label });
   const make = () => new uPlot({ width: box.clientWidth || 600, height: HEIGHT, ...options() }, data, box);
-  requestAnimationFrame(() => all.push({ plot: make(), box, make }));
+  waiting.push(() => all.push({ plot: make(), box, make }));
   return box;
 }
 
 /** For another scheme of colours, or paper. */
 export function redraw(): void {
+  waiting.splice(0).forEach((make) => make());
   for (const one of all) {
     one.plot.destroy();
     one.plot = one.make();
@@ -62,6 +66,7 @@ export function redraw(): void {
 }
 
 export function resize(): void {
+  waiting.splice(0).forEach((make) => make());
   for (const { plot, box } of all) if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: HEIGHT });
 }
 

@@ -67,7 +67,7 @@ export class List {
     );
     for (const input of [this.#search, this.#host, this.#rarity, this.#order]) input.addEventListener("input", () => this.#apply());
     this.#list.addEventListener("keydown", (event) => this.#step(event));
-    this.element = h("nav", { class: "incidents", "aria-label": "Incidents" }, filters, this.#said, this.#list);
+    this.element = h("nav", { class: "incidents", "aria-label": "Incidents" }, filters, this.#said, this.#list, h("p", { class: "paper-only muted" }, "Printed: the first 30 of those that the filter leaves, and the one that is open."));
     this.#apply();
   }
 

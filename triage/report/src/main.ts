@@ -65,6 +65,12 @@ function about(report: Report): HTMLElement {
   );
 }
 
+/** On paper all parts are there, in the colours of paper, as wide as a page; charts are pictures, and drawn again. */
+function paper(on: boolean): void {
+  document.documentElement.classList.toggle("paper", on);
+  redraw();
+}
+
 function main(): void {
   const report = load();
   document.title = `Ebbline report: ${report.source}${report.until ? `, ${day(report.until)}` : ""}`;
@@ -117,8 +123,10 @@ function main(): void {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("beforeprint", () => {
     for (const view of Object.keys(makers)) make(view);
+    paper(true);
     for (const more of document.querySelectorAll("details")) if (more.closest(".coverage")) more.open = true;
   });
+  addEventListener("afterprint", () => paper(false));
   go(false);
   document.documentElement.dataset["ready"] = String(Math.round(performance.now()));
 }

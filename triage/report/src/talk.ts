@@ -6,6 +6,8 @@ import { count, cut, h, leaf, minute, oneIn, plural, table, visible, wide } from
 
 const DRAWN = 40;
 const ROWS = 500;
+/** As in page.css. */
+const PRINTED = 40;
 /** As the progress of `ebbline score` counts: rows like it are rarer than 1 in 1,000. */
 const RARE = Math.log2(1000);
 
@@ -92,7 +94,9 @@ function all(pairs: Pair[]): HTMLElement {
     minute(pair.last),
     pair.log2_n === null ? "not scored" : oneIn(2 ** pair.log2_n),
   ]);
-  const heads = ["", "Program", "Host", "Destination", "Connections", "First (UTC)", "Last (UTC)", "Rarest row"];
-  heads[0] = "Mark";
-  return wide("Programs and destinations", table("Programs and destinations", heads, [false, false, false, false, true, false, false, true], lines));
+  const more = pairs.length > PRINTED && h("p", { class: "paper-only muted" }, `Printed: the first ${PRINTED} of ${count(pairs.length)}.`);
+  const heads = ["Mark", "Program", "Host", "Destination", "Connections", "First (UTC)", "Last (UTC)", "Rarest row"];
+  const rows = table("Programs and destinations", heads, [false, false, false, false, true, false, false, true], lines);
+  rows.classList.add("pairs");
+  return h("div", {}, wide("Programs and destinations", rows), more);
 }

@@ -96,6 +96,7 @@ fn list(args: &ListArgs) -> Result<bool> {
     let options = args.place.options();
     let triaged = triage::triage(&options)?;
     let gaps = triage::coverage(&options, &triaged.unread)?;
+    let skipped = !triaged.unread.is_empty();
     let limit = if args.all { usize::MAX } else { args.limit };
     let (mut shown, mut lasts) = (Vec::new(), Vec::new());
     store::read_incidents(&options.path(), |incident| {
@@ -112,7 +113,7 @@ fn list(args: &ListArgs) -> Result<bool> {
             "coverage": gaps, "expected_per_day": promise.expected, "last_7_days": promise.last_7_days,
             "incidents": incidents,
         }))?;
-        return Ok(false);
+        return Ok(skipped);
     }
     print(&format!("{}{}", not_seen(&gaps), promise.in_words(&triaged)))?;
     for (rank, incident) in (1..).zip(&shown) {
@@ -121,7 +122,7 @@ fn list(args: &ListArgs) -> Result<bool> {
     if (shown.len() as u64) < triaged.incidents {
         print(&format!("{} of {}; --all shows the rest", shown.len(), triaged.incidents))?;
     }
-    Ok(false)
+    Ok(skipped)
 }
 
 /// What was expected, and how many there were.
@@ -229,10 +230,10 @@ fn show(args: &ShowArgs) -> Result<bool> {
         value["coverage"] = serde_json::to_value(&gaps)?;
         value["narrative"] = serde_json::to_value(&told)?;
         print_json(&value)?;
-        return Ok(false);
+        return Ok(!told.unread.is_empty());
     }
     print(&format!("{}\n{}", not_seen(&gaps), in_words(rank, &incident, &told)))?;
-    Ok(false)
+    Ok(!told.unread.is_empty())
 }
 
 /// Rows by the numbers that sentences give them.

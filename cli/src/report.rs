@@ -78,7 +78,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<bool> {
         shown.iter().zip(told).zip(1..).map(|(((incident, _), told), rank)| entry(rank, incident, &told)).collect();
     data["incidents"] = json!({ "total": triaged.incidents, "shown": incidents? });
     triage::write_page(&args.out, &data)?;
-    say(args, triaged.incidents, shown.len())
+    say(args, triaged.incidents, shown.len())?;
+    Ok(!unread.is_empty())
 }
 
 /// As `incident list --json` has it, and told.
@@ -96,14 +97,12 @@ fn name_of(dir: &Path) -> String {
     whole.file_name().map_or_else(|| "/".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn say(args: &ReportArgs, incidents: u64, told: usize) -> Result<bool> {
+fn say(args: &ReportArgs, incidents: u64, told: usize) -> Result<()> {
     let bytes = std::fs::metadata(&args.out).map(|meta| meta.len()).unwrap_or_default();
     if args.json {
-        print_json(&json!({ "file": args.out, "bytes": bytes, "incidents": incidents, "told": told }))?;
-        return Ok(false);
+        return print_json(&json!({ "file": args.out, "bytes": bytes, "incidents": incidents, "told": told }));
     }
     let all = plural(incidents, "incident", "incidents");
     let of = if told as u64 == incidents { all } else { format!("{told} of {all}") };
-    print(&format!("{}: {of}, {:.1} MB; open it in a browser", args.out.display(), bytes as f64 / 1e6))?;
-    Ok(false)
+    print(&format!("{}: {of}, {:.1} MB; open it in a browser", args.out.display(), bytes as f64 / 1e6))
 }

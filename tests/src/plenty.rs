@@ -13,16 +13,19 @@ pub const BASELINE: &str = "0123456789abcdef";
 const A_FILE: usize = 50_000;
 /// Rows of one.
 const ROWS: usize = 6;
+/// Hours in which each tree has a finding, one after the other.
+const HOURS: i64 = 3;
 
-/// Writes a generated archive to `DIR/archive` and at most `number` findings to `DIR/scored`, one for each process tree,
-/// with rows that are there. Returns how many.
+/// Writes a generated archive to `DIR/archive` and at most `number` findings to `DIR/scored`, one for each process tree and
+/// hour of three, with rows that are there. Returns how many.
 ///
 /// # Panics
 /// When something cannot be written.
 pub fn write_plenty(dir: &Path, number: usize, hosts: u32, days: u32) -> usize {
     let archive = dir.join("archive");
+    let trees = number.div_ceil(HOURS as usize);
     // A tree has some twelve rows.
-    crate::write_archive(&archive, workload::columns::archive(9, number as u64 * 13, hosts, days));
+    crate::write_archive(&archive, workload::columns::archive(9, trees as u64 * 13, hosts, days));
     let mut findings: BTreeMap<[u8; 16], Finding> = BTreeMap::new();
     for source in discover(&[&archive]).expect("it was written") {
         let file = ArchiveFile::open(&source.path).expect("it was written");
@@ -34,7 +37,7 @@ pub fn write_plenty(dir: &Path, number: usize, hosts: u32, days: u32) -> usize {
             let keys = batch.column(1).as_fixed_size_binary();
             for (time, key) in times.values().iter().zip(keys.iter()) {
                 let key: Option<[u8; 16]> = key.and_then(|key| key.try_into().ok());
-                if let Some(key) = key.filter(|key| findings.contains_key(key) || findings.len() < number) {
+                if let Some(key) = key.filter(|key| findings.contains_key(key) || findings.len() < trees) {
                     let finding = findings.entry(key).or_insert_with(|| begun(key, &host, *time));
                     if finding.rows.len() < ROWS {
                         let file = source.relative.clone();
@@ -45,15 +48,26 @@ pub fn write_plenty(dir: &Path, number: usize, hosts: u32, days: u32) -> usize {
             }
         }
     }
-    let all: Vec<Finding> = findings.into_values().collect();
-    for (at, some) in all.chunks(A_FILE).enumerate() {
-        write_findings(&dir.join("scored"), BASELINE, &format!("score-{at}"), some, Some(5.0)).expect("written");
+    let mut written = 0;
+    for (hour, all) in (0..HOURS).zip(std::iter::repeat(findings)) {
+        let later: Vec<Finding> = all.into_values().map(|finding| hours_later(finding, hour)).collect();
+        for (at, some) in later.chunks(A_FILE).enumerate() {
+            let name = format!("score-{hour}-{at}");
+            write_findings(&dir.join("scored"), BASELINE, &name, some, Some(5.0)).expect("written");
+        }
+        written += later.len();
     }
-    all.len()
+    written
 }
 
 fn host_of(relative: &str) -> String {
     relative.split('/').find_map(|part| part.strip_prefix("host=")).unwrap_or_default().to_owned()
+}
+
+/// The same tree in another hour.
+fn hours_later(finding: Finding, hours: i64) -> Finding {
+    let (window, time) = (finding.window + hours * HOUR, finding.time + hours * HOUR);
+    Finding { id: finding_id(BASELINE, "process_tree", &finding.unit_key, window), window, time, ..finding }
 }
 
 fn begun(key: [u8; 16], host: &str, time: i64) -> Finding {

@@ -12,7 +12,7 @@ use ebbline_tests::{bin, ebbline, skip};
 use serde_json::Value;
 
 /// Seconds of ordinary work to learn, and of the story.
-const LEARN: &str = "20";
+const LEARN: &str = "28";
 const STORY: &str = "24";
 /// False alerts a day.
 const BUDGET: &str = "5";

@@ -54,7 +54,8 @@ pub(crate) fn check(args: &ReportCheckArgs) -> Result<()> {
 
 /// Whether all that it takes is there.
 pub(crate) fn ready() -> bool {
-    PACKAGES.iter().all(|(_, _, program)| works(&[program, "--version"])) && root().join(ROOM).join("node_modules").is_dir()
+    PACKAGES.iter().all(|(_, _, program)| works(&[program, "--version"]))
+        && root().join(ROOM).join("node_modules").is_dir()
 }
 
 fn prepare(install: bool) -> Result<()> {
@@ -87,7 +88,8 @@ fn of_recording(folder: &Path) -> Result<PathBuf> {
 
 fn ebbline(verb: &str, args: &[&Path]) -> Result<()> {
     let output = Command::new(program("ebbline")).arg(verb).args(args).output();
-    let output = output.context("report page: cannot start target/debug/ebbline; run cargo build --workspace --bins")?;
+    let output =
+        output.context("report page: cannot start target/debug/ebbline; run cargo build --workspace --bins")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "report page: `ebbline {verb}` ended with {}: {}", output.status, said.trim());
     Ok(())

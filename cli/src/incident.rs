@@ -87,7 +87,7 @@ pub(crate) fn run(command: IncidentCommand) -> Result<bool> {
 }
 
 impl Where {
-    pub(crate) fn options(&self) -> Options {
+    fn options(&self) -> Options {
         Options { out: self.dir.clone(), archives: self.archive.clone(), baseline: self.baseline_id.clone() }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) use crate::baseline::args::BaselineCommand;
 pub(crate) use crate::export::ExportArgs;
 pub(crate) use crate::incident::IncidentCommand;
 pub(crate) use crate::lens::args::LensCommand;
+pub(crate) use crate::report::ReportArgs;
 
 /// Learn what is normal for the processes and connections of your machines, and find what is not.
 #[derive(Parser)]
@@ -22,6 +23,7 @@ Examples:
   ebbline score archive/ --baseline normal.baseline --out scores/
   ebbline show scores/                                what stands out, rarest first
   ebbline incident list scores/ --archive archive/    the same as stories
+  ebbline report scores/ --archive archive/           all of it as one file for a browser
   ebbline explain archive/process/…/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
 
 The files come from `ebbline-agent run`. Results go to standard output, progress to standard error.
@@ -41,6 +43,7 @@ pub(crate) enum Command {
     /// Group findings into incidents, and read one in a minute.
     #[command(subcommand)]
     Incident(IncidentCommand),
+    Report(ReportArgs),
     Export(ExportArgs),
     Eval(EvalArgs),
     /// Look into baselines, join them, take away what one should not have learned.

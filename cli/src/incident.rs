@@ -126,13 +126,13 @@ fn list(args: &ListArgs) -> Result<bool> {
 }
 
 /// What was expected, and how many there were.
-struct Promise {
-    expected: Option<f64>,
-    last_7_days: Option<u64>,
+pub(crate) struct Promise {
+    pub(crate) expected: Option<f64>,
+    pub(crate) last_7_days: Option<u64>,
 }
 
 impl Promise {
-    fn of(options: &Options, lasts: &[i64]) -> Result<Self> {
+    pub(crate) fn of(options: &Options, lasts: &[i64]) -> Result<Self> {
         let runs = Manifest::load(&options.out)?.runs;
         let ended = runs.iter().filter_map(|run| store::from_rfc3339(run.until.as_ref()?));
         let until = ended.chain(lasts.iter().copied()).max();
@@ -202,7 +202,7 @@ fn when(incident: &Incident) -> String {
     }
 }
 
-fn to_json(rank: usize, incident: &Incident) -> Value {
+pub(crate) fn to_json(rank: usize, incident: &Incident) -> Value {
     let link = |link: &store::IncidentLink| {
         json!({
             "from": link.from, "to": link.to, "kind": link.kind, "value": link.value, "seen": link.seen, "of": link.of,

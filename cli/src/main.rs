@@ -12,6 +12,7 @@ mod lens;
 mod lenses;
 mod output;
 mod progress;
+mod report;
 mod score;
 mod show;
 mod techniques;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Incident(command) => incident::run(command),
+        Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),

@@ -106,6 +106,20 @@ impl Write for WholeFile {
     }
 }
 
+/// Writes a file that is not Parquet, in place of one of that name.
+///
+/// # Errors
+/// [`StoreError::Write`] naming the path; nothing is left behind.
+pub fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), StoreError> {
+    let all = || {
+        let mut buffered = io::BufWriter::new(WholeFile::replace(path)?);
+        write(&mut buffered)?;
+        let mut whole = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        whole.commit()
+    };
+    all().map(drop).map_err(|error| StoreError::write(path, &error))
+}
+
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if !self.done {

@@ -37,6 +37,11 @@ impl Archive {
         self.sources.is_empty()
     }
 
+    /// All files.
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// The file at a path in the archive.
     pub(crate) fn source(&self, relative: &str) -> Option<&Source> {
         self.by_path.get(relative).map(|at| &self.sources[*at])

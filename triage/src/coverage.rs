@@ -182,9 +182,9 @@ impl Beats {
         }
     }
 
-    fn gaps(&self, host: &str) -> Vec<Gap> {
-        let mut gaps: Vec<Gap> = Vec::new();
-        // Counts are cumulative from the start of an agent: a smaller one is another agent's.
+    /// Since and until, and what was lost between. Counts are cumulative from the start of an agent: a smaller one is
+    /// another agent's.
+    fn windows(&self) -> BTreeMap<(i64, i64), BTreeMap<String, u64>> {
         let mut windows: BTreeMap<(i64, i64), BTreeMap<String, u64>> = BTreeMap::new();
         for ((event, reason), counts) in &self.dropped {
             let (mut last, mut before) = (self.first, 0);
@@ -198,6 +198,12 @@ impl Beats {
                 (last, before) = (*time, count);
             }
         }
+        windows
+    }
+
+    fn gaps(&self, host: &str) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = Vec::new();
+        let windows = self.windows();
         let number = windows.len();
         for ((since, until), lost) in windows.into_iter().take(LISTED) {
             let what: Vec<String> = lost.into_iter().map(|(what, lost)| format!("{lost} {what}")).collect();
@@ -223,6 +229,15 @@ impl Beats {
         }
         gaps
     }
+}
+
+/// Events lost by host, at the moment when that was noticed.
+pub(crate) fn losses(archive: &Archive) -> Vec<(String, i64, u64)> {
+    let of_host = |(host, beats): (String, Beats)| {
+        let lost = |((_, until), lost): ((i64, i64), BTreeMap<String, u64>)| (host.clone(), until, lost.values().sum());
+        beats.windows().into_iter().map(lost).collect::<Vec<_>>()
+    };
+    heartbeats(archive).into_iter().flat_map(of_host).collect()
 }
 
 /// Hosts without any row for more than an hour before others had their last.

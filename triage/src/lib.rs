@@ -14,6 +14,7 @@ mod item;
 mod join;
 mod look;
 mod narrative;
+mod report;
 mod run;
 mod skeleton;
 mod surprise;
@@ -23,7 +24,10 @@ pub use error::TriageError;
 pub use group::{Before, Group, Root, group};
 pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};
 pub use join::{Link, Shared};
-pub use look::look_up;
-pub use narrative::{Narrative, RowLink, Sentence, Step, Technique, tell};
+pub use look::{findings_of_all, look_up};
+pub use narrative::{
+    Graph, GraphEdge, GraphNode, Narrative, Reason, RowLink, Sentence, Step, Technique, Told, tell, tell_all,
+};
+pub use report::{Axis, HostSeen, Hosts, Overview, Pair, REPORT_FORMAT, Scores, Talk, Volume, overview, write_page};
 pub use run::{Options, Triaged, triage};
 pub use surprise::path_bits;

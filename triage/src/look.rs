@@ -64,14 +64,26 @@ fn by_unit(options: &Options, id: &str) -> Result<Option<(usize, Incident)>, Sto
 }
 
 fn findings_of(options: &Options, incident: &Incident) -> Result<Vec<Finding>, StoreError> {
-    let places: BTreeMap<&str, usize> = incident.findings.iter().map(String::as_str).zip(0..).collect();
-    let mut found: Vec<Option<Finding>> = vec![None; places.len()];
+    Ok(findings_of_all(options, std::slice::from_ref(incident))?.pop().unwrap_or_default())
+}
+
+/// The findings of each incident, by window; those that are gone are left out.
+///
+/// # Errors
+/// A file of findings cannot be read.
+pub fn findings_of_all(options: &Options, incidents: &[Incident]) -> Result<Vec<Vec<Finding>>, StoreError> {
+    let of_one = |(at, incident)| {
+        let incident: &Incident = incident;
+        incident.findings.iter().zip(0..).map(move |(id, place)| (id.as_str(), (at, place)))
+    };
+    let places: BTreeMap<&str, (usize, usize)> = incidents.iter().enumerate().flat_map(of_one).collect();
+    let mut found: Vec<Vec<Option<Finding>>> = incidents.iter().map(|one| vec![None; one.findings.len()]).collect();
     each_finding(options, |finding| {
-        if let Some(place) = places.get(finding.id.as_str()) {
-            found[*place] = Some(finding);
+        if let Some((at, place)) = places.get(finding.id.as_str()) {
+            found[*at][*place] = Some(finding);
         }
     })?;
-    Ok(found.into_iter().flatten().collect())
+    Ok(found.into_iter().map(|findings| findings.into_iter().flatten().collect()).collect())
 }
 
 /// Findings file by file, the oldest first.

@@ -12,6 +12,7 @@ mod overhead_bench;
 mod package;
 mod package_test;
 mod peers;
+mod report;
 mod rescore_bench;
 mod sensor_bench;
 mod setup;
@@ -38,6 +39,10 @@ enum Chore {
     Test(test::TestArgs),
     /// Build the kernel programs from source into `agent-ebpf/prebuilt`.
     Ebpf(ebpf::EbpfArgs),
+    /// Build the page of `ebbline report` from its sources into `triage/report/page.html`.
+    Report(report::ReportArgs),
+    /// Check that page: its bytes, and that a browser shows it as it should.
+    ReportCheck(report::ReportCheckArgs),
     /// Check that what a server installs compiles for aarch64.
     CheckAarch64(aarch64::Aarch64Args),
     /// Fuzz whatever reads untrusted bytes, guided by coverage.
@@ -67,6 +72,8 @@ fn main() -> std::process::ExitCode {
         Chore::Demo(args) => demo::run(args),
         Chore::Test(args) => test::run(args),
         Chore::Ebpf(args) => ebpf::run(args),
+        Chore::Report(args) => report::build(&args),
+        Chore::ReportCheck(args) => report::check(&args),
         Chore::CheckAarch64(args) => aarch64::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Cluster(args) => cluster::run(&args),

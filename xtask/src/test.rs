@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
-use crate::{aarch64, cluster, ebpf, fuzz, package_test, setup, shell, vm};
+use crate::{aarch64, cluster, ebpf, fuzz, package_test, report, setup, shell, vm};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::time::Instant;
@@ -24,6 +24,9 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     })?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
     step("kernel object", || kernel_object(!args.no_install))?;
+    step("report page", || {
+        missed(report::check(&report::ReportCheckArgs { install: !args.no_install, shots: None }), report::ready)
+    })?;
     step("aarch64", || {
         missed(aarch64::run(&aarch64::Aarch64Args { install: !args.no_install, link: false }), aarch64::ready)
     })?;

@@ -2,6 +2,7 @@
 //! Every sentence leads back to the rows that it is made from.
 
 mod facts;
+mod graph;
 mod origin;
 mod rules;
 mod words;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::Lens;
 use model::explain::{counts_in_words, thousands};
+use rayon::prelude::*;
 use serde::Serialize;
 use store::{Finding, FindingReason, Incident, time_text};
 
@@ -17,6 +19,7 @@ use crate::archive::Archive;
 use crate::error::TriageError;
 use crate::run::Options;
 use facts::Fact;
+pub use graph::{Graph, GraphEdge, GraphNode};
 use rules::{KINDS, RULES, Rule};
 use words::{filled, sentence_of};
 
@@ -99,6 +102,33 @@ pub struct Narrative {
     pub unread: Vec<(std::path::PathBuf, String)>,
 }
 
+/// A reason with its numbers, of the level that cost most.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Reason {
+    /// Calibrated bits.
+    pub bits: f32,
+    /// What was seen.
+    pub value: String,
+    /// Under what.
+    pub context: String,
+    /// The counts in words.
+    pub words: String,
+    /// Times it was seen there.
+    pub n: u32,
+    /// Times anything was seen there.
+    #[serde(rename = "N")]
+    pub total: u32,
+    /// Distinct things seen there.
+    #[serde(rename = "T")]
+    pub distinct: u32,
+    /// Whose habits.
+    pub scope: String,
+    /// View.
+    pub view: String,
+    /// Rows of its finding.
+    pub rows: Vec<RowLink>,
+}
+
 fn as_rfc3339<S: serde::Serializer>(time: &i64, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&store::rfc3339(*time))
 }
@@ -114,22 +144,64 @@ pub fn tell(
     lenses: &[Lens],
 ) -> Result<Narrative, TriageError> {
     let archive = Archive::open(options.archives())?;
-    let facts = facts::of_findings(findings, &archive, lenses);
-    let root = incident.root_key.as_deref().and_then(|key| key.parse().ok());
-    let origin = root.map(|key| origin::of(key, incident.root_host.as_deref(), &archive)).unwrap_or_default();
+    let origin = root_of(incident).and_then(|root| origin::of(&[root], &archive).remove(&root.0)).unwrap_or_default();
+    let told = told(&archive, incident, findings, lenses, &origin);
+    Ok(Narrative { unread: archive.unread(), ..told.narrative })
+}
+
+/// An incident in words, in numbers and as a graph.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Told {
+    /// In words.
+    pub narrative: Narrative,
+    /// The reasons that the words give, with their numbers.
+    pub reasons: Vec<Reason>,
+    /// Where it came from and what it reached.
+    pub graph: Graph,
+}
+
+/// Tells several at once, each with its findings: the archive is gone over once for where they began. What could not be read is
+/// named, too.
+///
+/// # Errors
+/// As for [`tell`].
+pub fn tell_all(
+    options: &Options,
+    incidents: &[(Incident, Vec<Finding>)],
+    lenses: &[Lens],
+) -> Result<(Vec<Told>, Vec<(std::path::PathBuf, String)>), TriageError> {
+    let archive = Archive::open(options.archives())?;
+    let roots: Vec<origin::Root<'_>> = incidents.iter().filter_map(|(incident, _)| root_of(incident)).collect();
+    let origins = origin::of(&roots, &archive);
+    let one = |(incident, findings): &(Incident, Vec<Finding>)| {
+        let origin = root_of(incident).and_then(|root| origins.get(&root.0)).map_or(&[][..], Vec::as_slice);
+        told(&archive, incident, findings, lenses, origin)
+    };
+    let all = incidents.par_iter().map(one).collect();
+    Ok((all, archive.unread()))
+}
+
+fn root_of(incident: &Incident) -> Option<origin::Root<'_>> {
+    Some((incident.root_key.as_deref()?.parse().ok()?, incident.root_host.as_deref()))
+}
+
+fn told(archive: &Archive, incident: &Incident, findings: &[Finding], lenses: &[Lens], origin: &[Fact]) -> Told {
+    let facts = facts::of_findings(findings, archive, lenses);
     let story = Story { incident, findings, lenses, facts: &facts, signs: signs(&facts) };
-    Ok(Narrative {
+    let root = root_of(incident).map(|root| root.0);
+    let narrative = Narrative {
         title: story.title(),
-        summary: story.summary(&origin),
-        timeline: story.timeline(&origin),
-        root: origin::in_words(&origin, &facts, root),
+        summary: story.summary(origin),
+        timeline: story.timeline(origin),
+        root: origin::in_words(origin, &facts, root),
         reasons: story.reasons(),
         links: story.links(),
         harmless: story.advice(|rule| rule.harmless, |kind| kind.1),
         checks: story.checks(),
         techniques: story.techniques(),
-        unread: archive.unread(),
-    })
+        unread: Vec::new(),
+    };
+    Told { narrative, reasons: story.numbers(), graph: graph::graph(&facts, origin) }
 }
 
 /// What holds for which rows.
@@ -259,6 +331,22 @@ impl Story<'_> {
             some(said(facts::cut(&text), self.rows_of(Some(finding))))
         };
         self.strongest().iter().flat_map(one).collect()
+    }
+
+    fn numbers(&self) -> Vec<Reason> {
+        let one = |(reason, finding): &(&FindingReason, &Finding)| Reason {
+            bits: reason.bits,
+            value: facts::cut(&reason.child),
+            context: facts::cut(&reason.context),
+            words: counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct),
+            n: reason.n,
+            total: reason.total,
+            distinct: reason.distinct,
+            scope: reason.scope.clone(),
+            view: reason.view.clone(),
+            rows: self.rows_of(Some(finding)),
+        };
+        self.strongest().iter().map(one).collect()
     }
 
     fn links(&self) -> Vec<Sentence> {

@@ -1,5 +1,7 @@
 //! The root process, and how it came to be.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use events::ProcessKey;
 use store::{ArchiveFile, StoreError, time_text};
 
@@ -11,42 +13,62 @@ use crate::cells::Keys;
 /// Rows of the root's life that are told: its creation, and programs it ran.
 const ROWS: usize = 4;
 
-/// The first rows of a process: how it began and what it ran. The files of its host alone are read, if they can be told.
-pub(super) fn of(root: ProcessKey, host: Option<&str>, archive: &Archive) -> Vec<Fact> {
-    let mut found = Vec::new();
+/// A root process, and its host if that is known.
+pub(super) type Root<'a> = (ProcessKey, Option<&'a str>);
+
+/// The first rows of processes: how they began and what they ran. The files of their hosts alone are read, if they can be
+/// told, once for all of them.
+pub(super) fn of(roots: &[Root<'_>], archive: &Archive) -> BTreeMap<ProcessKey, Vec<Fact>> {
+    let hosts: Option<BTreeSet<&str>> = roots.iter().map(|(_, host)| *host).collect();
+    let keys: BTreeSet<ProcessKey> = roots.iter().map(|(key, _)| *key).collect();
+    let mut all: BTreeMap<ProcessKey, Vec<Fact>> = BTreeMap::new();
     for source in archive.of_table(events::PROCESS) {
         let folder = source.relative.split('/').find_map(|part| part.strip_prefix("host="));
-        if folder.zip(host).is_some_and(|(folder, host)| !store::is_folder_of(folder, host)) {
+        let is_other =
+            |(folder, hosts): (&str, &BTreeSet<&str>)| !hosts.iter().any(|host| store::is_folder_of(folder, host));
+        if keys.is_empty() || folder.zip(hosts.as_ref()).is_some_and(is_other) {
             continue;
         }
-        let rows = rows_of(root, source).unwrap_or_else(|error| {
+        let rows = rows_of(&keys, source).unwrap_or_else(|error| {
             archive.cannot_read(source.path.clone(), &error.to_string());
             Vec::new()
         });
+        let numbers: Vec<u64> = rows.iter().map(|(row, _)| *row).collect();
         if !rows.is_empty() {
-            found.extend(read(archive, &source.relative, events::PROCESS, &rows, &[]).unwrap_or_default());
+            let facts = read(archive, &source.relative, events::PROCESS, &numbers, &[]).unwrap_or_default();
+            facts.into_iter().zip(rows).for_each(|(fact, (_, key))| all.entry(key).or_default().push(fact));
         }
     }
+    all.values_mut().for_each(first_of);
+    all
+}
+
+/// How it was created and what it ran first.
+fn first_of(found: &mut Vec<Fact>) {
     found.retain(|fact: &Fact| ["fork", "running", "exec"].contains(&fact.get("activity")));
     found.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| a.link.cmp(&b.link)));
     found.truncate(ROWS);
-    found
 }
 
-/// The first rows of a file that are of a process.
-fn rows_of(root: ProcessKey, source: &store::Source) -> Result<Vec<u64>, StoreError> {
+/// The first rows of a file that are of each of these processes.
+fn rows_of(wanted: &BTreeSet<ProcessKey>, source: &store::Source) -> Result<Vec<(u64, ProcessKey)>, StoreError> {
     let file = ArchiveFile::open_source(source)?;
+    let mut left: BTreeMap<ProcessKey, usize> = wanted.iter().map(|key| (*key, 4 * ROWS)).collect();
     let (mut rows, mut first) = (Vec::new(), 0);
     for batch in file.batches(&["process_key"], 16_384)? {
         let batch = batch?;
         let keys = Keys::of(&batch, "process_key");
-        rows.extend((0..batch.num_rows()).filter(|row| keys.at(*row) == Some(root)).map(|row| first + row as u64));
+        for row in 0..batch.num_rows() {
+            let Some(key) = keys.at(row) else { continue };
+            let Some(room) = left.get_mut(&key).filter(|room| **room > 0) else { continue };
+            *room -= 1;
+            rows.push((first + row as u64, key));
+        }
         first += batch.num_rows() as u64;
-        if rows.len() >= 4 * ROWS {
+        if left.values().all(|room| *room == 0) {
             break;
         }
     }
-    rows.truncate(4 * ROWS);
     Ok(rows)
 }
 

@@ -1,0 +1,110 @@
+//! The report's page: build it from `triage/report`, or check that the committed one is what the sources give and that a
+//! browser shows it as it should.
+
+use crate::setup::{install_missing, is_root};
+use crate::shell::{program, root, run as shell, works};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROOM: &str = "triage/report";
+const CHROMIUM: &str = "/usr/bin/chromium";
+/// Debian packages, what for, and the program that shows that it is there already.
+const PACKAGES: &[(&str, &str, &str)] = &[
+    ("nodejs", "runs the bundler", "node"),
+    ("npm", "fetches the pinned packages", "npm"),
+    ("chromium", "the browser that the page is tried in", CHROMIUM),
+];
+
+/// Build the page of `ebbline report` from its sources into `triage/report/page.html`.
+#[derive(clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Install node, npm, Chromium (as root on Debian) and the pinned packages first
+    #[arg(long)]
+    pub(crate) install: bool,
+}
+
+/// Check the page of `ebbline report`: types, bytes, and in headless Chromium: nothing asked for, no message, no serious
+/// fault by axe, 1,000 incidents within 2 s.
+#[derive(clap::Args)]
+pub(crate) struct ReportCheckArgs {
+    /// Install node, npm, Chromium (as root on Debian) and the pinned packages first
+    #[arg(long)]
+    pub(crate) install: bool,
+    /// Also write pictures, of a report on the recording in tests/data and of made-up data, into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) shots: Option<PathBuf>,
+}
+
+/// Builds.
+pub(crate) fn build(args: &ReportArgs) -> Result<()> {
+    prepare(args.install)?;
+    npm("build")
+}
+
+/// Checks.
+pub(crate) fn check(args: &ReportCheckArgs) -> Result<()> {
+    prepare(args.install)?;
+    let folder = std::env::temp_dir().join(format!("ebbline-report-{}", std::process::id()));
+    std::fs::create_dir(&folder).with_context(|| format!("report page: {}", folder.display()))?;
+    let checked = of_recording(&folder).and_then(|page| in_browser(&page, args.shots.as_deref()));
+    std::fs::remove_dir_all(&folder).with_context(|| format!("report page: cannot remove {}", folder.display()))?;
+    checked
+}
+
+/// Whether all that it takes is there.
+pub(crate) fn ready() -> bool {
+    PACKAGES.iter().all(|(_, _, program)| works(&[program, "--version"]))
+        && root().join(ROOM).join("node_modules").is_dir()
+}
+
+fn prepare(install: bool) -> Result<()> {
+    if install {
+        let missing = PACKAGES.iter().filter(|(_, _, program)| !works(&[program, "--version"]));
+        install_missing(&missing.map(|(name, what, _)| (*name, *what)).collect::<Vec<_>>())?;
+        shell(&["npm", "--prefix", ROOM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"])?;
+    }
+    if !ready() {
+        let who = if is_root() { "" } else { ", the packages of Debian as root" };
+        bail!("report page: node, npm, Chromium or {ROOM}/node_modules is missing; `--install` brings them{who}");
+    }
+    Ok(())
+}
+
+fn npm(script: &str) -> Result<()> {
+    shell(&["npm", "--prefix", ROOM, "--silent", "run", script])
+}
+
+/// What `ebbline` itself writes, of the recording in tests/data.
+fn of_recording(folder: &Path) -> Result<PathBuf> {
+    let recording = root().join("tests/data/recording");
+    let (baseline, scored, page) = (folder.join("normal.baseline"), folder.join("scored"), folder.join("report.html"));
+    ebbline("learn", &[&recording.join("learn"), Path::new("--out"), &baseline])?;
+    let live = recording.join("live");
+    ebbline("score", &[&live, Path::new("--baseline"), &baseline, Path::new("--out"), &scored])?;
+    ebbline("report", &[&scored, Path::new("--archive"), &live, Path::new("--out"), &page])?;
+    Ok(page)
+}
+
+fn ebbline(verb: &str, args: &[&Path]) -> Result<()> {
+    let output = Command::new(program("ebbline")).arg(verb).args(args).output();
+    let output =
+        output.context("report page: cannot start target/debug/ebbline; run cargo build --workspace --bins")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "report page: `ebbline {verb}` ended with {}: {}", output.status, said.trim());
+    Ok(())
+}
+
+fn in_browser(page: &Path, shots: Option<&Path>) -> Result<()> {
+    npm("check")?;
+    let script = root().join(ROOM).join("check.mjs");
+    let node = |args: &[&Path]| {
+        let line: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        shell(&[&["node"], line.iter().map(String::as_str).collect::<Vec<_>>().as_slice()].concat())
+    };
+    node(&[&script, page])?;
+    shots.map_or(Ok(()), |shots| {
+        std::fs::create_dir_all(shots)?;
+        node(&[&script, Path::new("--shots"), shots, page])
+    })
+}

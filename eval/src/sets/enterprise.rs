@@ -125,12 +125,15 @@ impl Shares {
     }
 }
 
+/// Numbers of windows, by their time and host.
+type Places<'a> = BTreeMap<(i64, &'a str), u32>;
+
 /// Bits of the rarest (host, code) of each window among what was learned; what was never there counts as half of one.
 fn rarity(
     rows: &Rows,
     learned: &[u32],
     scored: &[u32],
-    (place, window): (&BTreeMap<(i64, &str), u32>, &dyn Fn(usize) -> i64),
+    (place, window): (&Places<'_>, &dyn Fn(usize) -> i64),
 ) -> Result<Vec<f64>, EvalError> {
     let (host, code) = (rows.texts("host")?, rows.texts("alert_code")?);
     let mut known: HashMap<(&str, &str), f64> = HashMap::new();

@@ -107,7 +107,8 @@ export function volume(report: Report): HTMLElement {
   const lines = Array.from({ length: axis.steps }, (_, at) => [minute(isoAt(axis, at)), ...volume.map((one) => count(one.rows[at] ?? 0))]);
   part.append(
     h("p", { class: "muted" }, `Rows by table, ${unit}. In all: ${totals}.`),
-    chart(`Volume, ${unit}. In all: ${totals}. The table below has the numbers.`, options, data),
+    // One step is no line.
+    ...(axis.steps > 1 ? [chart(`Volume, ${unit}. In all: ${totals}. The table below has the numbers.`, options, data)] : []),
     fold("The numbers as a table", table(unit, ["From (UTC)", ...volume.map((one) => one.table)], [false, ...volume.map(() => true)], lines)),
   );
   return part;
@@ -126,7 +127,7 @@ export function scores(report: Report): HTMLElement {
   const options = () => ({
     series: [
       { label: "bits from" },
-      ...report.scores.map((one, at): uPlot.Series => ({ label: one.table, stroke: stroke(at), width: 1.5, points: { show: false }, ...(stepped ? { paths: stepped } : {}), ...(DASHES[at % 4] ? { dash: DASHES[at % 4] } : {}) })),
+      ...report.scores.map((one, at): uPlot.Series => ({ label: one.table, stroke: stroke(at), width: 1.5, points: { show: true, size: 4 }, ...(stepped ? { paths: stepped } : {}), ...(DASHES[at % 4] ? { dash: DASHES[at % 4] } : {}) })),
     ],
     axes: axes("bits", "rows, logarithmic").map((one, at) => (at ? { ...one, ...powers } : one)),
     legend,
@@ -169,7 +170,7 @@ export function loss(report: Report): HTMLElement {
   const rows = lost.flatMap((n, at) => (n ? [[minute(isoAt(axis, at)), count(n)]] : []));
   part.append(
     h("p", { class: "muted" }, `${plural(sum(lost), "event was", "events were")} lost. A bar stands where the loss was noticed.`),
-    chart(`${unit}: ${count(sum(lost))} in all. The table below has the numbers.`, options, [times(axis), lost]),
+    ...(axis.steps > 1 ? [chart(`${unit}: ${count(sum(lost))} in all. The table below has the numbers.`, options, [times(axis), lost])] : []),
     fold("The numbers as a table", table(unit, ["From (UTC)", "Events lost"], [false, true], rows)),
   );
   return part;

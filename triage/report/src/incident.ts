@@ -105,7 +105,7 @@ function reasons(all: Reason[], rows: Rows): HTMLElement | false {
     h("div", { class: "value" }, h("span", {}, one.value, rows.cite(one.rows)), one.context ? h("small", {}, `given ${one.context}`) : false),
     h("span", { title: one.words }, `${count(one.n)} of ${count(one.N)}`),
     h("span", {}, count(one.T)),
-    h("span", {}, one.scope),
+    h("span", { class: "scope" }, one.scope),
     h("small", {}, one.view),
   ]);
   const heads = ["Bits", "What was seen", "Seen before", "Distinct values", "Where", "View"];

@@ -82,6 +82,10 @@ impl Builder {
 
     fn edge(&mut self, from: usize, to: usize, kind: &str) {
         let edge = GraphEdge { from, to, kind: kind.to_owned() };
+        if kind == "started" {
+            // Who started it is known now, and others are no longer between.
+            self.graph.edges.retain(|known| known.to != to || known.kind != "led to");
+        }
         if from != to && !self.graph.edges.contains(&edge) {
             self.graph.edges.push(edge);
         }
@@ -114,7 +118,9 @@ impl Builder {
         let below = started.unwrap_or(own);
         let has_parent =
             self.graph.edges.iter().any(|edge| edge.to == below && ["started", "led to"].contains(&edge.kind.as_str()));
-        if !has_parent && let Some(root) = self.process(fact, "root_key", "root_exe") {
+        // The root of a tree is led to by nothing of the tree.
+        let is_root = fact.get("root_key") == fact.get("process_key");
+        if !has_parent && !is_root && let Some(root) = self.process(fact, "root_key", "root_exe") {
             self.edge(root, below, "led to");
         }
         let about = match fact.table.as_str() {

@@ -160,6 +160,9 @@ pub struct Told {
     pub graph: Graph,
 }
 
+/// Files that could not be read, and why.
+pub(crate) type Unread = Vec<(std::path::PathBuf, String)>;
+
 /// Tells several at once, each with its findings: the archive is gone over once for where they began. What could not be read is
 /// named, too.
 ///
@@ -169,7 +172,7 @@ pub fn tell_all(
     options: &Options,
     incidents: &[(Incident, Vec<Finding>)],
     lenses: &[Lens],
-) -> Result<(Vec<Told>, Vec<(std::path::PathBuf, String)>), TriageError> {
+) -> Result<(Vec<Told>, Unread), TriageError> {
     let archive = Archive::open(options.archives())?;
     let roots: Vec<origin::Root<'_>> = incidents.iter().filter_map(|(incident, _)| root_of(incident)).collect();
     let origins = origin::of(&roots, &archive);

@@ -120,7 +120,10 @@ impl Builder {
             self.graph.edges.iter().any(|edge| edge.to == below && ["started", "led to"].contains(&edge.kind.as_str()));
         // The root of a tree is led to by nothing of the tree.
         let is_root = fact.get("root_key") == fact.get("process_key");
-        if !has_parent && !is_root && let Some(root) = self.process(fact, "root_key", "root_exe") {
+        if !has_parent
+            && !is_root
+            && let Some(root) = self.process(fact, "root_key", "root_exe")
+        {
             self.edge(root, below, "led to");
         }
         let about = match fact.table.as_str() {

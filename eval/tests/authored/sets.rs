@@ -194,6 +194,8 @@ fn creation(rows: &mut Rows, rng: &mut Rng, (recording, at): (i64, i64), label: 
         (18_000 + recording) * DAY + at * MINUTE,
         &[
             ("recording", &format!("recording {recording}")),
+            ("process_guid", &format!("process {recording} {at}")),
+            ("parent_guid", ""),
             ("host", &format!("host{}", recording % 6)),
             ("user", rng.of(&[r"MADE\ada", r"NT AUTHORITY\SYSTEM"])),
             ("image", &image),

@@ -36,6 +36,8 @@ pub struct Step<'a> {
     pub filter: &'a Filter,
     /// The folder for sidecars.
     pub out: &'a Path,
+    /// Whether to write them; units and findings are the same without.
+    pub sidecars: bool,
 }
 
 /// Encoders by baseline and table. Where order matters, those that had the files before.
@@ -111,7 +113,7 @@ pub fn score_file(
     let mut all = Vec::with_capacity(outputs.len());
     for output in outputs {
         if rows > 0 || step.filter.is_all() {
-            output.sidecar.finish(&digest)?;
+            output.sidecar.map_or(Ok(()), |sidecar| sidecar.finish(&digest).map(drop))?;
         }
         all.push((output.number, output.units));
     }
@@ -200,7 +202,7 @@ fn produce(file: &TableFile, rows: Rows, encoders: &mut [Encoder], send: &SyncSe
 struct Output<'a> {
     number: usize,
     engine: &'a Engine,
-    sidecar: SidecarWriter,
+    sidecar: Option<SidecarWriter>,
     units: UnitTable,
     relative: Arc<str>,
     table: Arc<str>,
@@ -210,8 +212,9 @@ struct Output<'a> {
 impl<'a> Output<'a> {
     fn new(lane: &Lane<'a>, source: &Source, step: &Step<'_>, units: UnitTable) -> Result<Self, ArchiveError> {
         let baseline = lane.against.baseline.id();
-        let mut sidecar = SidecarWriter::create(step.out, baseline, &source.relative, lane.engine.views())?;
-        if !step.filter.is_all() {
+        let create = || SidecarWriter::create(step.out, baseline, &source.relative, lane.engine.views());
+        let mut sidecar = step.sidecars.then(create).transpose()?;
+        if let Some(sidecar) = sidecar.as_mut().filter(|_| !step.filter.is_all()) {
             sidecar.note_filter(&step.filter.text());
         }
         Ok(Self {
@@ -229,7 +232,9 @@ impl<'a> Output<'a> {
         let failed = |source| ArchiveError::Backend { path: path.into(), source };
         self.engine.score(batch, &mut self.scores).map_err(failed)?;
         let Scores { bits, log2_n, reasons: of_rows, .. } = &self.scores;
-        self.sidecar.append_numbered(|row| numbers.of(row), bits, log2_n, reasons(of_rows))?;
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.append_numbered(|row| numbers.of(row), bits, log2_n, reasons(of_rows))?;
+        }
         let locate =
             |row: usize| RowRef { file: self.relative.clone(), row: numbers.of(row), table: self.table.clone() };
         self.units.add(&self.engine.snapshot().lens, batch, &self.scores, &locate);

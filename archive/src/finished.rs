@@ -120,7 +120,7 @@ impl Finished {
                 let digest = sidecar.footer(META_SOURCE_DIGEST)?;
                 Some(digest == file.digest && sidecar.footer(META_FILTER) == filter)
             };
-            let has_sidecars = file.rows > 0 || step.filter.is_all();
+            let has_sidecars = step.sidecars && (file.rows > 0 || step.filter.is_all());
             !has_sidecars || file.by.iter().all(|number| is_ours(number) == Some(true))
         };
         let same = part.files.len() == sources.len()

@@ -39,6 +39,8 @@ pub struct ScoreOptions {
     pub settings: Vec<(String, String)>,
     /// Which rows are scored.
     pub filter: Filter,
+    /// Whether to write the scores of rows; units and findings are the same without.
+    pub sidecars: bool,
 }
 
 impl Default for ScoreOptions {
@@ -51,6 +53,7 @@ impl Default for ScoreOptions {
             strict: false,
             settings: Vec::new(),
             filter: Filter::default(),
+            sidecars: true,
         }
     }
 }
@@ -126,7 +129,7 @@ pub fn score_by<P: AsRef<Path>>(
     store::ensure_folder(out)?;
     Manifest::load(out)?;
     let parts = inputs.parts(baselines);
-    let step = || Step { against: &against, filter, out };
+    let step = || Step { against: &against, filter, out, sidecars: options.sidecars };
     let finished = Finished::open(&step());
     let job = Job::new(&inputs, &parts, step(), options.strict, options.threads, progress, &finished, runner);
     let (gathered, crowded) = job.run()?;

@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import peers
@@ -98,11 +98,29 @@ def timed(command):
     """Seconds and peak memory in bytes of a command that must succeed."""
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    watched = threading.Thread(target=lambda: peaks.append(watch(child)))
+    peaks = []
+    watched.start()
     trouble = child.stderr.read().decode()
-    _, status, used = os.wait4(child.pid, 0)
-    if status != 0:
+    child.wait()
+    seconds = time.perf_counter() - start
+    watched.join()
+    if child.returncode != 0:
         sys.exit(f"error: {command[0]}: {trouble.strip()}")
-    return time.perf_counter() - start, used.ru_maxrss * 1024
+    return seconds, peaks[0]
+
+
+def watch(child):
+    """The most memory that a process ever had. What the kernel says of it at its end begins with what this process has."""
+    peak = 0
+    while child.returncode is None:
+        try:
+            lines = pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines()
+        except OSError:
+            break
+        peak = max([peak, *(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))])
+        time.sleep(0.02)
+    return peak
 
 
 class Ebbline:
@@ -166,7 +184,7 @@ def agreement(work):
     import duckdb
 
     (sidecar,) = (work / "scored" / "scores").glob("*/part-0000.parquet")
-    differs, goes_with, rows = duckdb.sql(f"""
+    differs, goes_with, rows = duckdb.connect().execute(f"""
         select max(abs(d.bits - p.bits)), corr(e.bits, d.bits), count(*)
         from '{work}/duckdb.parquet' d
         join '{work}/polars.parquet' p on d.file_row_number = p.row and d.filename = p.file

@@ -179,6 +179,9 @@ pub(crate) struct ScoreArgs {
     /// Instead: a unit, for example a process tree in one hour, is a finding if only one in N is as odd.
     #[arg(long, value_name = "N", conflicts_with = "alerts_per_day", value_parser = rarer_than)]
     pub(crate) rarer_than: Option<f64>,
+    /// Dismissals in the baseline that were over before this day do not count (default: today).
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = crate::baseline::args::day)]
+    pub(crate) as_of: Option<i32>,
     #[command(flatten)]
     pub(crate) reading: Reading,
 }

@@ -16,7 +16,7 @@ const REASONS: usize = 3;
 
 /// Prints every view of a row.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool> {
-    let baseline = crate::baseline::load(&args.baseline)?;
+    let baseline = crate::baseline::current(&args.baseline, crate::baseline::today())?;
     let row = archive::explain_row(&args.file, args.row, &baseline)?;
     if args.json {
         print_json(&to_json(args, &row, &baseline))?;

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         Some(path) => Some(crate::baseline::load(path)?.hash_key().clone()),
         None => None,
     };
-    let onto = args.onto.as_deref().map(crate::baseline::load).transpose()?;
+    let onto = args.onto.as_deref().map(|path| crate::baseline::current(path, crate::baseline::today())).transpose()?;
     let key = onto.as_ref().map(|onto| onto.hash_key().clone()).or(key);
     let given = crate::lenses::with_builtin(&args.lens)?;
     if let (Some(onto), Some(path)) = (&onto, &args.onto) {

@@ -6,9 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use store::Incident;
-use triage::{Options, Told};
+use triage::{Gap, Options, Standing, Told};
 
-use crate::incident::{Promise, to_json};
+use crate::incident::{Promise, standings, to_json};
 use crate::output::{print, print_json};
 use crate::techniques;
 use crate::words::plural;
@@ -50,10 +50,13 @@ pub(crate) struct ReportArgs {
 pub(crate) fn run(args: &ReportArgs) -> Result<bool> {
     let options = Options { out: args.dir.clone(), archives: args.archive.clone(), baseline: args.baseline_id.clone() };
     let triaged = triage::triage(&options)?;
-    let (mut shown, mut lasts): (Vec<Incident>, Vec<i64>) = (Vec::new(), Vec::new());
+    let (mut shown, mut lasts, mut hidden): (Vec<Incident>, Vec<i64>, u64) = (Vec::new(), Vec::new(), 0);
+    let standings = standings(&options)?;
     store::read_incidents(&options.path(), |incident| {
         lasts.push(incident.last);
-        if shown.len() < args.limit {
+        if standings.get(&incident.id).is_some_and(Standing::is_hidden) {
+            hidden += 1;
+        } else if shown.len() < args.limit {
             shown.push(incident);
         }
         true
@@ -73,7 +76,9 @@ pub(crate) fn run(args: &ReportArgs) -> Result<bool> {
     data["expected_per_day"] = promise.expected.into();
     data["last_7_days"] = promise.last_7_days.into();
     data["findings"] = triaged.findings.into();
-    data["coverage"] = serde_json::to_value(triage::coverage(&options, &unread)?)?;
+    let mut gaps = triage::coverage(&options, &unread)?;
+    gaps.extend(Gap::dismissed(hidden));
+    data["coverage"] = serde_json::to_value(gaps)?;
     let incidents: Result<Vec<Value>> =
         shown.iter().zip(told).zip(1..).map(|(((incident, _), told), rank)| entry(rank, incident, &told)).collect();
     data["incidents"] = json!({ "total": triaged.incidents, "shown": incidents? });

@@ -25,6 +25,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
         strict: args.reading.strict,
         settings: args.reading.option.clone(),
         filter: args.reading.filter(),
+        sidecars: true,
     };
     let bar = Bar::with_findings(options.line);
     archive::Progress::stage(&bar, "scoring");
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
 fn load(args: &ScoreArgs) -> Result<Vec<Baseline>> {
     let mut baselines: Vec<Baseline> = Vec::with_capacity(args.baseline.len());
     for path in &args.baseline {
-        let baseline = crate::baseline::load(path)?;
+        let baseline = crate::baseline::current(path, args.as_of.unwrap_or_else(crate::baseline::today))?;
         if let Some(entities) = &args.entities {
             crate::entities::check(&baseline, entities)?;
         }

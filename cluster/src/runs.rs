@@ -109,7 +109,7 @@ fn serve(run: &Run, name: &str, backend: (Choice, Option<&str>), tasks: &Receive
         let engines = Engines::open(backend.0, backend.1, baseline, tables).map_err(|e| e.to_string())?;
         against.push(Against { baseline, engines });
     }
-    let step = archive::Step { against: &against, filter: &filter, out: &run.out };
+    let step = archive::Step { against: &against, filter: &filter, out: &run.out, sidecars: true };
     each(run, name, tasks, &|task| {
         let report = score_part(task, &step, &run.settings, name);
         bytes(&report.map_err(|error: ArchiveError| error.to_string())?)

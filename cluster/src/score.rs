@@ -84,6 +84,14 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Baseline>> {
     let mut baselines: Vec<Baseline> = Vec::with_capacity(paths.len());
     for path in paths {
         let baseline = Baseline::load(path)?;
+        let today = model::segment::day_of(store::utc_now());
+        if let Some(over) = baseline.dismissals().iter().find(|dismissal| !dismissal.counts_on(today)) {
+            let (path, incident) = (path.display(), &over.said.incident);
+            bail!(
+                "cannot score: {path}: its dismissal of incident {incident} is over; write it without what is over: \
+                 ebbline baseline compile {path} --out {path}"
+            );
+        }
         if baselines.iter().any(|known| known.id() == baseline.id()) {
             bail!("cannot score: {}: the same baseline was given before", path.display());
         }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::baseline::{Baseline, Parts};
 use crate::cells::Taught;
 use crate::compile::{Options, compile_with};
+use crate::dismissal;
 use crate::early::Early;
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
 use crate::keys::HashKey;
@@ -168,9 +169,10 @@ fn learn_parts(
     let counted = Counted { key: &key, options: &options, snapshots: &snapshots, segments: &segments, fresh: &fresh };
     let evidence = calibrate(&counted, early, source, progress)?;
     let mut compiled = Vec::new();
-    for segments in &segments {
+    let dismissals = earlier.as_ref().map_or(&[][..], |parts| &parts.dismissals);
+    for (lens, segments) in lenses.iter().zip(&segments) {
         progress(LearnStage::Compile, rows);
-        compiled.push(compile_with(&key, segments.iter().copied(), &options));
+        compiled.push(dismissal::compile(&key, lens.digest(), segments, dismissals, &options));
     }
     let segments = fresh.into_iter().flatten().collect();
     let mut words = words.finish();

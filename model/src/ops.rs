@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::baseline::{Baseline, Parts};
 use crate::compile::Options;
 use crate::days::day_text;
+use crate::dismissal::Dismissal;
 use crate::segment::Segment;
 
 /// Why an operation was not done.
@@ -111,7 +112,10 @@ pub fn merge(all: Vec<Baseline>) -> Result<Baseline, OpsError> {
 
 /// Whether every run of learning brought the one as much as the other.
 fn has_all(parts: &Parts, other: &Parts) -> bool {
-    other.origins.iter().all(|(run, brought)| parts.origins.get(run).is_some_and(|mine| mine.is_superset(brought)))
+    let has_run = |(run, brought): (&String, &BTreeSet<String>)| {
+        parts.origins.get(run).is_some_and(|mine| mine.is_superset(brought))
+    };
+    other.origins.iter().all(has_run) && other.dismissals.iter().all(|one| parts.dismissals.contains(one))
 }
 
 /// Adds the parts of another; they are not tidy then.
@@ -126,6 +130,7 @@ pub(crate) fn add(parts: &mut Parts, other: Parts) {
     }
     parts.segments.extend(other.segments);
     parts.evidence.extend(other.evidence);
+    parts.dismissals.extend(other.dismissals);
     for (run, brought) in other.origins {
         parts.origins.entry(run).or_default().extend(brought);
     }
@@ -175,6 +180,8 @@ pub fn forget(baseline: Baseline, what: &Forget) -> Result<Baseline, OpsError> {
     let gone: BTreeSet<String> = baseline.segments().iter().filter(named).map(|s| s.id.clone()).collect();
     let take = |parts: &mut Parts| {
         parts.origins.values_mut().for_each(|brought| brought.retain(|id| !gone.contains(id)));
+        let left = std::mem::take(&mut parts.dismissals).into_iter();
+        parts.dismissals = left.filter_map(|one| one.without(|lesson| what.names(lesson))).collect();
     };
     without(baseline, take)
 }
@@ -189,6 +196,7 @@ pub fn forget_what_came_from(baseline: Baseline, other: &Baseline) -> Result<Bas
                 mine.retain(|id| !brought.contains(id));
             }
         }
+        parts.dismissals.retain(|one| !other.parts().dismissals.contains(one));
     };
     without(baseline, take)
 }
@@ -197,9 +205,9 @@ fn without(baseline: Baseline, take: impl FnOnce(&mut Parts)) -> Result<Baseline
     let id = baseline.id().to_owned();
     let (mut parts, options) = baseline.into_parts();
     let brought = |parts: &Parts| parts.origins.values().map(BTreeSet::len).sum::<usize>();
-    let before = brought(&parts);
+    let before = (brought(&parts), parts.dismissals.clone());
     take(&mut parts);
-    if brought(&parts) == before {
+    if (brought(&parts), &parts.dismissals) == (before.0, &before.1) {
         return Err(OpsError::NothingMatches(id));
     }
     parts.tidy();
@@ -212,4 +220,31 @@ fn without(baseline: Baseline, take: impl FnOnce(&mut Parts)) -> Result<Baseline
 /// The same parts, compiled by other options.
 pub fn compile(baseline: Baseline, options: Options) -> Result<Baseline, OpsError> {
     Baseline::compile(baseline.into_parts().0, options).map_err(OpsError::Inconsistent)
+}
+
+/// The same with one more dismissal.
+pub fn dismiss(baseline: Baseline, dismissal: Dismissal) -> Result<Baseline, OpsError> {
+    let (mut parts, options) = baseline.into_parts();
+    parts.dismissals.push(dismissal);
+    parts.tidy();
+    Baseline::compile(parts, options).map_err(OpsError::Inconsistent)
+}
+
+/// Takes dismissals away, which gives the baseline as it was without them, byte for byte; and what they were.
+pub fn take_back(
+    baseline: Baseline,
+    named: impl Fn(&Dismissal) -> bool,
+) -> Result<(Baseline, Vec<Dismissal>), OpsError> {
+    if !baseline.dismissals().iter().any(&named) {
+        return Ok((baseline, Vec::new()));
+    }
+    let (mut parts, options) = baseline.into_parts();
+    let (gone, left) = parts.dismissals.into_iter().partition(named);
+    parts.dismissals = left;
+    Ok((Baseline::compile(parts, options).map_err(OpsError::Inconsistent)?, gone))
+}
+
+/// Takes away the dismissals that do not count on a day any more.
+pub fn expire(baseline: Baseline, day: i32) -> Result<(Baseline, Vec<Dismissal>), OpsError> {
+    take_back(baseline, |dismissal| !dismissal.counts_on(day))
 }

@@ -116,6 +116,38 @@ impl Segment {
         }
     }
 
+    /// A segment of these cells, which rise.
+    pub(crate) fn of_cells(host: Option<String>, day: i32, lens_digest: [u8; 32], rows: u64, cells: &[Cell]) -> Self {
+        Self { rows, ..Self::of(host, day, lens_digest, cells) }.named()
+    }
+
+    /// The same without an id yet.
+    fn of(host: Option<String>, day: i32, lens_digest: [u8; 32], all: &[Cell]) -> Self {
+        let (mut contexts, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
+        for context in all.chunk_by(|a, b| a.0 == b.0) {
+            end += context.len() as u32;
+            contexts.push(pair(context[0].0));
+            ends.push(end);
+        }
+        Self {
+            id: String::new(),
+            host,
+            day,
+            lens_digest,
+            rows: 0,
+            withheld: BTreeMap::new(),
+            contexts,
+            ends,
+            cells: all.iter().map(|c| pair(c.1)).collect(),
+            counts: all.iter().map(|c| c.2).collect(),
+        }
+    }
+
+    fn named(mut self) -> Self {
+        self.id = self.computed_id();
+        self
+    }
+
     /// Whether its parts fit together: a file may hold anything.
     pub(crate) fn is_consistent(&self) -> bool {
         self.contexts.len() == self.ends.len()
@@ -265,26 +297,8 @@ impl SegmentBuilder {
         }
         let mut all: Vec<Cell> = self.views.into_iter().flat_map(ViewCounts::into_cells).collect();
         all.par_sort_unstable();
-        let mut segment = Segment {
-            id: String::new(),
-            host: self.host,
-            day: self.day,
-            lens_digest: self.lens_digest,
-            rows: self.rows,
-            withheld,
-            contexts: Vec::new(),
-            ends: Vec::new(),
-            cells: all.iter().map(|c| pair(c.1)).collect(),
-            counts: all.iter().map(|c| c.2).collect(),
-        };
-        let mut end = 0;
-        for context in all.chunk_by(|a, b| a.0 == b.0) {
-            end += context.len() as u32;
-            segment.contexts.push(pair(context[0].0));
-            segment.ends.push(end);
-        }
-        segment.id = segment.computed_id();
-        segment
+        let Self { host, day, lens_digest, rows, .. } = self;
+        Segment { rows, withheld, ..Segment::of(host, day, lens_digest, &all) }.named()
     }
 }
 

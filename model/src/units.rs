@@ -4,7 +4,7 @@ mod batch;
 mod saved;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
@@ -52,6 +52,34 @@ pub struct UnitScore {
     pub judged: bool,
     /// Its most surprising rows and their bits (1/1024), most surprising first.
     pub rows: Vec<(RowRef, u32)>,
+}
+
+/// What names a unit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnitName {
+    /// Kind, as the lens names it.
+    pub kind: String,
+    /// Its key columns as text, joined by `|`.
+    pub key: String,
+    /// Start of its window, ns since 1970 UTC.
+    pub window: i64,
+}
+
+impl UnitName {
+    /// The rows of a batch that belong to one of these units, ascending.
+    #[must_use]
+    pub fn rows(units: &BTreeSet<Self>, lens: &Lens, batch: &EncodedBatch) -> Vec<u32> {
+        let mut rows = BTreeSet::new();
+        for (spec, column) in lens.units().iter().zip(&batch.units) {
+            for unit in units.iter().filter(|unit| unit.kind == spec.kind) {
+                let Some(code) = column.keys.iter().position(|key| *key == unit.key) else { continue };
+                let of_unit = |(of, time): (&u32, &i64)| *of as usize == code && spec.window_start(*time) == unit.window;
+                let all = (0u32..).zip(column.codes.iter().zip(&batch.time));
+                rows.extend(all.filter(|(_, row)| of_unit(*row)).map(|(row, _)| row));
+            }
+        }
+        rows.into_iter().collect()
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -24,6 +24,12 @@ pub fn day_text(time_ns: i64) -> String {
     timestamp(time_ns).strftime("%Y-%m-%d").to_string()
 }
 
+/// What the clock says, in nanoseconds since 1970, UTC.
+#[must_use]
+pub fn utc_now() -> i64 {
+    i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
 /// `2026-11-21 14:00:05`, UTC, for people.
 #[must_use]
 pub fn time_text(time_ns: i64) -> String {

@@ -21,7 +21,7 @@ const LISTED: usize = 20;
 /// Something that was not seen, or not seen whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Gap {
-    /// `silent`, `loss`, `learning`, `held_back`, `missing`, `skipped` or `unread`.
+    /// `silent`, `loss`, `learning`, `held_back`, `missing`, `skipped`, `unread` or `dismissed`.
     pub kind: String,
     /// The host, if it is about one.
     pub host: Option<String>,
@@ -36,6 +36,14 @@ pub struct Gap {
 impl Gap {
     fn new(kind: &str, host: Option<&str>, text: String) -> Self {
         Self { kind: kind.to_owned(), host: host.map(str::to_owned), text, since: None, until: None }
+    }
+
+    /// Incidents that are not shown, as somebody said that they are harmless.
+    #[must_use]
+    pub fn dismissed(incidents: u64) -> Option<Self> {
+        let are = if incidents == 1 { "incident is dismissed and is" } else { "incidents are dismissed and are" };
+        let text = format!("{incidents} {are} not shown; `ebbline incident list --dismissed` shows all");
+        (incidents > 0).then(|| Self::new("dismissed", None, text))
     }
 
     fn between(mut self, since: i64, until: i64) -> Self {

@@ -32,6 +32,14 @@ pub enum TriageError {
         /// The folder of results.
         folder: String,
     },
+    /// What people said of incidents cannot be read or written.
+    #[error("feedback: {path}: {why}", path = path.display())]
+    Feedback {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// More findings than are counted.
     #[error("too many findings: {0}: more than {most} at once; name one baseline", most = u32::MAX)]
     TooMany(String),

@@ -8,6 +8,7 @@ mod cells;
 mod count;
 mod coverage;
 mod error;
+mod feedback;
 mod gather;
 mod group;
 mod item;
@@ -21,6 +22,7 @@ mod surprise;
 
 pub use coverage::{Gap, coverage};
 pub use error::TriageError;
+pub use feedback::{Feedback, Opinion, Standing, Standings, Verdict, feedback_path, standings, units};
 pub use group::{Before, Group, Root, group};
 pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};
 pub use join::{Link, Shared};

@@ -210,6 +210,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn day(text: &str) -> Result<i32, String> {
+pub(crate) fn day(text: &str) -> Result<i32, String> {
     model::days::parse_day(text).ok_or_else(|| "use a day such as 2026-11-02".to_owned())
 }

@@ -11,7 +11,7 @@ use model::ops::{self, Forget};
 use serde_json::json;
 
 use super::args::{CompileArgs, ForgetArgs, MergeArgs};
-use super::{load, show};
+use super::{current, load, show, today};
 use crate::output::{print, print_json};
 use crate::words::plural;
 
@@ -68,7 +68,7 @@ fn check(baseline: &Baseline, args: &ForgetArgs) -> Result<()> {
 
 /// Compiles in another way.
 pub(super) fn compile(args: &CompileArgs) -> Result<()> {
-    let baseline = load(&args.baseline)?;
+    let baseline = current(&args.baseline, today())?;
     let before = Size::of(&baseline);
     let mut options = if args.plain { Options::default() } else { baseline.options().clone() };
     options.half_life_days = args.half_life.or(options.half_life_days);

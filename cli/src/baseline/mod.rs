@@ -8,9 +8,10 @@ mod show;
 use std::path::Path;
 
 use anyhow::Result;
-use model::{Baseline, BaselineError};
+use model::{Baseline, BaselineError, Dismissal};
 
 use self::args::BaselineCommand;
+use crate::words::inline;
 
 /// Runs a command; true if inputs were skipped.
 pub(crate) fn run(command: BaselineCommand) -> Result<bool> {
@@ -23,6 +24,27 @@ pub(crate) fn run(command: BaselineCommand) -> Result<bool> {
         BaselineCommand::Compile(args) => change::compile(&args),
     }?;
     Ok(false)
+}
+
+/// The UTC day, counted from 1970.
+pub(crate) fn today() -> i32 {
+    model::segment::day_of(store::utc_now())
+}
+
+/// Loads a baseline as it counts on a day: without the dismissals that are over, which is said.
+pub(crate) fn current(path: &Path, day: i32) -> Result<Baseline> {
+    let (baseline, over) = model::ops::expire(load(path)?, day)?;
+    for Dismissal { said, .. } in &over {
+        eprintln!(
+            "note: {}: the dismissal of incident {} by {} was over on {}; without it, this is baseline {}",
+            path.display(),
+            inline(&said.incident),
+            inline(&said.owner),
+            model::days::day_text(said.until),
+            baseline.id()
+        );
+    }
+    Ok(baseline)
 }
 
 /// Loads a baseline.

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use model::days::day_text;
-use model::{Baseline, Snapshot, Stage};
+use model::{Baseline, Dismissal, Snapshot, Stage};
 use serde_json::{Value, json};
 
 use super::args::ShowArgs;
 use crate::output::{print, print_json, table};
-use crate::words::{plural, thousands};
+use crate::words::{inline, plural, thousands};
 
 /// Prints what a baseline holds.
 pub(super) fn run(args: &ShowArgs) -> Result<()> {
@@ -61,10 +61,31 @@ pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
     }
     lines.extend(groups(baseline).into_iter().map(|(name, hosts)| format!("group {name}: {}", hosts.join(", "))));
     lines.extend(options.groups.iter().map(|(host, group)| format!("  {host}: {}", group.why)));
+    lines.extend(baseline.dismissals().iter().map(dismissal));
     let (values, complete) = baseline.values();
     let all = if complete { "all that were seen" } else { "not all that were seen" };
     lines.push(format!("{}, {all}", plural(values as u64, "value in words", "values in words")));
     lines
+}
+
+/// `dismissed until 2027-02-21 by alice: incident 3f9c…, 6 rows of web1: backup`.
+fn dismissal(Dismissal { said, .. }: &Dismissal) -> String {
+    format!(
+        "dismissed until {} by {}: incident {}: {}",
+        day_text(said.until),
+        inline(&said.owner),
+        inline(&said.incident),
+        inline(&said.why)
+    )
+}
+
+fn dismissal_to_json(dismissal: &Dismissal) -> Value {
+    let said = &dismissal.said;
+    json!({
+        "id": dismissal.id, "incident": said.incident, "owner": said.owner, "why": said.why,
+        "at": store::rfc3339(said.at), "until": day_text(said.until), "rows": dismissal.rows(),
+        "hosts": dismissal.hosts(),
+    })
 }
 
 /// How well its hosts are known, and whether it can judge others.
@@ -156,6 +177,7 @@ pub(super) fn to_json(baseline: &Baseline, segments: bool) -> Value {
         "entities": baseline.entities().map(|who| json!({ "names": who.names(), "ids": who.ids() })),
         "as_of": options.as_of.map(day_text), "half_life_days": options.half_life_days,
         "max_entries": options.max_entries,
+        "dismissals": baseline.dismissals().iter().map(dismissal_to_json).collect::<Vec<_>>(),
         "groups": groups(baseline),
         "group_reasons": options.groups.iter().map(|(host, group)| (host, &group.why)).collect::<BTreeMap<_, _>>(),
     });

@@ -14,6 +14,7 @@ use super::parts::{Origins, Parts, Words};
 use super::{Baseline, BaselineError, LensText, Table, UnitCalibration, UnitTables, parse_lens};
 use crate::compile::{Compiled, Options};
 use crate::days::day_text;
+use crate::dismissal::Dismissal;
 use crate::entities::Entities;
 use crate::evidence::{Evidence, Subject};
 use crate::keys::HashKey;
@@ -61,6 +62,7 @@ enum Section<'a> {
     Values,
     Segment(&'a Segment),
     Evidence(&'a Evidence),
+    Dismissal(&'a Dismissal),
     Table(usize),
     Counts(usize, Range<usize>),
     Units,
@@ -73,6 +75,7 @@ fn sections(baseline: &Baseline) -> Vec<Section<'_>> {
     all.extend([Section::Origins, Section::Values]);
     all.extend(baseline.parts.segments.iter().map(Section::Segment));
     all.extend(baseline.parts.evidence.iter().map(Section::Evidence));
+    all.extend(baseline.parts.dismissals.iter().map(Section::Dismissal));
     for (at, snapshot) in baseline.snapshots.iter().enumerate() {
         all.push(Section::Table(at));
         let slots = snapshot.slots.len();
@@ -102,6 +105,7 @@ impl Section<'_> {
                 Subject::Rows(digest) => format!("evidence, table={} {}", of_lens(digest), place(&e.host, e.day)),
                 Subject::Units(kind) => format!("evidence, unit={kind} {}", place(&e.host, e.day)),
             },
+            Self::Dismissal(dismissal) => format!("dismissals, id={}", dismissal.id),
             Self::Table(at) => format!("tables, table={}", table(at)),
             Self::Counts(at, slots) => format!("counts, table={} part={}", table(at), slots.start / SLOTS),
             Self::Units => "units".to_owned(),
@@ -121,6 +125,7 @@ impl Section<'_> {
             Self::Values => encoded(&parts.words),
             Self::Segment(segment) => encoded(segment),
             Self::Evidence(evidence) => encoded(evidence),
+            Self::Dismissal(dismissal) => encoded(dismissal),
             Self::Table(at) => {
                 let (compiled, table) = (&baseline.compiled[*at], &baseline.snapshots[*at]);
                 encoded(&(compiled, &table.calibration, &table.learning, &table.newcomers))
@@ -290,6 +295,7 @@ struct Draft {
     words: Words,
     segments: Vec<Segment>,
     evidence: Vec<Evidence>,
+    dismissals: Vec<Dismissal>,
     tables: Vec<Table>,
     units: UnitTables,
 }
@@ -303,6 +309,7 @@ impl Draft {
             "values" => self.words = decoded(bytes)?,
             "segments" => self.segments.push(decoded(bytes)?),
             "evidence" => self.evidence.push(decoded(bytes)?),
+            "dismissals" => self.dismissals.push(decoded(bytes)?),
             "tables" => {
                 let (compiled, calibration, learning, newcomers): (Compiled, Calibration, _, _) = decoded(bytes)?;
                 self.tables.push(Table { compiled, calibration, learning, newcomers });
@@ -324,8 +331,8 @@ impl Draft {
         let head = self.head.ok_or("there is no head")?;
         let lenses: Result<Vec<_>, String> =
             head.lenses.iter().map(|text| parse_lens(text, self.entities.as_ref())).collect();
-        let (segments, evidence, origins, words) = (self.segments, self.evidence, self.origins, self.words);
-        let parts = Parts { key: head.key, lenses: lenses?, segments, evidence, origins, words };
-        Baseline::assemble(parts, head.options, self.tables, self.units)
+        let Self { segments, evidence, dismissals, origins, words, tables, units, .. } = self;
+        let parts = Parts { key: head.key, lenses: lenses?, segments, evidence, dismissals, origins, words };
+        Baseline::assemble(parts, head.options, tables, units)
     }
 }

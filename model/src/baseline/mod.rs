@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 pub use self::error::BaselineError;
 pub(crate) use self::parts::Shown;
 pub use self::parts::{Origins, Parts, Words};
-use crate::compile::{Compiled, Group, Options, compile_with};
+use crate::compile::{Compiled, Group, Options};
+use crate::dismissal::{self, Dismissal};
 use crate::entities::Entities;
 use crate::evidence::{self, Evidence};
 use crate::keys::{HashKey, Pair, join};
@@ -127,8 +128,8 @@ impl Baseline {
     /// Makes everything that follows from the parts.
     pub fn compile(parts: Parts, options: Options) -> Result<Self, String> {
         let compiled = |lens: &Lens| {
-            let segments = parts.segments.iter().filter(|s| s.lens_digest == lens.digest());
-            compile_with(&parts.key, segments, &options)
+            let segments: Vec<&Segment> = parts.segments.iter().filter(|s| s.lens_digest == lens.digest()).collect();
+            dismissal::compile(&parts.key, lens.digest(), &segments, &parts.dismissals, &options)
         };
         let compiled = parts.lenses.iter().map(compiled).collect();
         Self::with_compiled(parts, options, compiled)
@@ -310,6 +311,11 @@ impl Baseline {
     /// What calibrates.
     pub fn evidence(&self) -> &[Evidence] {
         &self.parts.evidence
+    }
+
+    /// What was said to be harmless.
+    pub fn dismissals(&self) -> &[Dismissal] {
+        &self.parts.dismissals
     }
 
     /// The value with this hash, if it is known; long values are cut.

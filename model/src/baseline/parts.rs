@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::dismissal::Dismissal;
 use crate::entities::Entities;
 use crate::evidence::Evidence;
 use crate::keys::{HashKey, Pair, join};
@@ -26,6 +27,8 @@ pub struct Parts {
     pub segments: Vec<Segment>,
     /// What calibrates, ascending by id.
     pub evidence: Vec<Evidence>,
+    /// What was said to be harmless, ascending by id.
+    pub dismissals: Vec<Dismissal>,
     /// Which run of learning brought what.
     pub origins: Origins,
     /// Texts behind the hashes.
@@ -44,7 +47,8 @@ impl Parts {
         evidence: Vec<Evidence>,
         words: Words,
     ) -> Self {
-        let mut parts = Self { key, lenses, segments, evidence, origins: Origins::new(), words };
+        let (origins, dismissals) = (Origins::new(), Vec::new());
+        let mut parts = Self { key, lenses, segments, evidence, dismissals, origins, words };
         parts.origins = [Self::run(parts.ids())].into();
         parts.tidy();
         parts
@@ -89,6 +93,10 @@ impl Parts {
         let used: BTreeSet<[u8; 32]> = self.segments.iter().map(|s| s.lens_digest).collect();
         self.lenses.retain(|l| used.contains(&l.digest()));
         self.lenses.sort_by(|a, b| a.table().cmp(b.table()));
+        self.dismissals.sort_by(|a, b| a.id.cmp(&b.id));
+        self.dismissals.dedup_by(|a, b| a.id == b.id);
+        let used = |dismissal: &Dismissal| dismissal.lessons.iter().any(|lesson| used.contains(&lesson.lens_digest));
+        self.dismissals.retain(used);
         self.words.retain(|id| ids.contains(id));
     }
 
@@ -107,6 +115,12 @@ impl Parts {
         }
         if let Some(evidence) = self.evidence.iter().find(|e| !e.is_consistent(&self.lenses)) {
             return Err(format!("evidence {:?} is inconsistent", evidence.id));
+        }
+        if let Some(dismissal) = self.dismissals.iter().find(|dismissal| !dismissal.is_consistent()) {
+            return Err(format!("dismissal {:?} is inconsistent", dismissal.id));
+        }
+        if !self.dismissals.is_sorted_by(|a, b| a.id < b.id) {
+            return Err("dismissals are out of order".to_owned());
         }
         if !self.segments.is_sorted_by(|a, b| a.id < b.id) || !self.evidence.is_sorted_by(|a, b| a.id < b.id) {
             return Err("segments or evidence are out of order".to_owned());

@@ -1,5 +1,8 @@
 //! `ebbline incident`.
 
+mod effect;
+mod verdict;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -7,7 +10,9 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use store::{Incident, Manifest, time_text};
-use triage::{Gap, Narrative, Options, RowLink, Sentence, Triaged};
+use triage::{Gap, Narrative, Options, RowLink, Sentence, Standing, Standings, Triaged, Verdict};
+
+pub(crate) use verdict::{DismissArgs, UndoArgs, VerdictArgs};
 
 use crate::output::{print, print_json};
 use crate::show::shorten;
@@ -21,6 +26,14 @@ const GAPS: usize = 8;
 pub(crate) enum IncidentCommand {
     List(ListArgs),
     Show(ShowArgs),
+    /// Say that an incident is what it looks like: somebody deals with it.
+    ///
+    /// It stays in the list, marked. What teaches a baseline later never hides its findings unasked.
+    Accept(VerdictArgs),
+    Dismiss(DismissArgs),
+    /// Say that an incident is to be told again when something is added to it.
+    Watch(VerdictArgs),
+    Undo(UndoArgs),
 }
 
 /// Where findings and rows are.
@@ -58,6 +71,9 @@ pub(crate) struct ListArgs {
     /// Show all.
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    /// Show dismissed ones, too.
+    #[arg(long)]
+    dismissed: bool,
 }
 
 /// Tell one incident: what was not seen, what happened, why it is unusual, what led to it, what to check next.
@@ -83,7 +99,27 @@ pub(crate) fn run(command: IncidentCommand) -> Result<bool> {
     match command {
         IncidentCommand::List(args) => list(&args),
         IncidentCommand::Show(args) => show(&args),
+        IncidentCommand::Accept(args) => verdict::mark(&args, Verdict::Accepted),
+        IncidentCommand::Dismiss(args) => verdict::dismiss(&args),
+        IncidentCommand::Watch(args) => verdict::mark(&args, Verdict::Watched),
+        IncidentCommand::Undo(args) => verdict::undo(&args),
     }
+}
+
+/// What holds today of the incidents of which something was said.
+pub(crate) fn standings(options: &Options) -> Result<Standings> {
+    Ok(triage::standings(options, &model::days::day_text(crate::baseline::today()))?)
+}
+
+fn with_feedback(mut value: Value, standings: &Standings, incident: &Incident) -> Value {
+    value["feedback"] = standings.get(&incident.id).map_or(Value::Null, |standing| {
+        let triage::Opinion { verdict, owner, why, at, until, .. } = &standing.opinion;
+        json!({
+            "verdict": verdict.word(), "owner": owner, "why": why, "at": at, "until": until, "is_over": standing.is_over,
+            "units_since": standing.since,
+        })
+    });
+    value
 }
 
 impl Where {
@@ -95,20 +131,25 @@ impl Where {
 fn list(args: &ListArgs) -> Result<bool> {
     let options = args.place.options();
     let triaged = triage::triage(&options)?;
-    let gaps = triage::coverage(&options, &triaged.unread)?;
+    let mut gaps = triage::coverage(&options, &triaged.unread)?;
     let skipped = !triaged.unread.is_empty();
+    let standings = standings(&options)?;
     let limit = if args.all { usize::MAX } else { args.limit };
-    let (mut shown, mut lasts) = (Vec::new(), Vec::new());
+    let (mut shown, mut lasts, mut hidden) = (Vec::new(), Vec::new(), 0);
     store::read_incidents(&options.path(), |incident| {
         lasts.push(incident.last);
-        if shown.len() < limit {
-            shown.push(incident);
+        if !args.dismissed && standings.get(&incident.id).is_some_and(Standing::is_hidden) {
+            hidden += 1;
+        } else if shown.len() < limit {
+            shown.push((lasts.len(), incident));
         }
         true
     })?;
+    gaps.extend(Gap::dismissed(hidden));
     let promise = Promise::of(&options, &lasts)?;
     if args.place.json {
-        let incidents: Vec<Value> = shown.iter().zip(1..).map(|(incident, rank)| to_json(rank, incident)).collect();
+        let entry = |(rank, incident): &(usize, Incident)| with_feedback(to_json(*rank, incident), &standings, incident);
+        let incidents: Vec<Value> = shown.iter().map(entry).collect();
         print_json(&json!({
             "coverage": gaps, "expected_per_day": promise.expected, "last_7_days": promise.last_7_days,
             "incidents": incidents,
@@ -116,11 +157,12 @@ fn list(args: &ListArgs) -> Result<bool> {
         return Ok(skipped);
     }
     print(&format!("{}{}", not_seen(&gaps), promise.in_words(&triaged)))?;
-    for (rank, incident) in (1..).zip(&shown) {
-        print(&block(rank, incident))?;
+    for (rank, incident) in &shown {
+        print(&block(*rank, incident, standings.get(&incident.id)))?;
     }
-    if (shown.len() as u64) < triaged.incidents {
-        print(&format!("{} of {}; --all shows the rest", shown.len(), triaged.incidents))?;
+    let wanted = triaged.incidents - hidden;
+    if (shown.len() as u64) < wanted {
+        print(&format!("{} of {wanted}; --all shows the rest", shown.len()))?;
     }
     Ok(skipped)
 }
@@ -171,7 +213,7 @@ fn not_seen(gaps: &[Gap]) -> String {
 }
 
 /// One incident: its id, how rare, when and where; what.
-fn block(rank: usize, incident: &Incident) -> String {
+fn block(rank: usize, incident: &Incident, standing: Option<&Standing>) -> String {
     let findings = plural(incident.findings.len() as u64, "finding", "findings");
     let rarity = format!("{}   {:.1} bits", one_in(incident.log2_n), incident.bits);
     let hosts = if incident.hosts.is_empty() { String::new() } else { format!("   {}", incident.hosts.join(", ")) };
@@ -189,6 +231,9 @@ fn block(rank: usize, incident: &Incident) -> String {
     let joined: Vec<String> = joined.collect();
     if !joined.is_empty() {
         text += &format!("             joined by {}\n", joined.join("; "));
+    }
+    if let Some(standing) = standing {
+        text += &format!("             {}\n", shorten(&inline(&standing.in_words())));
     }
     text
 }
@@ -225,14 +270,17 @@ fn show(args: &ShowArgs) -> Result<bool> {
     let lenses = techniques::lenses(given.map(|baseline| baseline.parts().lenses.clone()));
     let told = triage::tell(&options, &incident, &findings, &lenses)?;
     let gaps = triage::coverage(&options, &told.unread)?;
+    let standings = standings(&options)?;
     if args.place.json {
-        let mut value = to_json(rank, &incident);
+        let mut value = with_feedback(to_json(rank, &incident), &standings, &incident);
         value["coverage"] = serde_json::to_value(&gaps)?;
         value["narrative"] = serde_json::to_value(&told)?;
         print_json(&value)?;
         return Ok(!told.unread.is_empty());
     }
-    print(&format!("{}\n{}", not_seen(&gaps), in_words(rank, &incident, &told)))?;
+    let standing = standings.get(&incident.id);
+    let standing = standing.map_or_else(String::new, |one| format!("{}\n", shorten(&inline(&one.in_words()))));
+    print(&format!("{}\n{standing}{}", not_seen(&gaps), in_words(rank, &incident, &told)))?;
     Ok(!told.unread.is_empty())
 }
 

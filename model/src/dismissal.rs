@@ -115,7 +115,9 @@ impl<'a> Lessons<'a> {
             *number += 1;
             for (view, program) in (0..).zip(&programs) {
                 let row = std::iter::once(*row);
-                for_each_cell_of(program, seed, view, 0, batch, row, |_, context, cell| _ = cells.insert((context, cell)));
+                for_each_cell_of(program, seed, view, 0, batch, row, |_, context, cell| {
+                    _ = cells.insert((context, cell))
+                });
             }
         }
     }

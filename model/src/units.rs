@@ -4,8 +4,8 @@ mod batch;
 mod saved;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::backend::Scores;
@@ -73,7 +73,8 @@ impl UnitName {
         for (spec, column) in lens.units().iter().zip(&batch.units) {
             for unit in units.iter().filter(|unit| unit.kind == spec.kind) {
                 let Some(code) = column.keys.iter().position(|key| *key == unit.key) else { continue };
-                let of_unit = |(of, time): (&u32, &i64)| *of as usize == code && spec.window_start(*time) == unit.window;
+                let of_unit =
+                    |(of, time): (&u32, &i64)| *of as usize == code && spec.window_start(*time) == unit.window;
                 let all = (0u32..).zip(column.codes.iter().zip(&batch.time));
                 rows.extend(all.filter(|(_, row)| of_unit(*row)).map(|(row, _)| row));
             }

@@ -42,7 +42,8 @@ pub use incidents::{
 pub use journal::{Closed, Journal, JournalOptions, Part, Recovered, Replayed, journals_of_others, read_segment};
 pub use lake::{LAKE_ROW_GROUP_BYTES, LakeFile};
 pub use layout::{
-    day_text, file_name, from_rfc3339, hour_of, is_folder_of, live_name, rfc3339, stamp, table_folder, time_text, utc_now,
+    day_text, file_name, from_rfc3339, hour_of, is_folder_of, live_name, rfc3339, stamp, table_folder, time_text,
+    utc_now,
 };
 pub use manifest::{HostState, InputDone, InputSkipped, Manifest, Run, Unlisted};
 pub use orphan::{remove_leftovers, remove_tagged, remove_unfinished_sidecar};

@@ -204,10 +204,15 @@ fn load(path: &Path) -> Result<Baseline, AgentError> {
         AgentError::Baseline(format!("{error}; make one with: ebbline learn SOURCE --out {}", path.display()))
     })?;
     let today = model::segment::day_of(kernel::utc_now());
-    let (baseline, over) = model::ops::expire(baseline, today).map_err(|error| AgentError::Baseline(error.to_string()))?;
+    let (baseline, over) =
+        model::ops::expire(baseline, today).map_err(|error| AgentError::Baseline(error.to_string()))?;
     if !over.is_empty() {
         let number = over.len();
-        crate::say!("note: {}: {number} of its dismissals are over; this is baseline {}", path.display(), baseline.id());
+        crate::say!(
+            "note: {}: {number} of its dismissals are over; this is baseline {}",
+            path.display(),
+            baseline.id()
+        );
     }
     Ok(baseline)
 }

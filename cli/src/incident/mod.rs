@@ -148,7 +148,8 @@ fn list(args: &ListArgs) -> Result<bool> {
     gaps.extend(Gap::dismissed(hidden));
     let promise = Promise::of(&options, &lasts)?;
     if args.place.json {
-        let entry = |(rank, incident): &(usize, Incident)| with_feedback(to_json(*rank, incident), &standings, incident);
+        let entry =
+            |(rank, incident): &(usize, Incident)| with_feedback(to_json(*rank, incident), &standings, incident);
         let incidents: Vec<Value> = shown.iter().map(entry).collect();
         print_json(&json!({
             "coverage": gaps, "expected_per_day": promise.expected, "last_7_days": promise.last_7_days,

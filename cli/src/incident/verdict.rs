@@ -282,7 +282,9 @@ pub(super) fn undo(args: &UndoArgs) -> Result<bool> {
             ));
             value["taught"] = json!({ "baseline": out, "before": before, "id": after, "dismissals": gone });
         }
-        (None, Some(_)) => lines.push("the baseline that it taught still knows it: --baseline takes it back".to_owned()),
+        (None, Some(_)) => {
+            lines.push("the baseline that it taught still knows it: --baseline takes it back".to_owned())
+        }
         (None, None) => {}
     }
     args.verdict.say(spoken.opinion, value, &lines.join("\n"))?;
@@ -294,11 +296,7 @@ fn take_back(path: &Path, out: &Path, last: &Opinion) -> Result<(String, String,
     let before = baseline.id().to_owned();
     let is_it = |one: &Dismissal| one.said.incident == last.incident && store::rfc3339(one.said.at) == last.at;
     let (less, gone) = ops::take_back(baseline, is_it).context("cannot undo")?;
-    ensure!(
-        !gone.is_empty(),
-        "cannot undo: {} knows nothing of it; see: ebbline baseline show {0}",
-        path.display()
-    );
+    ensure!(!gone.is_empty(), "cannot undo: {} knows nothing of it; see: ebbline baseline show {0}", path.display());
     less.save(out).context("cannot write")?;
     Ok((before, less.id().to_owned(), gone.len() as u64))
 }

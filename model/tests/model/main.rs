@@ -2,6 +2,7 @@
 
 mod baseline;
 mod cpu;
+mod dismissals;
 mod drafts;
 mod encode;
 mod entities;

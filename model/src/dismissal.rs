@@ -95,7 +95,18 @@ impl Dismissal {
 /// Rows being counted as what was dismissed: by host, day and lens, of each view the cell in its finest context.
 pub struct Lessons<'a> {
     key: &'a HashKey,
-    counted: BTreeMap<(Option<String>, i32, [u8; 32]), (u64, BTreeSet<(u64, u64)>)>,
+    counted: BTreeMap<Place, Counted>,
+}
+
+/// Host, day and digest of the lens.
+type Place = (Option<String>, i32, [u8; 32]);
+
+/// Rows of a place.
+#[derive(Default)]
+struct Counted {
+    rows: u64,
+    /// Context and cell.
+    cells: BTreeSet<(u64, u64)>,
 }
 
 impl<'a> Lessons<'a> {
@@ -111,12 +122,12 @@ impl<'a> Lessons<'a> {
         let seed = self.key.seed(&digest);
         for row in rows {
             let (host, time) = (batch.host.value(*row as usize).map(str::to_owned), batch.time[*row as usize]);
-            let (number, cells) = self.counted.entry((host, day_of(time), digest)).or_default();
-            *number += 1;
+            let counted = self.counted.entry((host, day_of(time), digest)).or_default();
+            counted.rows += 1;
             for (view, program) in (0..).zip(&programs) {
                 let row = std::iter::once(*row);
                 for_each_cell_of(program, seed, view, 0, batch, row, |_, context, cell| {
-                    _ = cells.insert((context, cell))
+                    _ = counted.cells.insert((context, cell))
                 });
             }
         }
@@ -125,7 +136,7 @@ impl<'a> Lessons<'a> {
     /// A segment for each host, day and lens.
     #[must_use]
     pub fn finish(self) -> Vec<Segment> {
-        let lesson = |((host, day, digest), (rows, cells)): ((Option<String>, i32, [u8; 32]), (u64, BTreeSet<_>))| {
+        let lesson = |((host, day, digest), Counted { rows, cells }): (Place, Counted)| {
             let cells: Vec<Cell> = cells.into_iter().map(|(context, cell)| (context, cell, 1)).collect();
             Segment::of_cells(host, day, digest, rows, &cells)
         };

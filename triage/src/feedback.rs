@@ -196,9 +196,7 @@ impl Feedback {
     /// What was said last of an incident, by any of its names, and not undone.
     #[must_use]
     pub fn last(&self, incident: &Incident) -> Option<&Opinion> {
-        let is_of = |opinion: &&Opinion| {
-            opinion.incident == incident.id || incident.aliases.iter().any(|alias| *alias == opinion.incident)
-        };
+        let is_of = |one: &&Opinion| one.incident == incident.id || incident.aliases.contains(&one.incident);
         let mut said: Vec<&Opinion> = Vec::new();
         for opinion in self.opinions.iter().filter(is_of) {
             match opinion.verdict {

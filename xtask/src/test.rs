@@ -88,7 +88,7 @@ fn missed(result: Result<()>, ready: fn() -> bool) -> Result<()> {
 /// Live tests share one kernel and one machine: one test program and one test at a time where it matters is
 /// theirs to arrange; here all test programs run one after the other, as cargo does.
 fn tests(python: Option<&std::path::Path>, driver: Option<&std::path::Path>) -> Result<()> {
-    let mut command = shell::command(&["cargo", "test", "--workspace", "--locked"]);
+    let mut command = shell::command(&["cargo", "test", "--workspace", "--locked", "--no-fail-fast"]);
     // Mesa's device selection layer prints errors wherever there is no desktop.
     command.env("NODEVICE_SELECT", "1");
     if let Some(python) = python {

@@ -1,6 +1,6 @@
 //! `ebbline learn`.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use archive::LearnOptions;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
         Some(path) => Some(crate::baseline::load(path)?.hash_key().clone()),
         None => None,
     };
+    let originals: Vec<_> = args.onto.iter().filter_map(|path| crate::baseline::Original::of(path)).collect();
     let onto = args.onto.as_deref().map(|path| crate::baseline::current(path, crate::baseline::today())).transpose()?;
     let key = onto.as_ref().map(|onto| onto.hash_key().clone()).or(key);
     let given = crate::lenses::with_builtin(&args.lens)?;
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &LearnArgs) -> Result<bool> {
     let options = LearnOptions { strict: args.reading.strict, key, onto, lenses: Some(lenses), settings, filter };
     let learned = archive::learn(&args.reading.sources, &options, &bar)?;
     bar.done();
-    learned.baseline.save(&args.out).context("cannot write")?;
+    crate::baseline::save(&learned.baseline, &args.out, &originals)?;
     let baseline = &learned.baseline;
     for lens in baseline.lenses().filter(|lens| lens.units().is_empty()) {
         eprintln!("{}", visible(&format!("warning: table {}: {}", lens.table(), model::lens_check::NO_UNITS)));

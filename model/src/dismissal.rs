@@ -65,10 +65,10 @@ impl Dismissal {
         self.lessons.iter().map(|lesson| lesson.host.as_deref()).collect()
     }
 
-    /// Whether it counts on a day.
+    /// Whether it counts on a day: from that on which it was said.
     #[must_use]
     pub fn counts_on(&self, day: i32) -> bool {
-        day <= self.said.until
+        (day_of(self.said.at)..=self.said.until).contains(&day)
     }
 
     /// The same without some lessons; `None` if there are no others.

@@ -148,6 +148,8 @@ pub struct Forget {
     pub to: Option<i32>,
     /// Segments by id.
     pub segments: Vec<String>,
+    /// Dismissals by id.
+    pub dismissals: Vec<String>,
 }
 
 impl Forget {
@@ -170,6 +172,7 @@ impl Forget {
             (None, None) => {}
         }
         words.extend(self.segments.iter().map(|id| format!("segment {id}")));
+        words.extend(self.dismissals.iter().map(|id| format!("dismissal {id}")));
         words.join(", ")
     }
 }
@@ -180,7 +183,7 @@ pub fn forget(baseline: Baseline, what: &Forget) -> Result<Baseline, OpsError> {
     let gone: BTreeSet<String> = baseline.segments().iter().filter(named).map(|s| s.id.clone()).collect();
     let take = |parts: &mut Parts| {
         parts.origins.values_mut().for_each(|brought| brought.retain(|id| !gone.contains(id)));
-        let left = std::mem::take(&mut parts.dismissals).into_iter();
+        let left = std::mem::take(&mut parts.dismissals).into_iter().filter(|one| !what.dismissals.contains(&one.id));
         parts.dismissals = left.filter_map(|one| one.without(|lesson| what.names(lesson))).collect();
     };
     without(baseline, take)
@@ -244,7 +247,7 @@ pub fn take_back(
     Ok((Baseline::compile(parts, options).map_err(OpsError::Inconsistent)?, gone))
 }
 
-/// Takes away the dismissals that do not count on a day any more.
+/// Takes away the dismissals that do not count on a day: not any more, or not yet.
 pub fn expire(baseline: Baseline, day: i32) -> Result<(Baseline, Vec<Dismissal>), OpsError> {
     take_back(baseline, |dismissal| !dismissal.counts_on(day))
 }

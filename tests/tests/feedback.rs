@@ -90,11 +90,11 @@ fn a_dismissal_hides_what_it_names_and_nothing_else_until_it_is_taken_back() {
     assert_eq!(recording.bytes("b.baseline"), recording.bytes("c.baseline"), "nothing was done");
     assert!(!recording.feedback().exists());
     let effect = &tried["taught"]["effect"];
-    assert_eq!((&effect["findings"], &effect["hidden"]), (&json!(found.len()), &json!(1)), "{tried}");
+    assert_eq!((&effect["findings"], &effect["hidden"][0]["unit"]), (&json!(found.len()), &json!(id)), "{tried}");
 
     let done = recording.run("dismiss", &dismiss).json();
     assert_eq!(&done["taught"]["effect"], effect);
-    assert_eq!((&effect["new"], &effect["accepted"]), (&json!(0), &json!(0)));
+    assert_eq!((&effect["new"], &effect["accepted"], &effect["left"]), (&json!([]), &json!([]), &json!(0)));
     assert_eq!(recording.ids(&[]), without(&ids, &ids[0]));
     assert_eq!(recording.ids(&["--dismissed"]), ids);
     let coverage = recording.list(&[])["coverage"].clone();
@@ -111,14 +111,38 @@ fn a_dismissal_hides_what_it_names_and_nothing_else_until_it_is_taken_back() {
     // After its day the baseline is what it was, and that is said.
     let (again, ended) = recording.score("c.baseline", "later", &["--as-of", "2099-01-01"]);
     assert_eq!(again, found);
-    assert!(ended.stderr.contains("was over on"), "{ended:?}");
+    assert!(ended.stderr.contains("without the dismissal of incident"), "{ended:?}");
 
-    let undone = recording.run("undo", &[&[id, "--baseline", text(&baseline)], &say[..]].concat()).json();
+    // The word alone is taken back, then what it taught.
+    assert_eq!(recording.run("undo", &[&[id], &say[..]].concat()).code, 0);
+    let back = [&[id, "--baseline", text(&baseline)], &say[..]].concat();
+    let undone = recording.run("undo", &back).json();
     assert_eq!(undone["taught"]["dismissals"], 1);
     assert_eq!(recording.bytes("b.baseline"), recording.bytes("c.baseline"), "byte for byte");
     assert_eq!(recording.ids(&[]), ids);
-    let error = recording.run("undo", &[&[id], &say[..]].concat());
+    let error = recording.run("undo", &back);
     assert!(error.error().contains("nothing to undo"), "{error:?}");
+}
+
+#[test]
+fn of_many_who_dismiss_at_a_time_each_is_heard_or_refused() {
+    let recording = Recording::new();
+    let ids = recording.ids(&[]);
+    let dismiss = |id: &String| {
+        let baseline = recording.at("b.baseline");
+        let more = [id.as_str(), "--baseline", text(&baseline), "--why", "a rollout", "--owner", "ana"];
+        recording.run("dismiss", &more)
+    };
+    let ended: Vec<Ended> = std::thread::scope(|scope| {
+        let all: Vec<_> = ids[..4].iter().map(|id| scope.spawn(move || dismiss(id))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let heard = ended.iter().filter(|ended| ended.code == 0).count();
+    let refused = ended.iter().filter(|ended| ended.code != 0).all(|ended| ended.error().contains("somebody else"));
+    assert!(heard > 0 && refused, "{ended:?}");
+    let shown = ebbline(["baseline", "show", text(&recording.at("b.baseline")), "--json"]).json();
+    assert_eq!(shown["dismissals"].as_array().unwrap().len(), heard, "what was not refused is there");
+    assert_eq!(recording.ids(&[]).len(), ids.len() - heard);
 }
 
 #[test]
@@ -160,6 +184,14 @@ fn accepted_findings_are_not_hidden_unasked_and_what_is_said_wrongly_is_one_line
     let before = recording.bytes("b.baseline");
     let refused = recording.run("dismiss", &teach);
     assert!(refused.error().contains("1 of them accepted") && refused.error().contains("--anyway"), "{refused:?}");
+    // Nor when somebody says something else after, or the last run had another line.
+    assert_eq!(recording.run("watch", &[&[id], &say[..]].concat()).code, 0);
+    recording.score("b.baseline", "scored", &["--as-of", "2099-01-01"]);
+    std::fs::remove_file(recording.at("scored/manifest.json")).unwrap();
+    let refused = recording.run("dismiss", &teach);
+    assert!(refused.error().contains("1 of them accepted"), "{refused:?}");
+    let unmeasured = recording.run("dismiss", &[&teach[..], &["--unmeasured", "--dry-run"]].concat());
+    assert!(unmeasured.stdout.contains("accepted incidents may be among"), "{unmeasured:?}");
     assert_eq!(before, recording.bytes("b.baseline"));
     assert_eq!(recording.run("dismiss", &[&teach[..], &["--anyway"]].concat()).code, 0);
     assert_ne!(before, recording.bytes("b.baseline"));
@@ -177,7 +209,21 @@ fn accepted_findings_are_not_hidden_unasked_and_what_is_said_wrongly_is_one_line
         let ended = recording.run(args[0], &args[1..]);
         assert!(ended.error().contains(want), "{args:?}: {ended:?}");
     }
-    std::fs::write(recording.feedback(), "{\"incident\": 3}\n").unwrap();
-    let damaged = recording.run("list", &[]);
-    assert!(damaged.error().contains("feedback.jsonl: line 1"), "{damaged:?}");
+    let good = r#"{"incident":"178bb0a18b7e","verdict":"watched","owner":"a","why":"x","at":"2026-11-23T03:19:18Z"}"#;
+    let dismissed = good.replace("watched", "dismissed");
+    for wrong in [
+        r#"{"incident": 3}"#.to_owned(),
+        "[\"178bb0a18b7e\",\"watched\",\"eve\",\"x\",\"now\",null,[],null]".to_owned(),
+        dismissed.clone(),
+        dismissed.replace("\"at\"", "\"until\":\"2027-02-31\",\"at\""),
+        good.replace("2026-11-23T03:19:18Z", "now"),
+        good.replace("\"x\"", &format!("{:?}", "x".repeat(3000))),
+        good.replace('}', ""),
+    ] {
+        std::fs::write(recording.feedback(), format!("{good}\n\n{wrong}\n")).unwrap();
+        let damaged = recording.run("list", &[]);
+        assert!(damaged.error().contains("feedback.jsonl: line 3"), "{wrong}: {damaged:?}");
+    }
+    std::fs::write(recording.feedback(), b"\xff\n").unwrap();
+    assert!(recording.run("list", &[]).error().contains("line 1: invalid utf-8"));
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use model::days::parse_day;
 use serde::{Deserialize, Serialize};
 use store::{Finding, Incident, incident_id, read_incidents};
 
@@ -61,6 +63,40 @@ pub struct Opinion {
     /// The baseline that was taught, by its id before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taught: Option<String>,
+}
+
+/// What is longer is no reason that anybody reads.
+const LONGEST: usize = 2000;
+/// A file that is larger was not written by people.
+const MOST_BYTES: u64 = 64 << 20;
+
+impl Opinion {
+    /// What is wrong with it, if something is.
+    fn is_wrong(&self) -> Option<String> {
+        let until = match (self.verdict, &self.until) {
+            (Verdict::Dismissed, Some(until)) => parse_day(until).is_none().then_some("until is no day"),
+            (Verdict::Dismissed, None) => Some("until is missing"),
+            (_, Some(_)) => Some("until is of dismissals alone"),
+            (_, None) => None,
+        };
+        let long = [&self.incident, &self.owner, &self.why].iter().any(|text| text.len() > LONGEST);
+        let at = store::from_rfc3339(&self.at).is_none().then_some("at is no time");
+        let long = long.then(|| format!("longer than {LONGEST} bytes"));
+        until.or(at).map(str::to_owned).or(long)
+    }
+}
+
+/// A line of the file.
+fn parse(line: &[u8]) -> Result<Opinion, String> {
+    let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
+    if !text.trim_start().starts_with('{') {
+        return Err("no object".to_owned());
+    }
+    let opinion: Opinion = serde_json::from_str(text).map_err(|error| {
+        let (text, column) = (error.to_string(), error.column());
+        format!("{}, column {column}", text.split(" at line ").next().unwrap_or_default())
+    })?;
+    opinion.is_wrong().map_or(Ok(opinion), Err)
 }
 
 /// What holds of an incident.
@@ -156,18 +192,20 @@ impl Feedback {
     /// It cannot be read, or a line is none of ours.
     pub fn load(out: &Path) -> Result<Self, TriageError> {
         let path = feedback_path(out);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let failed = |why: String| TriageError::Feedback { path: path.clone(), why };
+        let found = match std::fs::metadata(&path) {
+            Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(TriageError::Feedback { path, why: error.to_string() }),
+            Err(error) => return Err(failed(error.to_string())),
         };
-        let parse = |(number, line): (usize, &str)| {
-            serde_json::from_str(line).map_err(|error| TriageError::Feedback {
-                path: path.clone(),
-                why: format!("line {}: {error}; mend the line, or take it out", number + 1),
-            })
+        if !found.is_file() || found.len() > MOST_BYTES {
+            return Err(failed(format!("no file of at most {} MiB; move it away", MOST_BYTES >> 20)));
+        }
+        let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+        let parse = |(number, line): (usize, &[u8])| {
+            parse(line).map_err(|why| failed(format!("line {}: {why}; mend the line, or take it out", number + 1)))
         };
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         Ok(Self { opinions: lines.map(parse).collect::<Result<_, _>>()? })
     }
 
@@ -179,6 +217,9 @@ impl Feedback {
     pub fn say(out: &Path, opinion: Opinion) -> Result<Self, TriageError> {
         let path = feedback_path(out);
         let failed = |why: String| TriageError::Feedback { path: path.clone(), why };
+        if let Some(why) = opinion.is_wrong() {
+            return Err(failed(why));
+        }
         let folder = path.parent().unwrap_or(out);
         let lock = File::open(folder).map_err(|error| failed(error.to_string()))?;
         lock.lock().map_err(|error| failed(error.to_string()))?;
@@ -189,8 +230,27 @@ impl Feedback {
             text += &serde_json::to_string(opinion).map_err(|error| failed(error.to_string()))?;
             text.push('\n');
         }
+        // Where it leads to, if it is a link.
+        let path = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         store::write_whole(&path, |to| to.write_all(text.as_bytes()))?;
+        // Whose results it is about may read it, too; who may not give files away is that already, or the only one.
+        let _ = std::fs::metadata(folder).map(|of| std::os::unix::fs::chown(&path, Some(of.uid()), Some(of.gid())));
         Ok(this)
+    }
+
+    /// The units of all incidents that somebody accepted and did not take back, whatever was said after.
+    #[must_use]
+    pub fn accepted(&self) -> BTreeSet<String> {
+        let mut said: BTreeMap<&str, Vec<&Opinion>> = BTreeMap::new();
+        for opinion in &self.opinions {
+            let of_incident = said.entry(&opinion.incident).or_default();
+            match opinion.verdict {
+                Verdict::Undone => _ = of_incident.pop(),
+                _ => of_incident.push(opinion),
+            }
+        }
+        let accepted = said.into_values().flatten().filter(|opinion| opinion.verdict == Verdict::Accepted);
+        accepted.flat_map(|opinion| opinion.units.iter().cloned()).collect()
     }
 
     /// What was said last of an incident, by any of its names, and not undone.

@@ -126,7 +126,7 @@ pub(crate) struct MergeArgs {
 /// --host, --from and --to hold together: that host's days. What is forgotten takes its words and its part of the
 /// calibration along, as if it had never been learned.
 #[derive(Args)]
-#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["host", "from", "to", "segment", "what_came_from"])))]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["host", "from", "to", "segment", "dismissal", "what_came_from"])))]
 #[command(after_help = "\
 Examples:
   ebbline baseline forget normal.baseline --host web1 --out normal.baseline
@@ -151,8 +151,11 @@ pub(crate) struct ForgetArgs {
     /// One segment, by its id; again for more.
     #[arg(long, value_name = "ID")]
     pub(crate) segment: Vec<String>,
+    /// One dismissal, by its id; again for more. `ebbline incident undo` finds it by the incident.
+    #[arg(long, value_name = "ID")]
+    pub(crate) dismissal: Vec<String>,
     /// All that the runs of learning in this baseline brought.
-    #[arg(long, value_name = "BASELINE", conflicts_with_all = ["host", "from", "to", "segment"])]
+    #[arg(long, value_name = "BASELINE", conflicts_with_all = ["host", "from", "to", "segment", "dismissal"])]
     pub(crate) what_came_from: Option<PathBuf>,
     /// The file to write; it may be the baseline itself.
     #[arg(long, value_name = "BASELINE")]

@@ -11,25 +11,28 @@ use model::ops::{self, Forget};
 use serde_json::json;
 
 use super::args::{CompileArgs, ForgetArgs, MergeArgs};
-use super::{current, load, show, today};
+use super::{Original, current, load, save, show, today};
 use crate::output::{print, print_json};
 use crate::words::plural;
 
 /// Joins baselines.
 pub(super) fn merge(args: &MergeArgs) -> Result<()> {
+    let originals: Vec<Original> = args.baselines.iter().filter_map(|path| Original::of(path)).collect();
     let all = args.baselines.iter().map(|path| load(path)).collect::<Result<Vec<_>>>()?;
     let (before, options) = (Size::of(&all[0]), all[0].options().clone());
     if all.iter().any(|other| *other.options() != options) {
         eprintln!("note: they are compiled in different ways; that of {} is kept", args.baselines[0].display());
     }
     let joined = ops::merge(all).context("cannot merge")?;
-    written(&joined, &before, &args.out, args.json)
+    written(&joined, &before, (&args.out, &originals), args.json)
 }
 
 /// Takes something away.
 pub(super) fn forget(args: &ForgetArgs) -> Result<()> {
-    let what = Forget { hosts: args.host.clone(), from: args.from, to: args.to, segments: args.segment.clone() };
+    let (hosts, segments, dismissals) = (args.host.clone(), args.segment.clone(), args.dismissal.clone());
+    let what = Forget { hosts, from: args.from, to: args.to, segments, dismissals };
     let named = what.in_words();
+    let originals = Vec::from_iter(Original::of(&args.baseline));
     let baseline = load(&args.baseline)?;
     check(&baseline, args)?;
     let before = Size::of(&baseline);
@@ -40,7 +43,7 @@ pub(super) fn forget(args: &ForgetArgs) -> Result<()> {
         }
         None => ops::forget(baseline, &what).with_context(|| format!("cannot forget {named}"))?,
     };
-    written(&less, &before, &args.out, args.json)
+    written(&less, &before, (&args.out, &originals), args.json)
 }
 
 /// A name that is mistyped must not pass because another one fits.
@@ -58,6 +61,12 @@ fn check(baseline: &Baseline, args: &ForgetArgs) -> Result<()> {
             baseline.id()
         );
     }
+    if let Some(id) = args.dismissal.iter().find(|id| baseline.dismissals().iter().all(|one| one.id != **id)) {
+        bail!(
+            "cannot forget dismissal {id}: baseline {} has none of this id; see: ebbline baseline show",
+            baseline.id()
+        );
+    }
     if let (Some(from), Some(to)) = (args.from, args.to)
         && from > to
     {
@@ -68,6 +77,7 @@ fn check(baseline: &Baseline, args: &ForgetArgs) -> Result<()> {
 
 /// Compiles in another way.
 pub(super) fn compile(args: &CompileArgs) -> Result<()> {
+    let originals = Vec::from_iter(Original::of(&args.baseline));
     let baseline = current(&args.baseline, today())?;
     let before = Size::of(&baseline);
     let mut options = if args.plain { Options::default() } else { baseline.options().clone() };
@@ -81,7 +91,7 @@ pub(super) fn compile(args: &CompileArgs) -> Result<()> {
         options.groups = assign(baseline.hash_key(), &lenses, baseline.segments(), &given, rules.as_ref());
     }
     let compiled = ops::compile(baseline, options).context("cannot compile")?;
-    written(&compiled, &before, &args.out, args.json)
+    written(&compiled, &before, (&args.out, &originals), args.json)
 }
 
 /// The group of each host; a host is in one.
@@ -117,8 +127,8 @@ impl Size {
 }
 
 /// Saves the result and says what came of it.
-fn written(baseline: &Baseline, before: &Size, out: &Path, as_json: bool) -> Result<()> {
-    baseline.save(out).context("cannot write")?;
+fn written(baseline: &Baseline, before: &Size, (out, originals): (&Path, &[Original]), as_json: bool) -> Result<()> {
+    save(baseline, out, originals)?;
     let after = Size::of(baseline);
     let [came, went] = [after.segments.difference(&before.segments), before.segments.difference(&after.segments)]
         .map(|ids| ids.count() as u64);

@@ -5,9 +5,9 @@ mod change;
 mod normal;
 mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use model::{Baseline, BaselineError, Dismissal};
 
 use self::args::BaselineCommand;
@@ -31,20 +31,46 @@ pub(crate) fn today() -> i32 {
     model::segment::day_of(store::utc_now())
 }
 
-/// Loads a baseline as it counts on a day: without the dismissals that are over, which is said.
+/// Loads a baseline as it counts on a day: without the dismissals that do not, which is said.
 pub(crate) fn current(path: &Path, day: i32) -> Result<Baseline> {
     let (baseline, over) = model::ops::expire(load(path)?, day)?;
-    for Dismissal { said, .. } in &over {
-        eprintln!(
-            "note: {}: the dismissal of incident {} by {} was over on {}; without it, this is baseline {}",
-            path.display(),
-            inline(&said.incident),
-            inline(&said.owner),
-            model::days::day_text(said.until),
-            baseline.id()
-        );
-    }
+    let Some(Dismissal { said, .. }) = over.first() else { return Ok(baseline) };
+    let more = match over.len() - 1 {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    eprintln!(
+        "note: {}: without the dismissal of incident {} by {} ({} to {}){more}, as of {} this is baseline {}",
+        path.display(),
+        inline(&said.incident),
+        inline(&said.owner),
+        store::day_text(said.at),
+        model::days::day_text(said.until),
+        model::days::day_text(day),
+        baseline.id()
+    );
     Ok(baseline)
+}
+
+/// A file that a baseline is read from, and the id that it has before.
+pub(crate) struct Original {
+    path: PathBuf,
+    id: String,
+}
+
+impl Original {
+    /// To be asked before the file is read. What is wrong with it, reading it says.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        Some(Self { path: std::fs::canonicalize(path).ok()?, id: Baseline::id_of(path).ok()? })
+    }
+}
+
+/// Writes a baseline. In the place of one that it was made from only if nobody else changed that meanwhile.
+pub(crate) fn save(baseline: &Baseline, out: &Path, originals: &[Original]) -> Result<()> {
+    let there = std::fs::canonicalize(out).ok();
+    let over = originals.iter().find(|original| Some(&original.path) == there.as_ref());
+    let saved = over.map_or_else(|| baseline.save(out), |original| baseline.save_over(out, &original.id));
+    saved.context("cannot write")
 }
 
 /// Loads a baseline.

@@ -132,11 +132,20 @@ fn children_json(baseline: &Baseline, question: &Question, found: &Children, lim
 pub(super) fn diff(args: &DiffArgs) -> Result<()> {
     let (before, after) = (load(&args.before)?, load(&args.after)?);
     let views = diff::diff(&before, &after).context("cannot compare")?;
+    let [came, went] = [(&after, &before), (&before, &after)].map(|(one, other)| {
+        one.dismissals().iter().filter(|dismissal| !other.dismissals().contains(dismissal)).collect::<Vec<_>>()
+    });
     if args.json {
         let views: Vec<Value> = views.iter().map(|view| view_json(view, args.limit)).collect();
-        return print_json(&json!({ "before": before.id(), "after": after.id(), "views": views }));
+        return print_json(&json!({ "before": before.id(), "after": after.id(), "views": views,
+            "dismissals_came": came.iter().map(|one| &one.id).collect::<Vec<_>>(),
+            "dismissals_went": went.iter().map(|one| &one.id).collect::<Vec<_>>(),
+        }));
     }
-    let texts: Vec<String> = views.iter().filter_map(|view| view_in_words(view, args.limit)).collect();
+    let mut texts: Vec<String> = views.iter().filter_map(|view| view_in_words(view, args.limit)).collect();
+    let said = came.iter().map(|one| ('+', one)).chain(went.iter().map(|one| ('-', one)));
+    let said: Vec<String> = said.map(|(mark, one)| format!("{mark} {}", super::show::dismissal(one))).collect();
+    texts.extend((!said.is_empty()).then(|| said.join("\n")));
     if texts.is_empty() {
         return print(&format!("baselines {} and {}: no view differs", before.id(), after.id()));
     }

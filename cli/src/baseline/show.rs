@@ -68,15 +68,10 @@ pub(super) fn in_words(baseline: &Baseline) -> Vec<String> {
     lines
 }
 
-/// `dismissed until 2027-02-21 by alice: incident 3f9c…, 6 rows of web1: backup`.
-fn dismissal(Dismissal { said, .. }: &Dismissal) -> String {
-    format!(
-        "dismissed until {} by {}: incident {}: {}",
-        day_text(said.until),
-        inline(&said.owner),
-        inline(&said.incident),
-        inline(&said.why)
-    )
+/// `dismissal 0123456789abcdef: incident 3f9c…, until 2027-02-21, by alice: backup`.
+pub(super) fn dismissal(Dismissal { id, said, .. }: &Dismissal) -> String {
+    let (incident, until, owner, why) = (inline(&said.incident), day_text(said.until), inline(&said.owner), &said.why);
+    format!("dismissal {id}: incident {incident}, until {until}, by {owner}: {}", inline(why))
 }
 
 fn dismissal_to_json(dismissal: &Dismissal) -> Value {

@@ -33,6 +33,12 @@ pub enum BaselineError {
         /// The file.
         path: PathBuf,
     },
+    /// Somebody else has changed it since it was read.
+    #[error("{}: it was changed by somebody else meanwhile, and left as it is; do it again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was written by another version.
     #[error("{}: format version {found}; this program reads version {VERSION}; use the release that wrote it", path.display())]
     Version {

@@ -154,6 +154,11 @@ fn directory(baseline: &Baseline) -> std::io::Result<Vec<u8>> {
     encoded(&entries?)
 }
 
+/// The id, by the first bytes of a file: it is the beginning of the directory's digest.
+pub(super) fn id_of_header(header: &[u8; HEADER]) -> String {
+    hex_id(&header[24..])
+}
+
 /// What names the content: as the header's checksum covers the directory, and that all sections'.
 pub(super) fn id(baseline: &Baseline) -> std::io::Result<String> {
     Ok(hex_id(&Sha256::digest(directory(baseline)?)))

@@ -8,7 +8,7 @@ mod parts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -198,22 +198,56 @@ impl Baseline {
         file::read(bytes, bytes.len() as u64, path)
     }
 
-    /// Writes the baseline under a temporary name beside `path`, and renames it when it is safe on disk.
+    /// Writes the baseline under a temporary name beside `path`, and renames it when it is safe on disk. A link is followed;
+    /// what is replaced hands on its owner, as far as that is allowed, and its mode.
     pub fn save(&self, path: &Path) -> Result<(), BaselineError> {
-        if !may_replace(path) {
-            return Err(BaselineError::InTheWay { path: path.to_owned() });
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if !may_replace(&path) {
+            return Err(BaselineError::InTheWay { path });
         }
+        let failed = |source| BaselineError::Io { path: path.clone(), source };
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = PathBuf::from(name);
-        self.write(&temporary).and_then(|()| std::fs::rename(&temporary, path)).map_err(|source| {
+        let written = self.write(&temporary).and_then(|()| {
+            hand_on(&path, &temporary)?;
+            std::fs::rename(&temporary, &path)
+        });
+        written.map_err(|source| {
             let _ = std::fs::remove_file(&temporary); // it may never have been made
-            BaselineError::Io { path: path.to_owned(), source }
+            failed(source)
         })?;
         // The rename itself is safe only when the folder is.
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(&path);
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(|source| BaselineError::Io { path: folder.to_owned(), source })
+    }
+
+    /// The same over the baseline that this one was made from, if its file still has it: of two that change a baseline at a
+    /// time one is refused, and nothing is lost. `was` is its [`Baseline::id_of`].
+    pub fn save_over(&self, path: &Path, was: &str) -> Result<(), BaselineError> {
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let folder = folder_of(&path);
+        let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+        let lock = lock.map_err(|source| BaselineError::Io { path: folder.to_owned(), source })?;
+        if Self::id_of(&path)? != was {
+            return Err(BaselineError::Changed { path });
+        }
+        self.save(&path)?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// The id of the baseline in a file, by its first bytes alone: nothing else is checked.
+    pub fn id_of(path: &Path) -> Result<String, BaselineError> {
+        let mut header = [0; file::HEADER];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+        read.map_err(|source| match source.kind() {
+            ErrorKind::NotFound => BaselineError::Missing { path: path.to_owned() },
+            ErrorKind::UnexpectedEof => BaselineError::NotABaseline { path: path.to_owned() },
+            _ => BaselineError::Io { path: path.to_owned(), source },
+        })?;
+        Ok(file::id_of_header(&header))
     }
 
     fn write(&self, path: &Path) -> std::io::Result<()> {
@@ -343,6 +377,18 @@ impl Baseline {
     pub fn units_used(&self, kind: &str) -> u64 {
         self.units.get(kind, Stage::Settled).map_or(0, |u| u.units_used)
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a file the mode of another, and its owner where that is allowed; nothing if there is no other.
+fn hand_on(from: &Path, to: &Path) -> std::io::Result<()> {
+    let Ok(there) = std::fs::metadata(from) else { return Ok(()) };
+    // Who may not give files away keeps it: then it was his, or he is told by the mode.
+    let _ = std::os::unix::fs::chown(to, Some(there.uid()), Some(there.gid()));
+    std::fs::set_permissions(to, there.permissions())
 }
 
 /// By host, the days of which there are segments.

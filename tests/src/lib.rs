@@ -2,9 +2,11 @@
 
 mod object_server;
 mod plenty;
+mod receiver;
 
 pub use object_server::{ObjectServer, Request};
 pub use plenty::{BASELINE, write_plenty};
+pub use receiver::{Does, Post, Receiver, read_frame};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

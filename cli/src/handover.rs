@@ -197,7 +197,7 @@ impl Run {
             }
             let before = self.sent();
             self.deliver(Some(until))?;
-            self.couriers.iter().for_each(|courier| say::say_trouble(courier));
+            self.couriers.iter().for_each(say::say_trouble);
             let goes_on = last.left && self.sent() > before;
             if !goes_on && !self.stop.rest(until) {
                 break;
@@ -217,8 +217,9 @@ impl Run {
         std::thread::scope(|scope| {
             let deliver = |courier| scope.spawn(move || Courier::deliver(courier, until, stop));
             let threads: Vec<_> = self.couriers.iter_mut().map(deliver).collect();
-            let ended = threads.into_iter().map(|thread| thread.join());
-            ended.map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            // All of them end before an error of one counts.
+            let ended: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+            ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
 }

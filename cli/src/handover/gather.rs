@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use handover::{Courier, Draft};
 use model::Lens;
 use serde_json::Value;
@@ -30,6 +30,16 @@ pub(super) struct Gathered {
     pub(super) left: bool,
     /// Files of rows that could not be read.
     pub(super) unread: Vec<(PathBuf, String)>,
+}
+
+/// Incidents that somebody needs, with their ranks.
+#[derive(Default)]
+struct Needed {
+    incidents: Vec<(usize, Incident)>,
+    /// When each incident that there is was last.
+    lasts: Vec<i64>,
+    /// Some were passed over for want of room.
+    left: bool,
 }
 
 /// Makes incidents of findings, and messages of those that a receiver needs.
@@ -59,21 +69,24 @@ impl Gatherer {
     /// Groups the findings, and queues what is new or has grown for each receiver, as long as there is room.
     pub(super) fn gather(&mut self, couriers: &mut [Courier]) -> Result<Gathered> {
         let triaged = triage::triage(&self.options)?;
-        let (needed, lasts, left) = self.needed(couriers)?;
-        let promise = Promise::of(&self.options, &lasts)?;
-        let mut gathered = Gathered { incidents: triaged.incidents, left, unread: triaged.unread };
-        if needed.is_empty() {
+        if !triaged.unread.is_empty() {
+            self.ensure_rows()?;
+        }
+        let needed = self.needed(couriers)?;
+        let mut gathered = Gathered { incidents: triaged.incidents, left: needed.left, unread: triaged.unread };
+        if needed.incidents.is_empty() {
             return Ok(gathered);
         }
+        let expected = Promise::of(&self.options, &needed.lasts)?.expected;
         let gaps = triage::coverage(&self.options, &gathered.unread)?;
-        for some in needed.chunks(AT_ONCE) {
-            if !couriers.iter().any(|courier| courier.outbox().room() > 0) {
+        for some in needed.incidents.chunks(AT_ONCE) {
+            if !couriers.iter().any(has_room) {
                 gathered.left = true;
                 break;
             }
-            let drafts = self.drafts(some, &gaps, promise.expected, &mut gathered.unread)?;
+            let drafts = self.drafts(some, &gaps, expected, &mut gathered.unread)?;
             for courier in couriers.iter_mut() {
-                if courier.outbox().room() > 0 {
+                if has_room(courier) {
                     courier.queue(&drafts)?;
                 } else {
                     gathered.left = true;
@@ -83,25 +96,35 @@ impl Gatherer {
         Ok(gathered)
     }
 
-    /// Incidents that somebody needs, with their ranks; when each incident was last; whether some were passed over for want of
-    /// room.
-    fn needed(&self, couriers: &[Courier]) -> Result<(Vec<(usize, Incident)>, Vec<i64>, bool)> {
+    /// What is handed over cannot be taken back: without any row nothing could be told.
+    fn ensure_rows(&self) -> Result<()> {
+        let archives: Vec<&PathBuf> = self.options.archives().iter().collect();
+        let named: Vec<String> = archives.iter().map(|folder| folder.display().to_string()).collect();
+        ensure!(
+            store::discover_tables(&archives).is_ok(),
+            "cannot read: {}: no rows in it to tell incidents by; name their folder with --archive",
+            named.join(", ")
+        );
+        Ok(())
+    }
+
+    fn needed(&self, couriers: &[Courier]) -> Result<Needed> {
         let most = couriers.iter().map(|courier| courier.outbox().room()).max().unwrap_or_default();
-        let (mut needed, mut lasts, mut left) = (Vec::new(), Vec::new(), false);
+        let mut needed = Needed::default();
         store::read_incidents(&self.options.path(), |incident| {
-            lasts.push(incident.last);
+            needed.lasts.push(incident.last);
             let needs = |courier: &Courier| courier.outbox().needs(&incident.id, &incident.findings);
             if !wanted(&incident) || !couriers.iter().any(needs) {
                 return true;
             }
-            if needed.len() < most {
-                needed.push((lasts.len(), incident));
+            if needed.incidents.len() < most {
+                needed.incidents.push((needed.lasts.len(), incident));
             } else {
-                left = true;
+                needed.left = true;
             }
             true
         })?;
-        Ok((needed, lasts, left))
+        Ok(needed)
     }
 
     fn drafts(
@@ -128,6 +151,10 @@ impl Gatherer {
         });
         drafts.collect()
     }
+}
+
+fn has_room(courier: &Courier) -> bool {
+    courier.outbox().room() > 0
 }
 
 /// What was not seen of the incident's hosts, or of none in particular.

@@ -16,9 +16,7 @@ use crate::words::{inline, plural};
 pub(super) fn say(args: &HandoverArgs, couriers: &[Courier], gathered: &Gathered, output: bool) -> Result<bool> {
     let reports: Vec<Report> = couriers.iter().map(Courier::report).collect();
     let whole = reports.iter().all(|report| report.queued == 0 && report.given_up == 0);
-    for (path, why) in &gathered.unread {
-        warn(&format!("rows left out: {}: {why}", path.display()));
-    }
+    gathered.unread.iter().for_each(|(_, why)| warn(&format!("rows left out: {why}")));
     if args.json {
         let targets = serde_json::to_value(&reports)?;
         print_json(&json!({ "incidents": gathered.incidents, "left": gathered.left, "targets": targets }))?;

@@ -96,7 +96,7 @@ impl Sink for Stream {
 fn in_words(error: &io::Error) -> String {
     let mut why = match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "it took longer than --timeout".to_owned(),
-        _ => error.to_string(),
+        _ => format!("cannot hand over: {error}"),
     };
     if why.contains("ertificate") {
         why += "; for an authority of your own name its certificates in SSL_CERT_FILE";

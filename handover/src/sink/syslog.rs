@@ -51,7 +51,7 @@ impl Sink for Datagrams {
                 Way::Unix(path) => UnixDatagram::unbound()?.send_to(message.as_bytes(), path).map(drop),
             }
         };
-        parcels.iter().try_for_each(send).map_err(|error| Failure::later(&error.to_string()))
+        parcels.iter().try_for_each(send).map_err(|error| Failure::later(&format!("cannot send: {error}")))
     }
 }
 

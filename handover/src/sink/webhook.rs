@@ -145,7 +145,13 @@ async fn beginning(mut answer: Response) -> String {
 
 /// Without the URL, in which there may be secrets.
 fn unreached(error: reqwest::Error) -> Failure {
-    let mut why = chain(&error.without_url());
+    let (late, connecting) = (error.is_timeout(), error.is_connect());
+    let all = chain(&error.without_url());
+    let mut why = match all.rsplit_once(": ") {
+        _ if late => "it took longer than --timeout".to_owned(),
+        Some((_, last)) if connecting => format!("cannot connect: {last}"),
+        _ => all,
+    };
     if why.contains("ertificate") {
         why += "; for an authority of your own name its certificates in SSL_CERT_FILE";
     }

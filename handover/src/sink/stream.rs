@@ -61,8 +61,7 @@ impl Stream {
         Err(last)
     }
 
-    fn hand_over(&self, frames: &[u8]) -> io::Result<()> {
-        let mut stream = self.connect()?;
+    fn hand_over(&self, mut stream: TcpStream, frames: &[u8]) -> io::Result<()> {
         let Some((config, name)) = &self.tls else {
             stream.write_all(frames)?;
             stream.shutdown(Shutdown::Write)?;
@@ -89,7 +88,8 @@ impl Sink for Stream {
             format!("{} {message}", message.len())
         };
         let frames: String = parcels.iter().map(frame).collect();
-        self.hand_over(frames.as_bytes()).map_err(|error| Failure::later(&in_words(&error)))
+        let done = self.connect().and_then(|stream| self.hand_over(stream, frames.as_bytes()));
+        done.map_err(|error| Failure::later(&in_words(&error)))
     }
 }
 
@@ -146,4 +146,46 @@ fn unconfirmed(stream: &TcpStream) -> io::Result<i32> {
     // SAFETY: this request writes one C int and touches nothing else; `Getter` has room for exactly that.
     let queued = unsafe { rustix::ioctl::ioctl(stream, rustix::ioctl::Getter::<TIOCOUTQ, i32>::new()) };
     Ok(queued?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// What is said of a receiver that does this with its connection, before anything is sent or meanwhile.
+    fn against(before: bool, receive: fn(TcpStream) -> Option<TcpStream>) -> Result<(), String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let sink = Stream::tcp("127.0.0.1", listener.local_addr().unwrap().port(), Duration::from_millis(500));
+        let stream = sink.connect().unwrap();
+        let receiver = std::thread::spawn(move || receive(listener.accept().unwrap().0));
+        while before && !receiver.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let done = sink.hand_over(stream, b"3 abc").map_err(|error| in_words(&error));
+        drop(receiver.join()); // what it kept is open until here
+        done
+    }
+
+    fn read_to_the_end(mut stream: TcpStream) -> TcpStream {
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        stream
+    }
+
+    #[test]
+    fn only_who_read_everything_has_it() {
+        against(false, |stream| {
+            drop(read_to_the_end(stream));
+            None
+        })
+        .unwrap();
+        against(true, |_| None).unwrap_err();
+        let after_one = |mut stream: TcpStream| {
+            stream.read_exact(&mut [0]).unwrap();
+            None
+        };
+        against(false, after_one).unwrap_err();
+        let error = against(false, |stream| Some(read_to_the_end(stream))).unwrap_err();
+        assert!(error.contains("does not close"), "{error}");
+    }
 }

@@ -287,6 +287,26 @@ fn killed_at_any_moment_a_file_of_lines_has_each_once() {
     assert_eq!(by_delivery(&printed).keys().cloned().collect::<BTreeSet<_>>(), fixture.expected());
 }
 
+/// What a kill between a line and its entry leaves, and one within a line: kills by chance seldom come at that moment.
+#[test]
+fn a_file_is_asked_what_is_in_it() {
+    let fixture = Fixture::whole(4);
+    let path = fixture.folder.path().join("incidents.jsonl");
+    assert_eq!(fixture.run(text(&path), &[]).code, 0);
+    let whole = std::fs::read(&path).unwrap();
+    let state = fixture.out().join("incidents/handover");
+    let (log, entries) = ebbline_tests::files_below(&state).into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let lines: Vec<&[u8]> = entries.split_inclusive(|byte| *byte == b'\n').collect();
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let cuts = [last, last + 1, last + 100, whole.len() - 2, whole.len() - 1, whole.len()];
+    for (missing, length) in cuts.iter().map(|cut| (1, *cut)).chain([(2, whole.len()), (4, whole.len())]) {
+        std::fs::write(state.join(&log), lines[..lines.len() - missing].concat()).unwrap();
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(fixture.run(text(&path), &[]).code, 0);
+        assert!(std::fs::read(&path).unwrap() == whole, "{missing} entries missing, a file of {length} bytes");
+    }
+}
+
 #[test]
 fn what_a_receiver_never_takes_is_dead_until_somebody_asks() {
     let fixture = Fixture::whole(4);

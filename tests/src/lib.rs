@@ -1,5 +1,6 @@
 //! End-to-end, kernel, fault and golden tests: what they share.
 
+pub mod handover;
 mod object_server;
 mod plenty;
 mod receiver;

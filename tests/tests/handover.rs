@@ -3,19 +3,19 @@
 //!
 //! `EBBLINE_HANDOVER_KILLS` says how often to kill (20; `cargo xtask soak` 300).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use ebbline_tests::{BASELINE, Does, Ended, Receiver, bin, ebbline, ended, read_frame, write_plenty};
+use ebbline_tests::handover::{Incidents, assert_whole, by_delivery, delivery, syslog_said, text};
+use ebbline_tests::{Does, Receiver, ebbline, ended, read_frame};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use store::Finding;
 
 /// What a test waits for comes long before.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,134 +28,6 @@ impl Random {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("test paths are UTF-8")
-}
-
-/// Findings that come bit by bit.
-struct Fixture {
-    folder: tempfile::TempDir,
-    findings: Vec<Finding>,
-    shown: usize,
-}
-
-impl Fixture {
-    /// Some findings of so many trees, each in three hours; none of them is there yet.
-    fn new(trees: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        write_plenty(folder.path(), trees * 3, 2, 1);
-        let out = folder.path().join("scored");
-        let mut findings = store::read_all_findings(&out).expect("they were written");
-        // So that every part has some of new trees and some of old ones.
-        findings.sort_by(|a, b| Sha256::digest(&a.id).cmp(&Sha256::digest(&b.id)));
-        std::fs::remove_dir_all(out.join("findings")).expect("they can be removed");
-        std::fs::create_dir(out.join("findings")).expect("a folder");
-        Self { folder, findings, shown: 0 }
-    }
-
-    /// One that has all of them.
-    fn whole(trees: usize) -> Self {
-        let mut fixture = Self::new(trees);
-        fixture.show(usize::MAX);
-        fixture
-    }
-
-    /// So many more.
-    fn show(&mut self, number: usize) {
-        let until = self.shown.saturating_add(number).min(self.findings.len());
-        let some = &self.findings[self.shown..until];
-        if !some.is_empty() {
-            let name = format!("part-{:06}", self.shown);
-            store::write_findings(&self.out(), BASELINE, &name, some, Some(5.0)).expect("written");
-        }
-        self.shown = until;
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("scored")
-    }
-
-    fn command(&self, to: &[&str], more: &[&str]) -> Command {
-        let mut command = Command::new(bin("ebbline"));
-        command.arg("handover").arg(self.out()).arg("--archive").arg(self.folder.path().join("archive"));
-        to.iter().for_each(|to| _ = command.args(["--to", to]));
-        command.args(more);
-        for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "EBBLINE_HANDOVER_HEADERS", "SSL_CERT_FILE"]
-        {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    fn run(&self, to: &str, more: &[&str]) -> Ended {
-        ended(&mut self.command(&[to], more))
-    }
-
-    /// Runs until everything is there.
-    fn run_to_the_end(&self, to: &str, more: &[&str]) {
-        for _ in 0..100 {
-            let ended = self.run(to, more);
-            match ended.code {
-                0 => return,
-                3 => {}
-                _ => panic!("{ended:?}"),
-            }
-        }
-        panic!("it never ends");
-    }
-
-    /// The incidents as they are now.
-    fn incidents(&self) -> Vec<Value> {
-        let (out, archive) = (self.out(), self.folder.path().join("archive"));
-        let listed = ebbline(["incident", "list", text(&out), "--archive", text(&archive), "--json", "--all"]).json();
-        listed["incidents"].as_array().expect("a list").clone()
-    }
-
-    /// Their deliveries.
-    fn expected(&self) -> BTreeSet<String> {
-        self.incidents().iter().map(delivery).collect()
-    }
-}
-
-fn findings(incident: &Value) -> BTreeSet<String> {
-    incident["findings"].as_array().expect("a list").iter().map(|id| id.as_str().expect("an id").to_owned()).collect()
-}
-
-/// The id of a delivery, as docs/contracts.md has it.
-fn delivery(incident: &Value) -> String {
-    let mut hash = Sha256::new();
-    hash.update(incident["id"].as_str().expect("an id"));
-    findings(incident).iter().for_each(|id| hash.update(format!("\n{id}")));
-    hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Messages by delivery; one that came twice was the same.
-fn by_delivery(bodies: &[String]) -> BTreeMap<String, Value> {
-    let mut all: BTreeMap<String, Value> = BTreeMap::new();
-    for body in bodies {
-        let value: Value = serde_json::from_str(body).expect("a whole message");
-        let id = value["delivery"].as_str().expect("an id").to_owned();
-        assert_eq!(id, delivery(&value), "it is made from incident and findings");
-        if let Some(before) = all.insert(id, value.clone()) {
-            assert_eq!(before, value, "the same delivery is the same message");
-        }
-    }
-    all
-}
-
-/// Nothing lost: each incident is there as it is now. Nothing made up: whatever else is there is an earlier state of one.
-fn assert_whole(fixture: &Fixture, bodies: &[String]) {
-    let (all, now) = (by_delivery(bodies), fixture.incidents());
-    for incident in &now {
-        assert!(all.contains_key(&delivery(incident)), "lost: {}", incident["id"]);
-    }
-    let expected = fixture.expected();
-    for (id, value) in all.iter().filter(|(id, _)| !expected.contains(*id)) {
-        let had = findings(value);
-        assert!(now.iter().any(|incident| findings(incident).is_superset(&had)), "{id} is of no incident");
     }
 }
 
@@ -179,7 +51,7 @@ fn url(receiver: &Receiver) -> String {
 
 #[test]
 fn a_webhook_that_fails_half_the_time_has_everything_once() {
-    let fixture = Fixture::whole(40);
+    let fixture = Incidents::whole(40);
     let receiver = Receiver::webhook(half(1));
     fixture.run_to_the_end(&url(&receiver), &["--timeout", "1", "--attempts", "20"]);
     let all = by_delivery(&receiver.taken());
@@ -202,15 +74,21 @@ fn a_webhook_that_fails_half_the_time_has_everything_once() {
 }
 
 /// Kills it again and again while findings come, each time within so many milliseconds, and lets it end.
-fn killed(fixture: &mut Fixture, to: &str, longest: u64) {
+fn killed(fixture: &mut Incidents, to: &str, longest: u64) {
     let (kills, mut random) = (kills(), Random(longest));
-    let part = fixture.findings.len().div_ceil(kills as usize);
+    let part = fixture.number().div_ceil(kills as usize);
     let mut amid = 0;
     for _ in 0..kills {
         fixture.show(part);
         let mut command = fixture.command(&[to], &["--timeout", "1", "--attempts", "20"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        std::thread::sleep(Duration::from_millis(random.below(longest)));
+        // At any moment, and every other time just when something was written down.
+        let before = (random.below(2) == 0).then(|| fixture.state_bytes());
+        while before == Some(fixture.state_bytes()) && child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            std::thread::yield_now();
+        }
+        let longest = if before.is_some() { 20_000 } else { longest * 1_000 };
+        std::thread::sleep(Duration::from_micros(random.below(longest)));
         amid += u32::from(child.try_wait().expect("it can be waited for").is_none());
         child.kill().expect("it can be killed");
         child.wait().expect("it can be waited for");
@@ -227,25 +105,13 @@ fn kills() -> u32 {
 
 #[test]
 fn killed_at_any_moment_nothing_is_lost_at_a_webhook_that_fails() {
-    let mut fixture = Fixture::new(40);
+    let mut fixture = Incidents::new(40);
     let receiver = Receiver::webhook(half(2));
     killed(&mut fixture, &url(&receiver), 900);
     assert_whole(&fixture, &receiver.taken());
     let grown = receiver.taken().iter().filter(|body| body.contains(r#""event":"grown""#)).count();
     eprintln!("{} requests, {} taken, {grown} of incidents that grew", receiver.posts().len(), receiver.taken().len());
     assert!(grown > 0);
-}
-
-/// Of each message of syslog the delivery, and the text.
-fn syslog_said(frames: &[String]) -> BTreeMap<String, String> {
-    let said = |frame: &String| {
-        let (_, rest) = frame.split_once("[ebbline@32473 delivery=\"").expect("an element");
-        let (id, rest) = rest.split_once('"').expect("an id");
-        let (_, text) = rest.split_once("] \u{feff}").expect("a text");
-        assert!(frame.starts_with('<') && frame.len() <= 2_048, "{frame}");
-        (id.to_owned(), text.to_owned())
-    };
-    frames.iter().map(said).collect()
 }
 
 fn half_of_streams(seed: u64) -> impl FnMut(usize) -> Does + Send {
@@ -260,7 +126,7 @@ fn half_of_streams(seed: u64) -> impl FnMut(usize) -> Does + Send {
 
 #[test]
 fn killed_at_any_moment_nothing_is_lost_at_a_syslog_that_fails() {
-    let mut fixture = Fixture::new(40);
+    let mut fixture = Incidents::new(40);
     let receiver = Receiver::syslog(half_of_streams(4));
     let to = format!("syslog+tcp://{}", receiver.address());
     killed(&mut fixture, &to, 500);
@@ -272,7 +138,7 @@ fn killed_at_any_moment_nothing_is_lost_at_a_syslog_that_fails() {
 
 #[test]
 fn killed_at_any_moment_a_file_of_lines_has_each_once() {
-    let mut fixture = Fixture::new(40);
+    let mut fixture = Incidents::new(40);
     let path = fixture.folder.path().join("incidents.jsonl");
     killed(&mut fixture, text(&path), 200);
     let written = std::fs::read_to_string(&path).unwrap();
@@ -290,7 +156,7 @@ fn killed_at_any_moment_a_file_of_lines_has_each_once() {
 /// What a kill between a line and its entry leaves, and one within a line: kills by chance seldom come at that moment.
 #[test]
 fn a_file_is_asked_what_is_in_it() {
-    let fixture = Fixture::whole(4);
+    let fixture = Incidents::whole(4);
     let path = fixture.folder.path().join("incidents.jsonl");
     assert_eq!(fixture.run(text(&path), &[]).code, 0);
     let whole = std::fs::read(&path).unwrap();
@@ -309,7 +175,7 @@ fn a_file_is_asked_what_is_in_it() {
 
 #[test]
 fn what_a_receiver_never_takes_is_dead_until_somebody_asks() {
-    let fixture = Fixture::whole(4);
+    let fixture = Incidents::whole(4);
     let receiver = Receiver::webhook(|number| if number == 0 { Does::Answers(422, "") } else { Does::Takes });
     let first = fixture.run(&url(&receiver), &[]);
     assert!(first.code == 3 && first.stdout.contains("1 could not be"), "{first:?}");
@@ -328,7 +194,7 @@ fn what_a_receiver_never_takes_is_dead_until_somebody_asks() {
 
 #[test]
 fn a_receiver_that_is_down_keeps_nothing_from_the_others_and_gets_it_later() {
-    let fixture = Fixture::whole(4);
+    let fixture = Incidents::whole(4);
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (there, down) = (Receiver::webhook(|_| Does::Takes), format!("http://{gone}/in"));
     let ended = ended(&mut fixture.command(&[&down, &url(&there)], &["--attempts", "2"]));
@@ -341,7 +207,7 @@ fn a_receiver_that_is_down_keeps_nothing_from_the_others_and_gets_it_later() {
 
 #[test]
 fn a_receiver_is_left_alone_as_long_as_it_asks_and_redirects_are_not_followed() {
-    let fixture = Fixture::whole(1);
+    let fixture = Incidents::whole(1);
     let receiver = Receiver::webhook(|number| match number {
         0 => Does::Answers(429, "Retry-After: 2\r\n"),
         1 => Does::Answers(307, "Location: /elsewhere?token=hunter2\r\n"),
@@ -357,7 +223,7 @@ fn a_receiver_is_left_alone_as_long_as_it_asks_and_redirects_are_not_followed() 
 
 #[test]
 fn headers_and_signature_are_sent_and_told_nobody() {
-    let fixture = Fixture::whole(1);
+    let fixture = Incidents::whole(1);
     let receiver = Receiver::webhook(|_| Does::Takes);
     let at = |name: &str| fixture.folder.path().join(name);
     std::fs::write(at("headers"), "Authorization: Bearer hunter2\n").unwrap();
@@ -398,7 +264,7 @@ fn datagram(receive: impl FnOnce(&mut [u8]) -> std::io::Result<usize>) -> String
 
 #[test]
 fn datagrams_carry_the_titles() {
-    let fixture = Fixture::whole(3);
+    let fixture = Incidents::whole(3);
     let expected = fixture.expected();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let path = fixture.folder.path().join("log");
@@ -420,7 +286,7 @@ fn datagrams_carry_the_titles() {
 
 #[test]
 fn over_tls_only_who_is_trusted_is_told() {
-    let fixture = Fixture::whole(3);
+    let fixture = Incidents::whole(3);
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tls");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -469,7 +335,7 @@ impl Drop for Following {
 
 #[test]
 fn it_follows_until_it_is_told_and_is_alone_at_its_target() {
-    let mut fixture = Fixture::new(6);
+    let mut fixture = Incidents::new(6);
     let receiver = Receiver::webhook(|number| if number == 0 { Does::Answers(500, "") } else { Does::Takes });
     let mut command = fixture.command(&[&url(&receiver)], &["--follow", "1"]);
     let mut child = Following(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts"));
@@ -493,7 +359,7 @@ fn it_follows_until_it_is_told_and_is_alone_at_its_target() {
 
 #[test]
 fn what_cannot_be_is_one_line_with_the_next_step() {
-    let fixture = Fixture::whole(1);
+    let fixture = Incidents::whole(1);
     for (to, more, expected) in [
         ("ftp://x/y", &[][..], "use https://HOST/PATH"),
         ("/tmp", &[], "it is a folder"),

@@ -174,6 +174,17 @@ fn a_file_is_asked_what_is_in_it() {
 }
 
 #[test]
+fn more_than_an_outbox_holds_goes_in_turns() {
+    let fixture = Incidents::whole(1_100);
+    let (path, expected) = (fixture.folder.path().join("incidents.jsonl"), fixture.expected());
+    assert!(expected.len() > 1_000, "{} are too few", expected.len());
+    let ended = fixture.run(text(&path), &["--json"]).json();
+    assert_eq!((&ended["targets"][0]["sent"], &ended["left"]), (&expected.len().into(), &false.into()), "{ended}");
+    let written: Vec<String> = std::fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(by_delivery(&written).into_keys().collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
 fn what_a_receiver_never_takes_is_dead_until_somebody_asks() {
     let fixture = Incidents::whole(4);
     let receiver = Receiver::webhook(|number| if number == 0 { Does::Answers(422, "") } else { Does::Takes });

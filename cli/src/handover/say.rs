@@ -3,7 +3,7 @@
 use anyhow::Result;
 use handover::{Courier, Report, Target};
 use serde_json::{Value, json};
-use store::rfc3339;
+use store::{rfc3339, time_text};
 
 use super::gather::Gathered;
 use super::{HandoverArgs, warn};
@@ -63,7 +63,7 @@ pub(super) fn say_dead(args: &HandoverArgs, targets: &[Target]) -> Result<bool> 
                 "why": dead.why, "title": dead.title,
             }));
             let title = shorten(&inline(&dead.title));
-            rows.add_row([dead.delivery(), &incident, &rfc3339(dead.at), &inline(&dead.why), &title]);
+            rows.add_row([dead.delivery(), &incident, &time_text(dead.at), &inline(&dead.why), &title]);
         }
     }
     if args.json {

@@ -133,13 +133,15 @@ impl Courier {
 
     /// Asks the receiver, where it can be asked, what it has of what a run before this one left.
     fn resume(&mut self) -> Result<(), HandoverError> {
-        if std::mem::replace(&mut self.resumed, true) {
+        let first = if self.resumed { None } else { self.outbox.next(1)?.pop() };
+        let Some(first) = first else {
+            self.resumed = true;
             return Ok(());
-        }
-        let Some(first) = self.outbox.next(1)?.pop() else { return Ok(()) };
+        };
         let waiting: BTreeSet<&str> = self.outbox.deliveries().collect();
-        // What cannot be asked is sent again.
+        // Who cannot be asked now cannot be sent to either, and is asked later.
         let Ok(there) = self.sink.resume(&first, &waiting) else { return Ok(()) };
+        self.resumed = true;
         let parcels = self.outbox.next(usize::MAX)?;
         let there: Vec<Parcel> = parcels.into_iter().filter(|parcel| there.contains(&parcel.delivery)).collect();
         self.outbox.sent(&there)

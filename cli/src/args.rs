@@ -8,6 +8,7 @@ use eval::Set;
 
 pub(crate) use crate::baseline::args::BaselineCommand;
 pub(crate) use crate::export::ExportArgs;
+pub(crate) use crate::handover::HandoverArgs;
 pub(crate) use crate::incident::IncidentCommand;
 pub(crate) use crate::lens::args::LensCommand;
 pub(crate) use crate::report::ReportArgs;
@@ -24,6 +25,7 @@ Examples:
   ebbline show scores/                                what stands out, rarest first
   ebbline incident list scores/ --archive archive/    the same as stories
   ebbline report scores/ --archive archive/           all of it as one file for a browser
+  ebbline handover scores/ --to https://hooks.example/in    the same for other systems
   ebbline explain archive/process/…/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
 
 The files come from `ebbline-agent run`. Results go to standard output, progress to standard error.
@@ -45,6 +47,7 @@ pub(crate) enum Command {
     Incident(IncidentCommand),
     Report(ReportArgs),
     Export(ExportArgs),
+    Handover(HandoverArgs),
     Eval(EvalArgs),
     /// Look into baselines, join them, take away what one should not have learned.
     #[command(subcommand)]

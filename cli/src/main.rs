@@ -6,6 +6,7 @@ mod entities;
 mod eval;
 mod explain;
 mod export;
+mod handover;
 mod incident;
 mod learn;
 mod lens;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Incident(command) => incident::run(command),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Handover(args) => handover::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),
         Command::Lens(command) => lens::run(command),

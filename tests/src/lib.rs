@@ -1,10 +1,13 @@
 //! End-to-end, kernel, fault and golden tests: what they share.
 
+pub mod handover;
 mod object_server;
 mod plenty;
+mod receiver;
 
 pub use object_server::{ObjectServer, Request};
 pub use plenty::{BASELINE, write_plenty};
+pub use receiver::{Does, Post, Receiver, read_frame};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -20,6 +20,9 @@ pub(crate) struct SoakArgs {
     /// How often scoring of an archive is killed and run again.
     #[arg(long, default_value_t = 50)]
     rescore_kills: u32,
+    /// How often handing over is killed, for each sort of receiver.
+    #[arg(long, default_value_t = 300)]
+    handover_kills: u32,
     /// How often an executor of a cluster is killed.
     #[arg(long, default_value_t = 20)]
     executor_kills: u32,
@@ -40,6 +43,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     live("live_crash", ("EBBLINE_STOPPED_S", args.stopped), "stopped")?;
     live("live_soak", ("EBBLINE_SOAK_S", args.minutes * 60), "flat")?;
     live("restart", ("EBBLINE_RESCORE_KILLS", args.rescore_kills), "killed")?;
+    live("handover", ("EBBLINE_HANDOVER_KILLS", args.handover_kills), "killed")?;
     live("promise", ("EBBLINE_PROMISE_STREAMS", args.streams), "one_alert")?;
     cluster::run(&cluster::ClusterArgs { kills: Some(args.executor_kills), rows: None })?;
     live("incidents", ("EBBLINE_FINDINGS", args.findings), "plenty")?;

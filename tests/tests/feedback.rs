@@ -65,6 +65,14 @@ impl Recording {
         listed["incidents"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Incidents in the file that they are handed over to.
+    fn handed_over(&self) -> usize {
+        let (out, lines) = (self.at("scored"), self.at("lines.jsonl"));
+        let ended = ebbline(["handover", text(&out), "--archive", text(&self.archive), "--to", text(&lines)]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        std::fs::read_to_string(lines).unwrap().lines().count()
+    }
+
     fn feedback(&self) -> PathBuf {
         self.at("scored/incidents/feedback.jsonl")
     }
@@ -153,6 +161,7 @@ fn a_dismissal_ends_on_its_day_and_when_something_is_added() {
     assert_eq!(recording.run("dismiss", &[&[ids[0].as_str()], &say[..]].concat()).code, 0);
     assert_eq!(recording.run("dismiss", &[&[ids[1].as_str()], &say[..]].concat()).code, 0);
     assert_eq!(recording.ids(&[]), ids[2..]);
+    assert_eq!(recording.handed_over(), ids.len() - 2);
     // As if the first had been said long ago, and the second of a smaller incident.
     let lines = std::fs::read_to_string(recording.feedback()).unwrap();
     let mut opinions: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -164,6 +173,7 @@ fn a_dismissal_ends_on_its_day_and_when_something_is_added() {
     let feedback = |at: usize| &listed["incidents"][at]["feedback"];
     assert_eq!((&feedback(0)["is_over"], &feedback(1)["units_since"]), (&json!(true), &json!(1)));
     assert_eq!(recording.ids(&[]), ids);
+    assert_eq!(recording.handed_over(), ids.len(), "what is shown again is handed over");
     let words = recording.run("list", &[]).stdout;
     assert!(words.contains("which is over") && words.contains("something was added since"), "{words}");
 }

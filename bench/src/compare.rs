@@ -132,13 +132,13 @@ mod tests {
         after.seed = 2;
         after.version = "0.2.0".to_owned();
         after.devices[0].details = "64 threads".to_owned();
-        after.devices[0].scores[0].kernel_rows_per_s =
-            Spread { median: 3e6, least: 2e6, most: 4e6, runs: 5 };
+        after.devices[0].scores[0].kernel_rows_per_s = Spread { median: 3e6, least: 2e6, most: 4e6, runs: 5 };
         after.devices[0].learn.clear();
         let compared = compare(&before, &after);
         assert_eq!((compared.pairs[0].ratio, compared.pairs[0].is_apart), (3.0, true));
         assert_eq!(compared.unmatched, 1);
-        for begin in ["versions differ: 0.1.0 and 0.2.0", "seeds differ: 1 and 2", "devices differ: ", "the first is not whole"]
+        for begin in
+            ["versions differ: 0.1.0 and 0.2.0", "seeds differ: 1 and 2", "devices differ: ", "the first is not whole"]
         {
             assert!(compared.notes.iter().any(|note| note.starts_with(begin)), "{begin}: {:?}", compared.notes);
         }

@@ -77,7 +77,11 @@ fn refused(error: impl std::fmt::Display) -> Failure {
 }
 
 /// Seconds of each of some runs: no further one where it would be over the time.
-fn times(clock: &dyn Clock, time: Duration, mut work: impl FnMut() -> Result<(), Failure>) -> Result<Vec<f64>, Failure> {
+fn times(
+    clock: &dyn Clock,
+    time: Duration,
+    mut work: impl FnMut() -> Result<(), Failure>,
+) -> Result<Vec<f64>, Failure> {
     let begun = clock.now();
     let mut seconds = Vec::new();
     while seconds.len() < RUNS {

@@ -41,7 +41,7 @@ impl Plan {
             tables: vec![cache / 8, 8 * cache].into_iter().map(usize::next_power_of_two).collect(),
             rows: ROWS,
             file_rows: 2 * ROWS,
-            runs: 5,
+            runs: 9,
             seed: 1,
             time: Duration::from_secs(50),
             patience: Duration::from_secs(20),
@@ -58,7 +58,7 @@ impl Plan {
             views: vec![8, 32, 128, 256],
             tables: tables.into_iter().map(usize::next_power_of_two).collect(),
             file_rows: 16 * ROWS,
-            runs: 9,
+            runs: 15,
             time: Duration::from_secs(570),
             patience: Duration::from_secs(120),
             ..Self::quick()

@@ -198,7 +198,9 @@ pub enum ReportError {
     #[error("no report of `ebbline bench --json`: {0}")]
     NoReport(String),
     /// It is of another format.
-    #[error("its format is {found}, this program reads {FORMAT}: measure again, or compare with the release that wrote it")]
+    #[error(
+        "its format is {found}, this program reads {FORMAT}: measure again, or compare with the release that wrote it"
+    )]
     Format {
         /// The format it says.
         found: u64,

@@ -206,9 +206,8 @@ impl<'a> Run<'a> {
                 continue;
             };
             let case = case.clone();
-            let work = move |given: &Given| {
-                measure::learn(given.device.as_ref(), &Cpu, &case, (&limits, &given.timing()))
-            };
+            let work =
+                move |given: &Given| measure::learn(given.device.as_ref(), &Cpu, &case, (&limits, &given.timing()));
             let figure = self.measure(at, &what, work);
             self.entries[at].report.learn.extend(figure);
         }

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
-use crate::testing::{Fate, FakeClock, FakeDevice};
+use crate::testing::{FakeClock, FakeDevice, Fate};
 
 /// A watch that keeps what it was told.
 #[derive(Default)]
@@ -102,7 +102,8 @@ fn bits_that_are_wrong_later_end_the_device_too() {
 
 #[test]
 fn a_device_that_is_lost_or_falls_over_keeps_what_it_did() {
-    for (fate, why) in [(Fate::Lost(16), "lost; nothing more"), (Fate::Panics(16), "its driver panicked; nothing more")] {
+    for (fate, why) in [(Fate::Lost(16), "lost; nothing more"), (Fate::Panics(16), "its driver panicked; nothing more")]
+    {
         let (report, lines) = run_with(&plan(), fate);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(why) && !lines[0].contains('\n'), "{}", lines[0]);

@@ -71,7 +71,8 @@ fn plan(args: &BenchArgs) -> Plan {
 fn devices(wanted: &str) -> Result<Vec<Arc<dyn Device>>> {
     let found = bench::devices(wanted);
     if found.is_empty() {
-        let all: Vec<String> = bench::devices("all").iter().map(|device| format!("{:?}", device.about().name)).collect();
+        let all: Vec<String> =
+            bench::devices("all").iter().map(|device| format!("{:?}", device.about().name)).collect();
         bail!("no such device: {wanted}: use one of {}, or all", all.join(", "));
     }
     Ok(found)

@@ -34,17 +34,20 @@ fn head(report: &Report) -> String {
             let (cases, rows) = (identity.cases as u64, identity.rows as u64);
             format!("{} and {} scored to the CPU's bits", plural(cases, "case", "cases"), plural(rows, "row", "rows"))
         });
-        let _ = write!(text, "\n{} ({}): {identity}", name(device), device.details);
+        let software = if device.kind == Kind::Software { "software, " } else { "" };
+        let _ = write!(text, "\n{} ({software}{}): {identity}", device.name, device.details);
     }
     let peak = report.peak_memory_bytes.map_or("unknown".to_owned(), |bytes| size(bytes as usize));
     let _ = write!(text, "\npeak memory of the process {peak}; energy: {}", machine.energy);
     text
 }
 
+/// What a device is called in tables: without what drivers put in parentheses.
 fn name(device: &DeviceReport) -> String {
+    let short = device.name.split(" (").next().unwrap_or_default();
     match device.kind {
-        Kind::Software => format!("{} [software]", device.name),
-        Kind::Cpu | Kind::Hardware => device.name.clone(),
+        Kind::Software => format!("{short}, software"),
+        Kind::Cpu | Kind::Hardware => short.to_owned(),
     }
 }
 
@@ -83,7 +86,7 @@ fn scores(report: &Report) -> Option<String> {
             let by = if score.timed_by == "device" { " *" } else { "" };
             let limit = match score.share_of_copies {
                 Some(share) => format!("{} of copies", percent(share)),
-                None => format!("{} of order", percent(score.share_of_stream)),
+                None => format!("{} of reading", percent(score.share_of_stream)),
             };
             [
                 name(device),
@@ -100,7 +103,8 @@ fn scores(report: &Report) -> Option<String> {
     });
     let header =
         ["SCORING ON", "VIEWS", "TABLE", "ROWS", "KERNELS", "OF RANDOM", "ARROW TO SCORES", "THAT IS", "J/M ROWS"];
-    let title = "Rows a second: median ± half of the range (* by the device's own clock), and look-ups of the random reads above; over 100 %: caches answer";
+    let title = "Rows a second: median ± half of the range of all runs (* by the device's own clock).\n\
+                 Beside them look-ups of random reads of a table as large; over 100 %: caches answer.";
     part(title, header, rows.collect())
 }
 
@@ -111,7 +115,9 @@ fn batches(report: &Report) -> Option<String> {
     let table = part("Batches, ways to the device included", ["BATCHES ON", "ROWS", "ROWS A SECOND"], rows.collect())?;
     let others = report.devices.iter().filter(|device| device.kind != Kind::Cpu && !device.batches.is_empty());
     let lines = others.map(|device| match device.crossover_rows {
-        Some(rows) => format!("\n{} is as fast as the CPU from {} on", name(device), plural(rows as u64, "row", "rows")),
+        Some(rows) => {
+            format!("\n{} is as fast as the CPU from {} on", name(device), plural(rows as u64, "row", "rows"))
+        }
         None => format!("\n{} is as fast as the CPU at none of these sizes", name(device)),
     });
     Some(table + &lines.collect::<String>())
@@ -154,6 +160,9 @@ fn left_out(left_out: &[LeftOut]) -> Option<String> {
 
 /// A rate and how far its runs lay apart.
 pub(super) fn rate(spread: &Spread) -> String {
+    if spread.runs == 1 {
+        return millions(spread.median);
+    }
     let half = (spread.most - spread.least) / 2.0 / spread.median.max(1e-9);
     format!("{} ±{}", millions(spread.median), percent(half))
 }

@@ -12,7 +12,8 @@ const INTERRUPTED: i32 = 130;
 /// Becomes true when somebody asks to stop; whoever asks twice does not want to wait for results.
 pub(super) fn asked() -> Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot wait for signals")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().context("cannot wait for signals")?;
     let (mut interrupt, mut terminate) = {
         let _within = runtime.enter();
         let of = |kind| signal(kind).context("cannot wait for signals");

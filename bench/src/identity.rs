@@ -1,18 +1,27 @@
 //! Whether a device's scores are the CPU's, bit for bit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::testing;
 use model::{Backend, CpuBackend, EncodedBatch, Scores, Snapshot};
 
+use crate::budget::Clock;
 use crate::device::{Device, Failure};
 use crate::report::Identity;
 
+/// Cases that every device scores, however long it takes.
+const LEAST: usize = 8;
+
 /// Scores cases that are meant to provoke, and holds them against a CPU backend that takes row after row without vector
-/// instructions.
-pub(crate) fn check(device: &dyn Device, seed: u64) -> Result<Identity, Failure> {
+/// instructions. A device that takes longer than `time` is given no further ones: each batch that is timed is compared, too.
+pub(crate) fn check(device: &dyn Device, seed: u64, clock: &dyn Clock, time: Duration) -> Result<Identity, Failure> {
     let (mut cases, mut rows) = (0, 0);
+    let begun = clock.now();
     for case in testing::cases(seed) {
+        if cases >= LEAST && clock.now() - begun > time {
+            break;
+        }
         let mut scorer = device.open(&case.snapshot)?;
         let mut got = Scores::default();
         scorer.score(&case.batch, &mut got)?;
@@ -61,8 +70,10 @@ mod tests {
 
     #[test]
     fn the_processor_is_itself() {
-        let identity = check(&Cpu, 11).unwrap();
+        let clock = crate::budget::SystemClock::default();
+        let identity = check(&Cpu, 11, &clock, Duration::MAX).unwrap();
         assert!(identity.cases > 20 && identity.rows > 20_000);
+        assert_eq!(check(&Cpu, 11, &clock, Duration::ZERO).unwrap().cases, LEAST);
     }
 
     #[test]

@@ -125,7 +125,10 @@ impl<'a> Run<'a> {
     fn identity(&mut self) {
         let seed = self.plan.seed;
         for at in 0..self.entries.len() {
-            let found = self.measure(at, "identity", move |given| identity::check(given.device.as_ref(), seed));
+            let work = move |given: &Given| {
+                identity::check(given.device.as_ref(), seed, given.clock.as_ref(), 2 * given.share)
+            };
+            let found = self.measure(at, "identity", work);
             // What was not compared is not timed.
             self.entries[at].is_gone |= found.is_none();
             self.entries[at].report.identity = found;

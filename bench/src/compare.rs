@@ -5,6 +5,9 @@ use serde::Serialize;
 use crate::report::{DeviceReport, Report};
 use crate::stats::Spread;
 
+/// Runs of which the range means something.
+const ENOUGH: usize = 3;
+
 /// What two reports have in common, and what must be known before it is believed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
@@ -29,7 +32,7 @@ pub struct Pair {
     pub after: Spread,
     /// Median of the second by that of the first.
     pub ratio: f64,
-    /// Whether no run of one was as fast as any of the other.
+    /// Whether no run of one was as fast as any of the other, of three each at least.
     pub is_apart: bool,
 }
 
@@ -56,7 +59,9 @@ pub fn compare(before: &Report, after: &Report) -> Comparison {
 
 fn pair(device: &str, what: String, before: Spread, after: Spread) -> Pair {
     let ratio = after.median / before.median;
-    Pair { device: device.to_owned(), what, before, after, ratio, is_apart: !before.overlaps(&after) }
+    // One or two runs do not say how far others would lie apart.
+    let is_apart = before.runs.min(after.runs) >= ENOUGH && !before.overlaps(&after);
+    Pair { device: device.to_owned(), what, before, after, ratio, is_apart }
 }
 
 /// All rates of a device, each under a name that says what it is of.
@@ -137,6 +142,8 @@ mod tests {
         let compared = compare(&before, &after);
         assert_eq!((compared.pairs[0].ratio, compared.pairs[0].is_apart), (3.0, true));
         assert_eq!(compared.unmatched, 1);
+        after.devices[0].scores[0].kernel_rows_per_s.runs = 2;
+        assert!(!compare(&before, &after).pairs[0].is_apart);
         for begin in
             ["versions differ: 0.1.0 and 0.2.0", "seeds differ: 1 and 2", "devices differ: ", "the first is not whole"]
         {

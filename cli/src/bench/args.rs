@@ -67,8 +67,8 @@ pub(crate) enum BenchCommand {
 Example:
   ebbline bench compare before.json after.json
 
-A ratio of 2 means that the second is twice as fast. Where runs of one were as fast as runs of the other, the ratio says
-little, and is in parentheses.")]
+A ratio of 2 means that the second is twice as fast. Where runs of one were as fast as runs of the other, or there were
+fewer than three, the ratio says little, and is in parentheses.")]
 pub(crate) struct CompareArgs {
     /// The first report, of `bench --json` or `--out`.
     #[arg(value_name = "A.json")]

@@ -31,7 +31,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
         0 => String::new(),
         n => format!("\n{} in one of them only", plural(n, "figure is", "figures are")),
     };
-    print(&format!("{table}\nratios in parentheses: some runs of both were as fast{more}"))?;
+    print(&format!(
+        "{table}\nratios in parentheses: some runs of both were as fast, or there were fewer than three{more}"
+    ))?;
     Ok(false)
 }
 

@@ -5,14 +5,13 @@
 //! adapters. A look-up counts as a read from memory if a direct-mapped cache of the size of the processor's last one would
 //! not have had its line: coarse contexts are asked for again and again and never leave it.
 
+use bench::{best, gathers_per_s, last_cache, stream_bytes_per_s};
 use model::testing::{self, Case, Plan, Rng};
 use model::{Backend, CpuBackend, EncodedBatch, Scores};
 use scorer_gpu::roofline::{Rates, measure};
 use scorer_gpu::{AdapterKind, adapters, open_adapter};
 use serde_json::{Value, json};
-use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 const VIEWS: [u32; 3] = [8, 32, 128];
 /// Rows scored, and on software adapters, which would take minutes for more.
@@ -23,8 +22,7 @@ const TRIES: usize = 3;
 /// Reads and scores that follow each other on a processor, which is never as fast twice: the share is the median of theirs.
 const PAIRS: usize = 7;
 const LINE: usize = 64;
-/// Reads made at once, and by each thread.
-const AT_ONCE: usize = 64;
+/// Random reads of each thread.
 const READS: usize = 1 << 22;
 
 fn main() {
@@ -47,15 +45,6 @@ fn main() {
     if given("--json") { println!("{report:#}") } else { print(&report) }
 }
 
-/// Bytes of the processor's last cache; 32 MiB if it does not say.
-fn last_cache() -> usize {
-    let size = |index: u32| {
-        let text = std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size")).ok()?;
-        text.trim().strip_suffix('K')?.parse::<usize>().ok().map(|kib| kib << 10)
-    };
-    (0..8).filter_map(size).max().unwrap_or(32 << 20)
-}
-
 /// A half-full table of so many bytes, learned from as many rows as leave it room; one value in ten is unknown.
 fn case(views: u32, bytes: usize) -> Case {
     let slots = bytes / 16;
@@ -74,41 +63,10 @@ fn case(views: u32, bytes: usize) -> Case {
     case
 }
 
-/// The seconds of the best of some tries.
-fn best(mut work: impl FnMut(), tries: usize) -> f64 {
-    let time = |work: &mut dyn FnMut()| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    };
-    (0..tries).map(|_| time(&mut work)).fold(f64::INFINITY, f64::min)
-}
-
-/// Runs `work(thread)` on every processor.
-fn on_each(work: impl Fn(usize) -> u64 + Sync) {
-    std::thread::scope(|scope| {
-        for thread in 0..threads() {
-            let work = &work;
-            scope.spawn(move || black_box(work(thread)));
-        }
-    });
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 fn cpu(cases: &[Case], cache: usize) -> Value {
     // The very memory that scoring reads, so that its pages are the same.
     let slots = &cases[0].snapshot.slots;
-    let whole = |part: &[[u32; 4]]| part.iter().fold(0, |sum, s| sum + u64::from(s[0] ^ s[1] ^ s[2] ^ s[3]));
-    let share = slots.len() / threads();
-    let stream = best(|| on_each(|thread| whole(&slots[thread * share..][..share])), TRIES);
-    let gather = || {
-        let start = Instant::now();
-        read_at_random(slots);
-        (threads() * READS) as f64 / start.elapsed().as_secs_f64()
-    };
+    let gather = || gathers_per_s(slots, READS);
     let of_views = |case: &Case| {
         let mut backend = CpuBackend::new(Arc::clone(&case.snapshot));
         let from_memory = from_memory(case, cache);
@@ -123,26 +81,10 @@ fn cpu(cases: &[Case], cache: usize) -> Value {
     };
     json!({
         "device": format!("cpu, {}", CpuBackend::new(Arc::clone(&cases[0].snapshot)).device()),
-        "stream_bytes_per_s": (share * threads() * 16) as f64 / stream,
+        "stream_bytes_per_s": stream_bytes_per_s(slots, TRIES),
         "gathers_per_s": (0..TRIES).map(|_| gather()).fold(0.0, f64::max),
         "views": cases.iter().map(of_views).collect::<Vec<_>>(),
     })
-}
-
-/// Random 32-byte reads of all threads, [`READS`] each.
-fn read_at_random(slots: &[[u32; 4]]) {
-    let mask = slots.len() - 1;
-    let whole = |part: &[[u32; 4]]| part.iter().fold(0, |sum, s| sum + u64::from(s[0] ^ s[1] ^ s[2] ^ s[3]));
-    on_each(|thread| {
-        let mut rng = Rng(thread as u64);
-        let mut sum = 0;
-        for _ in 0..READS / AT_ONCE {
-            // Places first: reads that wait for nothing else are as many at a time as the processor can have.
-            let places: [usize; AT_ONCE] = std::array::from_fn(|_| rng.bits() as usize & mask & !1);
-            sum += places.iter().fold(0, |sum, at| sum + whole(&slots[*at..][..2]));
-        }
-        sum
-    });
 }
 
 /// The share of a case's look-ups whose line a direct-mapped cache would not have.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use eval::Set;
 
 pub(crate) use crate::baseline::args::BaselineCommand;
+pub(crate) use crate::bench::BenchArgs;
 pub(crate) use crate::export::ExportArgs;
 pub(crate) use crate::handover::HandoverArgs;
 pub(crate) use crate::incident::IncidentCommand;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Export(ExportArgs),
     Handover(HandoverArgs),
     Eval(EvalArgs),
+    Bench(BenchArgs),
     /// Look into baselines, join them, take away what one should not have learned.
     #[command(subcommand)]
     Baseline(BaselineCommand),

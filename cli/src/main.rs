@@ -2,6 +2,7 @@
 
 mod args;
 mod baseline;
+mod bench;
 mod entities;
 mod eval;
 mod explain;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Handover(args) => handover::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Baseline(command) => baseline::run(command),
         Command::Lens(command) => lens::run(command),
         Command::Completions { shell } => {

@@ -30,6 +30,9 @@ pub struct GpuBackend {
     part: usize,
     packed: Vec<u32>,
     counters: StageCounters,
+    /// Nanoseconds of a tick of the device's clock, if it is asked how long kernels take.
+    tick: Option<f32>,
+    ticks: u64,
 }
 
 impl GpuBackend {
@@ -69,12 +72,27 @@ impl GpuBackend {
             part,
             packed: Vec::new(),
             counters: StageCounters::default(),
+            tick: None,
+            ticks: 0,
         })
     }
 
     /// Cuts batches into parts of at most `rows` rows (rounded up to blocks of 256, and only as far as the adapter allows).
     pub fn limit_rows(&mut self, rows: usize) {
         self.part = rows_that_fit(&self.gpu, &self.resident, rows.clamp(1, ROWS));
+    }
+
+    /// Has the device stamp when kernels begin and end, if it can.
+    pub fn time_kernels(&mut self) {
+        let can = self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        self.tick = can.then(|| self.gpu.queue.get_timestamp_period()).filter(|tick| *tick > 0.0);
+        self.slots.clear();
+        self.room = 0;
+    }
+
+    /// Seconds that kernels took since [`GpuBackend::time_kernels`], by the device's own clock; `None` where it has none.
+    pub fn kernel_seconds(&self) -> Option<f64> {
+        self.tick.map(|tick| self.ticks as f64 * f64::from(tick) / 1e9)
     }
 
     /// The bindings that the table takes.
@@ -125,8 +143,9 @@ impl GpuBackend {
         if needed > self.room || self.slots.is_empty() {
             self.slots.clear();
             self.room = needed.next_power_of_two().max(crate::kernels::BLOCK as usize).min(self.part);
-            self.slots =
-                (0..SLOTS).map(|_| Slot::new(&self.gpu, &self.resident, self.room)).collect::<Result<_, _>>()?;
+            let timed = self.tick.is_some();
+            let slot = |_| Slot::new(&self.gpu, &self.resident, self.room, timed);
+            self.slots = (0..SLOTS).map(slot).collect::<Result<_, _>>()?;
         }
         Ok(())
     }
@@ -159,9 +178,10 @@ impl GpuBackend {
             return Ok(());
         };
         let rows = flight.rows.clone();
-        let counters = &mut self.counters;
+        let (counters, ticks) = (&mut self.counters, &mut self.ticks);
         self.slots[flight.slot].land(&self.gpu, flight, |results| {
             *counters += results.counters();
+            *ticks += results.ticks();
             take_results(&results, rows, out);
         })
     }
@@ -244,6 +264,23 @@ mod tests {
 
     fn case() -> Case {
         testing::case("failures", Plan { rows: 1000, ..Plan::default() }, 3)
+    }
+
+    #[test]
+    fn timed_kernels_give_the_same_bits_and_take_time() {
+        let case = case();
+        for (info, adapter) in adapters() {
+            let mut plain = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
+            let mut timed = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
+            timed.time_kernels();
+            timed.limit_rows(256);
+            let [mut expected, mut got] = [Scores::default(), Scores::default()];
+            plain.score(&case.batch, &mut expected).unwrap();
+            timed.score(&case.batch, &mut got).unwrap();
+            assert!(expected == got, "{info}");
+            assert!(plain.kernel_seconds().is_none() && timed.kernel_seconds().is_none_or(|seconds| seconds >= 0.0));
+            println!("{info}: {:?} s", timed.kernel_seconds());
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use wgpu::{BindGroup, Buffer, BufferBindingType, BufferUsages, ComputePipeline};
 const KERNELS: &str = include_str!("../../shaders/roofline.wgsl");
 /// Threads of a dispatch.
 const THREADS: u32 = 1 << 18;
+/// Reads of a thread at most, and seconds that they may take.
+const READS: u32 = 64;
+const A_WHILE: f64 = 0.25;
 /// Each rate is the best of so many tries.
 const TRIES: usize = 3;
 /// Bytes of one copy between host and card.
@@ -44,14 +47,12 @@ pub fn measure(name: &str, bytes: u64) -> Result<Rates, OpenError> {
     let (info, adapter) = find(name)?;
     let gpu = Gpu::new(&info, &adapter)?;
     let bench = Bench::new(&gpu, bytes.min(gpu.largest))?;
-    let reads = (bench.entries / u64::from(THREADS)).clamp(1, 64) as u32;
     let in_order = bench.kernel("stream");
     let random = bench.kernel("gather");
-    let accesses = f64::from(THREADS) * f64::from(reads);
     let rates = Rates {
         buffer: bench.entries * 16,
-        stream: accesses * 16.0 / bench.run(&in_order, reads)?,
-        gather: accesses / bench.run(&random, reads)?,
+        stream: bench.reads_per_s(&in_order)? * 16.0,
+        gather: bench.reads_per_s(&random)?,
         up: COPY.min(bench.entries * 16) as f64 / bench.up()?,
         down: COPY.min(bench.entries * 16) as f64 / bench.down()?,
     };
@@ -98,6 +99,14 @@ impl<'a> Bench<'a> {
 
     fn kernel(&self, entry: &str) -> ComputePipeline {
         pipeline(&self.gpu.device, &self.layout, entry, KERNELS, entry, &[])
+    }
+
+    /// Reads a second of all threads.
+    fn reads_per_s(&self, kernel: &ComputePipeline) -> Result<f64, OpenError> {
+        // One read a thread tells how many take a while: a card makes all of them, a software adapter few.
+        let fit = (A_WHILE / self.run(kernel, 1)?.max(1e-6)) as u32;
+        let reads = fit.clamp(1, READS);
+        Ok(f64::from(THREADS) * f64::from(reads) / self.run(kernel, reads)?)
     }
 
     /// Seconds of a dispatch, the wait for it included.

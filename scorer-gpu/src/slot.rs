@@ -58,12 +58,38 @@ pub(crate) fn rows_that_fit(gpu: &Gpu, resident: &Resident, wanted: usize) -> us
     halvings.take_while(|&rows| rows > 0).find(fits).unwrap_or(0)
 }
 
+/// When the kernels of a part begin and end, by the device's own clock.
+struct Stamps {
+    queries: wgpu::QuerySet,
+    resolved: Buffer,
+}
+
+/// Bytes of two stamps.
+const STAMPS: u64 = 16;
+
+/// Where stamps lie behind so many bytes of results.
+fn stamps_at(results: u64) -> u64 {
+    results.next_multiple_of(8)
+}
+
+impl Stamps {
+    fn new(gpu: &Gpu) -> Self {
+        let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("stamps"),
+            ty: wgpu::QueryType::Timestamp,
+            count: 2,
+        });
+        Self { queries, resolved: gpu.buffer("stamps", STAMPS, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC) }
+    }
+}
+
 pub(crate) struct Slot {
     params: Buffer,
     columns: Buffer,
     results: Buffer,
     readback: Buffer,
     bind: Option<BindGroup>,
+    stamps: Option<Stamps>,
 }
 
 /// A submitted part whose results are still to come.
@@ -74,11 +100,13 @@ pub(crate) struct Flight {
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
     bytes: u64,
     views: usize,
+    /// Whether stamps lie behind the results.
+    is_stamped: bool,
 }
 
 impl Slot {
-    /// Buffers for parts of up to `rows` rows.
-    pub(crate) fn new(gpu: &Gpu, resident: &Resident, rows: usize) -> Result<Self, BackendError> {
+    /// Buffers for parts of up to `rows` rows; with `timed`, the device stamps when kernels begin and end.
+    pub(crate) fn new(gpu: &Gpu, resident: &Resident, rows: usize, timed: bool) -> Result<Self, BackendError> {
         let columns = 4 * words_at_most(resident.plan.columns(), rows) as u64;
         let results = result_bytes(resident.views) * rows.div_ceil(BLOCK as usize) as u64;
         let storage = BufferUsages::STORAGE;
@@ -86,8 +114,13 @@ impl Slot {
             params: gpu.buffer("params", size_of::<Params>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
             columns: gpu.buffer("columns", columns, storage | BufferUsages::COPY_DST),
             results: gpu.buffer("results", results, storage | BufferUsages::COPY_SRC),
-            readback: gpu.buffer("readback", results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
+            readback: gpu.buffer(
+                "readback",
+                stamps_at(results) + STAMPS,
+                BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+            ),
             bind: None,
+            stamps: timed.then(|| Stamps::new(gpu)),
         };
         gpu.check()?;
         Ok(slot)
@@ -128,14 +161,20 @@ impl Slot {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.encode(&mut encoder, job, blocks);
         encoder.copy_buffer_to_buffer(&self.results, 0, &self.readback, 0, bytes);
+        let is_stamped = self.stamps.is_some();
+        if let Some(stamps) = &self.stamps {
+            encoder.resolve_query_set(&stamps.queries, 0..2, &stamps.resolved, 0);
+            encoder.copy_buffer_to_buffer(&stamps.resolved, 0, &self.readback, stamps_at(bytes), STAMPS);
+        }
+        let mapped_bytes = if is_stamped { stamps_at(bytes) + STAMPS } else { bytes };
         let submission = gpu.queue.submit([encoder.finish()]);
         gpu.check()?;
         let (send, mapped) = channel();
-        self.readback.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+        self.readback.map_async(wgpu::MapMode::Read, 0..mapped_bytes, move |result| {
             // The receiver is gone only when the batch has already failed.
             let _ = send.send(result);
         });
-        Ok(Flight { slot, rows, submission, mapped, bytes, views: resident.views })
+        Ok(Flight { slot, rows, submission, mapped, bytes: mapped_bytes, views: resident.views, is_stamped })
     }
 
     fn encode(&mut self, encoder: &mut CommandEncoder, job: &Job<'_>, blocks: u32) {
@@ -143,7 +182,12 @@ impl Slot {
             Some(bind) => bind,
             None => self.bind_group(job),
         };
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let timestamp_writes = self.stamps.as_ref().map(|stamps| wgpu::ComputePassTimestampWrites {
+            query_set: &stamps.queries,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        });
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
         pass.set_bind_group(0, &job.resident.bind, &[]);
         pass.set_bind_group(1, &bind, &[]);
         pass.set_pipeline(&job.kernels.surprisal);
@@ -179,7 +223,7 @@ impl Slot {
                 self.readback.get_mapped_range(0..flight.bytes).map_err(|error| gpu.error(&error.to_string()))?;
             let rows = flight.rows.len();
             let stride = rows.div_ceil(BLOCK as usize) * BLOCK as usize;
-            take(Results { bytes: &view, stride, views: flight.views });
+            take(Results { bytes: &view, stride, views: flight.views, is_stamped: flight.is_stamped });
         }
         self.readback.unmap();
         gpu.check()
@@ -203,9 +247,17 @@ pub(crate) struct Results<'a> {
     bytes: &'a [u8],
     stride: usize,
     views: usize,
+    is_stamped: bool,
 }
 
 impl Results<'_> {
+    /// How long the kernels took, in ticks of the device; 0 if it was not asked.
+    pub(crate) fn ticks(&self) -> u64 {
+        let stamps = self.bytes.len().checked_sub(STAMPS as usize).filter(|_| self.is_stamped);
+        let stamps: &[u64] = stamps.map_or(&[], |at| self.part(at, 2));
+        stamps.last().zip(stamps.first()).map_or(0, |(end, begin)| end.saturating_sub(*begin))
+    }
+
     /// The work of all blocks.
     pub(crate) fn counters(&self) -> StageCounters {
         let blocks = self.stride / BLOCK as usize;

@@ -1,0 +1,99 @@
+//! Arguments of `ebbline bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Measure what each device does with a model, beside the most that its memory gives.
+///
+/// First every device must give the scores of the CPU, bit for bit. Then come rows a second: of the kernels alone, from Arrow
+/// to scores, from files to scores, and of learning; medians of several runs. Beside them stands what share that is of
+/// random reads, reading in order, or copies, measured on the same device in the same run. Software adapters are programs on
+/// the CPU: their figures say nothing about GPUs.
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  ebbline bench --quick                            under a minute, everything that is there
+  ebbline bench --json --out today.json            under ten minutes, more sizes; kept for later
+  ebbline bench --device cpu --views 8,32 --seed 7
+  ebbline bench compare before.json after.json     how much faster or slower
+
+Ctrl-C ends it at any moment with what there is.
+Exit codes: 0 done, 1 failed or wrong scores, 2 wrong usage, 3 done but figures were left out and named."
+)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<BenchCommand>,
+    /// Fewer sizes, in under a minute.
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Which devices: all, cpu, or an adapter by a part of its name, software adapters too.
+    #[arg(long, value_name = "NAME", default_value = "all")]
+    pub(super) device: String,
+    /// Numbers of views of the lens, each from 1 to 256 (default: 8,32,128,256; with --quick 8,128).
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = views)]
+    pub(super) views: Vec<usize>,
+    /// Sizes of the count table in MiB (default: from a part of the last cache to eight times it).
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = mib)]
+    pub(super) table_mib: Vec<usize>,
+    /// Rows of a batch (default: 65,536, as files have them); files have so many more.
+    #[arg(long, value_name = "N", value_parser = rows)]
+    pub(super) rows: Option<usize>,
+    /// Where rows and tables come from: the same number gives the same ones.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// The time that it may take; what does not fit is left out by name (default: 570, with --quick 50).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) seconds: Option<u64>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write the report as JSON to FILE, too.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// What else can be done.
+#[derive(Subcommand)]
+pub(crate) enum BenchCommand {
+    Compare(CompareArgs),
+}
+
+/// Set two reports side by side: how much faster or slower the second is, and where the runs differ.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  ebbline bench compare before.json after.json
+
+A ratio of 2 means that the second is twice as fast. Where runs of one were as fast as runs of the other, or there were
+fewer than three, the ratio says little, and is in parentheses.")]
+pub(crate) struct CompareArgs {
+    /// The first report, of `bench --json` or `--out`.
+    #[arg(value_name = "A.json")]
+    pub(super) before: PathBuf,
+    /// The second report.
+    #[arg(value_name = "B.json")]
+    pub(super) after: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn views(text: &str) -> Result<usize, String> {
+    number(text, 1, 256)
+}
+
+fn mib(text: &str) -> Result<usize, String> {
+    number(text, 1, 1 << 15)
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    number(text, 1, 1 << 22)
+}
+
+fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (least..=most).contains(n));
+    number.ok_or_else(|| format!("use a number from {least} to {most}"))
+}

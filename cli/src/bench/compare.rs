@@ -1,0 +1,44 @@
+//! `ebbline bench compare`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bench::{Report, compare};
+
+use super::args::CompareArgs;
+use super::print::rate;
+use crate::output::{print, print_json, table};
+use crate::words::{plural, visible};
+
+/// Compares; nothing is ever skipped.
+pub(super) fn run(args: &CompareArgs) -> Result<bool> {
+    let compared = compare(&load(&args.before)?, &load(&args.after)?);
+    if args.json {
+        print_json(&serde_json::to_value(&compared)?)?;
+        return Ok(false);
+    }
+    compared.notes.iter().for_each(|note| eprintln!("{}", visible(&format!("note: {note}"))));
+    if compared.pairs.is_empty() {
+        bail!("nothing to compare: {} and {}: no figure is in both", args.before.display(), args.after.display());
+    }
+    let mut table = table(["DEVICE", "FIGURE", "FIRST", "SECOND", "RATIO"], &[2, 3, 4]);
+    for pair in &compared.pairs {
+        let ratio = format!("{:.2}", pair.ratio);
+        let ratio = if pair.is_apart { ratio } else { format!("({ratio})") };
+        table.add_row([pair.device.clone(), pair.what.clone(), rate(&pair.before), rate(&pair.after), ratio]);
+    }
+    let more = match compared.unmatched as u64 {
+        0 => String::new(),
+        n => format!("\n{} in one of them only", plural(n, "figure is", "figures are")),
+    };
+    print(&format!(
+        "{table}\nratios in parentheses: some runs of both were as fast, or there were fewer than three{more}"
+    ))?;
+    Ok(false)
+}
+
+fn load(path: &Path) -> Result<Report> {
+    let what = || format!("cannot compare: {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(what)?;
+    Report::parse(&text).with_context(what)
+}

@@ -1,0 +1,99 @@
+//! `ebbline bench`.
+
+mod args;
+mod compare;
+mod print;
+mod progress;
+mod stop;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use bench::{Budget, Device, Plan, Report, SystemClock};
+
+pub(crate) use args::BenchArgs;
+use args::BenchCommand;
+use progress::Steps;
+
+use crate::output::{print, print_json};
+
+/// Measures, or compares; true if figures were left out.
+pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
+    match &args.command {
+        Some(BenchCommand::Compare(args)) => compare::run(args),
+        None => measure(args),
+    }
+}
+
+fn measure(args: &BenchArgs) -> Result<bool> {
+    let plan = plan(args);
+    let devices = devices(&args.device)?;
+    check_out(args.out.as_deref())?;
+    let steps = Steps::new(plan.time);
+    let budget = Budget::new(Arc::new(SystemClock::default()), plan.time, stop::asked()?);
+    let report = bench::run(&plan, &devices, &budget, &steps);
+    drop(steps);
+    if let Some(path) = &args.out {
+        write(path, &report)?;
+    }
+    if args.json {
+        print_json(&serde_json::to_value(&report)?)?;
+    } else {
+        print(&print::report(&report))?;
+    }
+    match report.differs() {
+        Some(wrong) => bail!("scores are not the CPU's: {}: {}: {}", wrong.device, wrong.what, wrong.why),
+        None => Ok(!report.left_out.is_empty()),
+    }
+}
+
+fn plan(args: &BenchArgs) -> Plan {
+    let mut plan = if args.quick { Plan::quick() } else { Plan::full() };
+    if !args.views.is_empty() {
+        plan.views.clone_from(&args.views);
+    }
+    if !args.table_mib.is_empty() {
+        plan.tables = args.table_mib.iter().map(|mib| mib << 20).collect();
+    }
+    if let Some(rows) = args.rows {
+        plan.file_rows = plan.file_rows / plan.rows * rows;
+        plan.rows = rows;
+    }
+    if let Some(seconds) = args.seconds {
+        plan.time = Duration::from_secs(seconds);
+        // Who gives more time has slower devices.
+        plan.patience = plan.patience.max(plan.time / 4);
+    }
+    plan.seed = args.seed;
+    plan
+}
+
+fn devices(wanted: &str) -> Result<Vec<Arc<dyn Device>>> {
+    let found = bench::devices(wanted);
+    if found.is_empty() {
+        let all: Vec<String> =
+            bench::devices("all").iter().map(|device| format!("{:?}", device.about().name)).collect();
+        bail!("no such device: {wanted}: use one of {}, or all", all.join(", "));
+    }
+    Ok(found)
+}
+
+/// What would fail after minutes fails before them.
+fn check_out(out: Option<&Path>) -> Result<()> {
+    let Some(out) = out else { return Ok(()) };
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if out.is_dir() {
+        bail!("cannot write: {}: it is a folder; name a file", out.display());
+    }
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        bail!("cannot write: {}: the folder above it does not exist; create it first", out.display());
+    }
+    Ok(())
+}
+
+fn write(path: &Path, report: &Report) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    Ok(store::write_whole(path, |to| writeln!(to, "{text}"))?)
+}

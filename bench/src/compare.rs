@@ -84,6 +84,9 @@ fn figures(device: &DeviceReport) -> Vec<(String, Spread)> {
     all
 }
 
+/// What a report says of its circumstances.
+type Fact = fn(&Report) -> String;
+
 fn notes(before: &Report, after: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |what: &str, one: String, other: String| {
@@ -91,8 +94,8 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
             notes.push(format!("{what} differ: {one} and {other}"));
         }
     };
-    let both = |of: fn(&Report) -> String| (of(before), of(after));
-    let facts: [(&str, fn(&Report) -> String); 6] = [
+    let both = |of: Fact| (of(before), of(after));
+    let facts: [(&str, Fact); 6] = [
         ("versions", |report| report.version.clone()),
         ("seeds", |report| report.seed.to_string()),
         ("rows of a batch", |report| report.rows.to_string()),

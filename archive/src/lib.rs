@@ -19,6 +19,7 @@ mod learn;
 mod live;
 mod look;
 mod part;
+pub mod plain;
 mod remaining;
 mod rows;
 mod score;

@@ -16,6 +16,7 @@ mod report;
 mod score;
 mod show;
 mod techniques;
+mod top;
 mod words;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Incident(command) => incident::run(command),
         Command::Report(args) => report::run(&args),
+        Command::Top(args) => top::run(args),
         Command::Export(args) => export::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Baseline(command) => baseline::run(command),

@@ -33,7 +33,7 @@ mod writer;
 pub use discover::{PassedOver, Search, Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
-    Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_by_baseline,
+    Finding, FindingReason, FindingRow, StoredFindings, each_finding, expected_per_day, finding_id, findings_by_baseline,
     findings_files, findings_schema, read_all_findings, read_findings, write_findings,
 };
 pub use incidents::{

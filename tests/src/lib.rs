@@ -2,9 +2,11 @@
 
 mod object_server;
 mod plenty;
+mod tmux;
 
 pub use object_server::{ObjectServer, Request};
 pub use plenty::{BASELINE, write_plenty};
+pub use tmux::Tmux;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,6 +5,7 @@ use crate::{
     books::{InFlight, balanced},
     error::one_line,
 };
+use archive::plain::{bytes, duration};
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 /// A line under the header; the rest is space.
@@ -161,25 +162,6 @@ fn row(name: &str, event: &EventStatus, flight: Option<InFlight>) -> [String; 9]
         flight.map_or_else(|| "wrong".to_owned(), |flight| flight.total().to_string()),
         reasons.join(", "),
     ]
-}
-
-fn bytes(count: u64) -> String {
-    match count {
-        0..1024 => format!("{count} B"),
-        1024..0x10_0000 => format!("{:.1} KiB", count as f64 / 1024.0),
-        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let whole = seconds as u64;
-    let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {seconds} s"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]

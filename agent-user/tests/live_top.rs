@@ -23,7 +23,9 @@ fn it_shows_an_agent_its_death_and_the_next_one() {
     tmux.wait("live", |screen| screen.contains("● live") && screen.contains(&first));
     // The folder that the agent names, which is watched, too.
     let archive = live.folder.path().join("archive");
-    tmux.wait("the archive", |screen| screen.contains(archive.to_str().unwrap()) && screen.contains("no complete files"));
+    tmux.wait("the archive", |screen| {
+        screen.contains(archive.to_str().unwrap()) && screen.contains("no complete files")
+    });
 
     live.inside(&["/bin/sh", "-c", "for i in 1 2 3 4 5; do /bin/true; done"]);
     live.expect_open("exec", 6);

@@ -108,7 +108,12 @@ fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
     text += &format!("     {}\n", shorten(&inline(&finding.title)));
     let shown = telling(&finding.reasons);
     for reason in &shown {
-        text += &format!("     {:>6.1}  {}  [{}]\n", reason.bits, shorten(&inline(&archive::plain::reason(reason))), reason.view);
+        text += &format!(
+            "     {:>6.1}  {}  [{}]\n",
+            reason.bits,
+            shorten(&inline(&archive::plain::reason(reason))),
+            reason.view
+        );
     }
     let rest = finding.bits - shown.iter().map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {

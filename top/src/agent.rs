@@ -85,7 +85,10 @@ mod tests {
         let path = folder.path().join("s");
         assert!(greet(&path).unwrap_err().to_string().contains("; start one with `ebbline-agent run`"));
         let (to, seen) = crossbeam_channel::bounded(4);
-        let reader = { let path = path.clone(); std::thread::spawn(move || follow(path, to)) };
+        let reader = {
+            let path = path.clone();
+            std::thread::spawn(move || follow(path, to))
+        };
         let next = || seen.recv_timeout(Duration::from_secs(30)).unwrap();
         assert!(matches!(next(), Seen::Lost(_)));
         let listener = UnixListener::bind(&path).unwrap();

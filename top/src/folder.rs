@@ -246,7 +246,10 @@ mod tests {
         let path = write_findings(folder.path(), "b", "one", &[finding(1, 1), finding(2, 2)], None).unwrap();
         let came = look(&mut watcher);
         assert_eq!(found(&came), Some(2));
-        assert!(came.iter().any(|seen| matches!(seen, Seen::Incidents(all) if all.grouped && all.total == 2)), "{came:?}");
+        assert!(
+            came.iter().any(|seen| matches!(seen, Seen::Incidents(all) if all.grouped && all.total == 2)),
+            "{came:?}"
+        );
         write_findings(folder.path(), "b", "two", &[finding(3, 3)], None).unwrap();
         assert_eq!(found(&look(&mut watcher)), Some(3));
         std::fs::remove_file(&path).unwrap();

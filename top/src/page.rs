@@ -125,7 +125,15 @@ fn of_finding(finding: &Finding) -> Vec<Item> {
             0,
         ),
         Item::text(Role::Value, clean(&finding.title)),
-        Item::text(Role::Dim, format!("{} {}, from {} UTC", clean(&finding.unit_kind), clean(&finding.unit_key), time_text(finding.window))),
+        Item::text(
+            Role::Dim,
+            format!(
+                "{} {}, from {} UTC",
+                clean(&finding.unit_kind),
+                clean(&finding.unit_key),
+                time_text(finding.window)
+            ),
+        ),
         head("Why it is unusual: bits, what, and how often it was seen before"),
     ];
     for one in &finding.reasons {

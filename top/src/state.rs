@@ -341,6 +341,8 @@ impl State {
     fn go(&mut self, key: Key) {
         let (count, page) = (self.count(), self.page());
         let last = count.saturating_sub(1);
+        let items = self.items().unwrap_or_default();
+        let leading: Vec<usize> = (0..items.len()).filter(|at| items[*at].leads.is_some()).collect();
         let Some(cursor) = self.cursor_mut() else { return };
         *cursor = match key {
             Key::Up | Key::Char('k') => cursor.saturating_sub(1),
@@ -349,6 +351,8 @@ impl State {
             Key::PageDown => cursor.saturating_add(page),
             Key::Home | Key::Char('g') => 0,
             Key::End | Key::Char('G') => last,
+            Key::Char('n') => leading.iter().copied().find(|at| *at > *cursor).unwrap_or(*cursor),
+            Key::Char('p') => leading.iter().copied().rfind(|at| *at < *cursor).unwrap_or(*cursor),
             _ => return,
         }
         .min(last);
@@ -382,7 +386,8 @@ impl State {
             let items = page::items(&self.stack[at].page, self.data());
             let cursor = self.stack[at].cursor;
             let about = || items.iter().position(|item| item.about).unwrap_or_default();
-            self.stack[at].cursor = if cursor == usize::MAX { about() } else { cursor.min(items.len().saturating_sub(1)) };
+            self.stack[at].cursor =
+                if cursor == usize::MAX { about() } else { cursor.min(items.len().saturating_sub(1)) };
         }
     }
 

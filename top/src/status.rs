@@ -177,7 +177,8 @@ impl Status {
     /// # Errors
     /// Why it is no status, in words.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
-        let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| format!("not a status: {error}"))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(line).map_err(|error| format!("not a status: {error}"))?;
         if value.get("pid").is_none() {
             return Err("not a status: it names no process".to_owned());
         }
@@ -261,16 +262,17 @@ mod tests {
     #[test]
     fn books_balance_or_name_the_type() {
         let of = |exec: serde_json::Value| {
-            let line = serde_json::json!({ "pid": 1, "unknown": 1, "events": { "connect": event(3, 0, 3, 3), "exec": exec } });
+            let line =
+                serde_json::json!({ "pid": 1, "unknown": 1, "events": { "connect": event(3, 0, 3, 3), "exec": exec } });
             Status::parse(line.to_string().as_bytes()).unwrap()
         };
         let status = of(event(10, 2, 7, 4));
         let all = Books { produced: 13, written: 7, dropped: 3, in_flight: 3, ..Books::default() };
         assert_eq!(status.books(), Ok(all));
-        assert_eq!(status.losses().into_iter().collect::<Vec<_>>(), [
-            ("malformed", (1, vec!["unknown"])),
-            ("ring_full", (2, vec!["exec"]))
-        ]);
+        assert_eq!(
+            status.losses().into_iter().collect::<Vec<_>>(),
+            [("malformed", (1, vec!["unknown"])), ("ring_full", (2, vec!["exec"]))]
+        );
         assert_eq!((status.lost(), status.produced()), (3, [10, 3, 0]));
         assert_eq!(of(event(3, 0, 3, 4)).books(), Err("exec"));
     }

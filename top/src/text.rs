@@ -97,6 +97,10 @@ pub(crate) fn wrap(parts: &Parts, columns: usize, indent: usize) -> Vec<Parts> {
         }
     }
     lines
+        .iter_mut()
+        .filter_map(|line| line.last_mut())
+        .for_each(|part| part.1.truncate(part.1.trim_end_matches(' ').len()));
+    lines
 }
 
 /// A word in pieces that fit a line.
@@ -136,7 +140,10 @@ mod tests {
 
     #[test]
     fn wide_characters_take_two_columns() {
-        assert_eq!((width("日本"), cut("日本語", 5), cut("日本語", 4), cut("abc", 0)), (4, "日本…".into(), "日…".into(), String::new()));
+        assert_eq!(
+            (width("日本"), cut("日本語", 5), cut("日本語", 4), cut("abc", 0)),
+            (4, "日本…".into(), "日…".into(), String::new())
+        );
         assert_eq!((pad("日", 4), pad_left("7", 3)), ("日  ".into(), "  7".into()));
         assert_eq!(clean("a\x1b[2J\u{202e}\nb"), "a\\u{1b}[2J\\u{202e}\\nb");
         assert_eq!(clean("e\u{301}\u{301}\u{301}"), "e\u{301}\u{301}\\u{301}");
@@ -146,7 +153,7 @@ mod tests {
     fn lines_break_between_words() {
         let lines = wrap(&vec![(Role::Plain, "one two three four".to_owned())], 10, 2);
         let lines: Vec<String> = lines.iter().map(|line| line.iter().map(|part| part.1.as_str()).collect()).collect();
-        assert_eq!(lines, ["one two ", "  three ", "  four"]);
+        assert_eq!(lines, ["one two", "  three", "  four"]);
     }
 
     #[test]

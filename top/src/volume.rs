@@ -42,8 +42,7 @@ impl Footers {
     /// The rows of an archive's last hours. Only files that came since are opened.
     pub(crate) fn volume(&mut self, archives: &[PathBuf]) -> Volume {
         let sources = store::discover(archives).unwrap_or_default();
-        let placed: Vec<_> =
-            sources.iter().filter_map(|source| Some((source, place(&source.relative)?))).collect();
+        let placed: Vec<_> = sources.iter().filter_map(|source| Some((source, place(&source.relative)?))).collect();
         let Some(last_hour) = placed.iter().map(|(_, (_, hour))| *hour).max() else { return Volume::default() };
         let mut volume = Volume { last_hour, ..Volume::default() };
         if self.0.len() > FILES {

@@ -77,7 +77,12 @@ pub(crate) fn finding(number: u32, title: &str, log2_n: f32) -> Finding {
         ],
         rows: vec![
             FindingRow { file: ROW.into(), row: 4000, table: "process".into(), bits: 31.5 },
-            FindingRow { file: "connection/day=2026-11-21/host=web1/20261121T140000Z-000001.parquet".into(), row: 17, table: "connection".into(), bits: 20.1 },
+            FindingRow {
+                file: "connection/day=2026-11-21/host=web1/20261121T140000Z-000001.parquet".into(),
+                row: 17,
+                table: "connection".into(),
+                bits: 20.1,
+            },
         ],
         action: None,
     }
@@ -93,12 +98,19 @@ pub(crate) fn findings() -> Arc<Findings> {
         ("/usr/bin/python3 connects to 203.0.113.9 port 443/tcp under /usr/sbin/cron below /usr/sbin/cron", 9.1),
     ];
     let newest = (1..).zip(titles).map(|(number, (title, rarity))| Arc::new(finding(number, title, rarity)));
-    let more = (5..60).map(|number| Arc::new(finding(number, &format!("/usr/bin/tool{number} started under /usr/bin/bash"), 8.0)));
+    let more = (5..60)
+        .map(|number| Arc::new(finding(number, &format!("/usr/bin/tool{number} started under /usr/bin/bash"), 8.0)));
     Arc::new(Findings { newest: newest.chain(more).collect(), total: 3412 })
 }
 
 pub(crate) fn incident(number: u64, title: &str, bits: f32) -> Incident {
-    let link = IncidentLink { kind: "destination".into(), value: "10.0.0.7:4444".into(), seen: 2, of: 31_000, ..IncidentLink::default() };
+    let link = IncidentLink {
+        kind: "destination".into(),
+        value: "10.0.0.7:4444".into(),
+        seen: 2,
+        of: 31_000,
+        ..IncidentLink::default()
+    };
     Incident {
         id: format!("{number:012x}"),
         first: NOW - 90 * MINUTE,
@@ -115,10 +127,15 @@ pub(crate) fn incident(number: u64, title: &str, bits: f32) -> Incident {
 }
 
 pub(crate) fn incidents() -> Arc<Incidents> {
-    let gap = |kind: &str, text: &str| Gap { kind: kind.into(), host: None, text: text.into(), since: None, until: None };
+    let gap =
+        |kind: &str, text: &str| Gap { kind: kind.into(), host: None, text: text.into(), since: None, until: None };
     Arc::new(Incidents {
         first: vec![
-            Arc::new(incident(1, "/usr/bin/curl http://10.0.0.7:4444/ started under /usr/sbin/nginx below /usr/sbin/nginx", 41.5)),
+            Arc::new(incident(
+                1,
+                "/usr/bin/curl http://10.0.0.7:4444/ started under /usr/sbin/nginx below /usr/sbin/nginx",
+                41.5,
+            )),
             Arc::new(incident(2, "memfd:kworker started under /srv/app/releases/bin/worker", 22.0)),
         ],
         total: 2,
@@ -134,7 +151,8 @@ pub(crate) fn incidents() -> Arc<Incidents> {
 
 fn volume() -> Arc<Volume> {
     let hours = |scale: u64| (0..48).map(|hour: u64| (hour * hour % 24 + 1) * scale).collect();
-    let tables = [("connection".to_owned(), hours(40_000)), ("dns".into(), hours(300)), ("process".into(), hours(9_000))];
+    let tables =
+        [("connection".to_owned(), hours(40_000)), ("dns".into(), hours(300)), ("process".into(), hours(9_000))];
     Arc::new(Volume { last_hour: store::hour_of(NOW), tables: tables.into(), unread: 0 })
 }
 
@@ -144,10 +162,20 @@ pub(crate) fn told_incident(number: u64) -> Event {
     let said = |text: &str| Sentence { text: text.into(), rows: vec![row(4000)] };
     let narrative = Narrative {
         title: vec![said("A web server started a shell that connected to an address nobody had talked to.")],
-        summary: vec![said("On web1, /usr/sbin/nginx started /usr/bin/curl, which it never did in 41,220 starts; four minutes later the same destination was reached from db-primary-7.")],
+        summary: vec![said(
+            "On web1, /usr/sbin/nginx started /usr/bin/curl, which it never did in 41,220 starts; four minutes later the same destination was reached from db-primary-7.",
+        )],
         timeline: vec![
-            Step { time: NOW - 5 * MINUTE, host: "web1".into(), said: said("/usr/bin/curl started under /usr/sbin/nginx: curl http://10.0.0.7:4444/") },
-            Step { time: NOW - MINUTE, host: "db-primary-7".into(), said: said("/usr/bin/curl connected to 10.0.0.7 port 4444") },
+            Step {
+                time: NOW - 5 * MINUTE,
+                host: "web1".into(),
+                said: said("/usr/bin/curl started under /usr/sbin/nginx: curl http://10.0.0.7:4444/"),
+            },
+            Step {
+                time: NOW - MINUTE,
+                host: "db-primary-7".into(),
+                said: said("/usr/bin/curl connected to 10.0.0.7 port 4444"),
+            },
         ],
         root: vec![said("Process 812 (/usr/sbin/nginx) was there already when the agent started.")],
         reasons: vec![said("exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host")],

@@ -43,7 +43,9 @@ fn text(buffer: &Buffer) -> String {
 fn press(state: &mut State, keys: &[Key]) {
     for key in keys {
         match state.update(Event::Key(*key)) {
-            Some(Wish::Ask(Ask { number, what: ebbline_top::Question::Incident(_) })) => state.update(told_incident(number)),
+            Some(Wish::Ask(Ask { number, what: ebbline_top::Question::Incident(_) })) => {
+                state.update(told_incident(number))
+            }
             Some(Wish::Ask(Ask { number, .. })) => state.update(told_around(number)),
             wish => wish,
         };
@@ -155,8 +157,20 @@ fn the_folder_is_what_the_agent_says() {
 fn keys() -> impl Strategy<Value = Key> {
     prop_oneof![
         prop::sample::select(vec![
-            Key::Up, Key::Down, Key::Left, Key::Right, Key::PageUp, Key::PageDown, Key::Home, Key::End, Key::Enter,
-            Key::Escape, Key::Backspace, Key::Tab, Key::BackTab, Key::Interrupt,
+            Key::Up,
+            Key::Down,
+            Key::Left,
+            Key::Right,
+            Key::PageUp,
+            Key::PageDown,
+            Key::Home,
+            Key::End,
+            Key::Enter,
+            Key::Escape,
+            Key::Backspace,
+            Key::Tab,
+            Key::BackTab,
+            Key::Interrupt,
         ]),
         prop::sample::select("123/?s qhjklgGab \u{1b}日".chars().collect::<Vec<_>>()).prop_map(Key::Char),
         any::<char>().prop_map(Key::Char),

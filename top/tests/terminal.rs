@@ -133,7 +133,8 @@ fn every_screen_of_a_folder_and_an_agent() {
         let tmux = view(folder.path(), size, "scored --archive archive --socket s.sock");
         agent.greeted();
         agent.say(1..120);
-        let ready = |screen: &str| screen.contains("live") && screen.contains("2 Findings ") && screen.contains("3 Incidents ");
+        let ready =
+            |screen: &str| screen.contains("live") && screen.contains("2 Findings ") && screen.contains("3 Incidents ");
         let all = |screen: &str| ready(screen) && screen.contains("119,0") && !screen.contains("reading …");
         seen("overview", size, &tmux.wait("overview", all));
         let go = |name: &str, keys: &[&str], says: &str| {
@@ -178,7 +179,9 @@ fn colours_go_by_the_environment_and_the_flag() {
     let colour = |before: &str, args: &str| {
         let tmux = Tmux::start(folder.path(), (80, 24));
         tmux.line(&format!("{before} {} top scored {args}", text(&bin("ebbline"))));
-        tmux.wait("an empty folder", |screen| screen.contains("no complete files yet") && screen.contains("no gap is known"));
+        tmux.wait("an empty folder", |screen| {
+            screen.contains("no complete files yet") && screen.contains("no gap is known")
+        });
         tmux.keys(&["?"]);
         tmux.wait("help", |screen| screen.contains("Shift-Tab"));
         let screen = tmux.screen(true);
@@ -228,7 +231,10 @@ fn what_cannot_be_shown_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(bin("ebbline"));
     let error = ended(command.args(["top", text(folder.path())]).stdin(Stdio::null())).error().to_owned();
-    assert!(error.starts_with("error: not a terminal: standard output: ") && error.contains("status --json"), "{error}");
+    assert!(
+        error.starts_with("error: not a terminal: standard output: ") && error.contains("status --json"),
+        "{error}"
+    );
     if !Tmux::possible() {
         return;
     }

@@ -30,13 +30,10 @@ pub(super) fn findings(state: &State, size: (usize, usize)) -> Vec<Row> {
         _ => "No findings yet. They come from `ebbline score`, or from an agent with --baseline.",
     };
     let line = |finding: &Arc<Finding>| {
-        let rarity = pad(&one_in(finding.log2_n), 18);
-        let time = time_text(finding.time);
-        let time = time.get(5..).unwrap_or_default();
         vec![
-            (Role::Dim, format!("{time} ")),
-            (Role::Number, rarity),
-            (Role::Strong, format!("{} ", pad(&clean(&finding.host), 8))),
+            (Role::Dim, format!("{} ", day_and_time(finding.time, size.0))),
+            (Role::Number, format!("{} ", pad(&one_in(finding.log2_n), 16))),
+            (Role::Strong, format!("{} ", pad(&clean(&finding.host), hosts(size.0)))),
             (Role::Plain, shorten(&clean(&finding.title))),
         ]
     };
@@ -59,17 +56,26 @@ pub(super) fn incidents(state: &State, size: (usize, usize)) -> Vec<Row> {
         _ => "No incidents: there are no findings yet.",
     };
     let line = |incident: &Arc<Incident>| {
-        let time = time_text(incident.last);
-        let time = time.get(5..).unwrap_or_default();
         vec![
-            (Role::Dim, format!("{time} ")),
+            (Role::Dim, format!("{} ", day_and_time(incident.last, size.0))),
             (Role::Number, format!("{:>7.1} bits ", incident.bits)),
             (Role::Plain, format!("{:>4} ", format!("×{}", incident.findings.len()))),
-            (Role::Strong, format!("{} ", pad(&clean(&incident.hosts.join(" ")), 8))),
+            (Role::Strong, format!("{} ", pad(&clean(&incident.hosts.join(" ")), hosts(size.0)))),
             (Role::Plain, shorten(&clean(&incident.title))),
         ]
     };
     list(state, size, head, none, &shown, line, beside_incident)
+}
+
+/// Without the year; where there is little room, without seconds.
+fn day_and_time(time: i64, columns: usize) -> String {
+    let text = time_text(time);
+    text.get(5..if columns < 100 { 16 } else { 19 }).unwrap_or_default().to_owned()
+}
+
+/// Columns for names of hosts.
+fn hosts(columns: usize) -> usize {
+    if columns < 100 { 8 } else { 14 }
 }
 
 /// `12 of 3,400 findings, the newest first, with "curl"`.
@@ -137,7 +143,13 @@ fn beside_finding(finding: &Arc<Finding>) -> Vec<Item> {
     let text = |parts: Parts, indent: usize| Item { parts, indent, ..Item::default() };
     let mut items = vec![
         text(vec![(Role::Value, clean(&finding.title))], 0),
-        text(vec![(Role::Dim, format!("{:.1} bits; {} {}", finding.bits, clean(&finding.unit_kind), clean(&finding.unit_key)))], 0),
+        text(
+            vec![(
+                Role::Dim,
+                format!("{:.1} bits; {} {}", finding.bits, clean(&finding.unit_kind), clean(&finding.unit_key)),
+            )],
+            0,
+        ),
         text(vec![(Role::Head, "Why it is unusual".to_owned())], 0),
     ];
     for one in finding.reasons.iter().take(REASONS) {
@@ -152,16 +164,18 @@ fn beside_finding(finding: &Arc<Finding>) -> Vec<Item> {
 fn beside_incident(incident: &Arc<Incident>) -> Vec<Item> {
     let text = |role: Role, text: String| Item { parts: vec![(role, text)], indent: 2, ..Item::default() };
     let findings = plural(incident.findings.len() as u64, "finding", "findings");
+    let steps = plural(u64::from(incident.steps), "step", "steps");
     let mut items = vec![
         text(Role::Value, clean(&incident.title)),
         text(Role::Plain, format!("incident {}, {}", incident.id, when(incident))),
-        text(Role::Plain, format!("{findings}, the rarest {}, in {} steps", one_in(incident.log2_n), incident.steps)),
+        text(Role::Plain, format!("{findings}, the rarest {}; {steps}", one_in(incident.log2_n))),
     ];
     if !incident.links.is_empty() {
         items.push(text(Role::Head, "Joined by".to_owned()));
     }
     for link in incident.links.iter().take(REASONS) {
-        let rare = if link.of == 0 { String::new() } else { format!(", in {} of {} trees", link.seen, thousands(link.of)) };
+        let rare =
+            if link.of == 0 { String::new() } else { format!(", in {} of {} trees", link.seen, thousands(link.of)) };
         items.push(text(Role::Plain, format!("  {}: {}{rare}", clean(&link.kind), clean(&link.value))));
     }
     if incident.links.len() > REASONS {

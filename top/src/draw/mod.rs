@@ -164,14 +164,19 @@ fn link(state: &State, columns: usize) -> Parts {
 fn keys(state: &State) -> Parts {
     if state.typing {
         let filter = state.list().map(|list| list.filter.as_str()).unwrap_or_default();
-        let parts = [(Role::Head, "Filter: "), (Role::Value, filter), (Role::Plain, "▏"), (Role::Dim, "   Enter keeps it, Esc clears it")];
+        let parts = [
+            (Role::Head, "Filter: "),
+            (Role::Value, filter),
+            (Role::Plain, "▏"),
+            (Role::Dim, "   Enter keeps it, Esc clears it"),
+        ];
         return parts.map(|(role, text)| (role, clean(text))).to_vec();
     }
     let text = match (state.help, state.stack.is_empty(), state.tab) {
         (true, ..) => " any key: back",
-        (_, false, _) => " ↑↓ move  Enter open  Esc back  1-3 screen  space pause  ? keys  q quit",
+        (_, false, _) => " ↑↓ move  n next +  Enter open  Esc back  1-3 screen  space pause  ? keys  q quit",
         (_, _, Tab::Overview) => " Tab 1-3 screen  Enter what was not seen  space pause  ? keys  q quit",
-        _ => " ↑↓ move  Enter open  / filter  s sort  Tab 1-3 screen  space pause  ? keys  q quit",
+        _ => " ↑↓ move  Enter open  / filter  s sort  1-3 screen  space pause  ? keys  q quit",
     };
     vec![(Role::Dim, text.to_owned())]
 }
@@ -200,6 +205,7 @@ pub const HELP: &str = "\
 PgUp PgDn, Ctrl-B Ctrl-F  one page
 Home End, g G  first and last line
 Enter, →, l  open: a finding, an incident, the processes around a row
+n p  on a page: the next line that leads on, and the one before
 Esc, Backspace, ←, h  back; where nothing is open, without the filter
 /  show only what holds a text
 s  the other order: newest or rarest first

@@ -33,15 +33,14 @@ impl Section {
 
 pub(super) fn overview(state: &State, (columns, lines): (usize, usize)) -> Vec<Row> {
     let rows = if columns < WIDE {
-        let mut sections = running(state, columns);
-        sections.extend(found(state));
-        stack(sections, columns, lines)
+        let sections = running(state, columns, false).into_iter().chain(unseen(state)).chain(found(state));
+        stack(&sections.collect::<Vec<_>>(), columns, lines)
     } else {
         let left = (columns - 3) / 2;
         let right = columns - 3 - left;
-        let mut first = running(state, left);
-        first.extend(types(state, left));
-        let (first, second) = (stack(first, left, lines), stack(found(state), right, lines));
+        let first: Vec<Section> =
+            running(state, left, true).into_iter().chain(unseen(state)).chain(types(state, left)).collect();
+        let (first, second) = (stack(&first, left, lines), stack(&found(state), right, lines));
         (0..lines).map(|at| beside(first.get(at), second.get(at), left)).collect()
     };
     rows.into_iter().map(Row::of).collect()
@@ -54,18 +53,21 @@ fn beside(left: Option<&Parts>, right: Option<&Parts>, columns: usize) -> Parts 
     parts
 }
 
-/// Sections one below the other. Each has its least; what is left goes to the first that has more to say.
-fn stack(sections: Vec<Section>, columns: usize, lines: usize) -> Vec<Parts> {
-    let least = |section: &Section| section.lines.len().min(section.least);
-    let mut left = lines.saturating_sub(sections.iter().map(|section| 1 + least(section)).sum());
+/// Sections one below the other. Each has its least; what is left goes round, a line to each that has more to say.
+fn stack(sections: &[Section], columns: usize, lines: usize) -> Vec<Parts> {
+    let mut rooms: Vec<usize> = sections.iter().map(|section| section.lines.len().min(section.least)).collect();
+    let mut left = lines.saturating_sub(rooms.iter().map(|room| 1 + room).sum());
+    while left > 0 && rooms.iter().zip(sections).any(|(room, section)| *room < section.lines.len()) {
+        for (room, section) in rooms.iter_mut().zip(sections) {
+            let more = usize::from(*room < section.lines.len()).min(left);
+            (*room, left) = (*room + more, left - more);
+        }
+    }
     let mut rows = Vec::new();
-    for section in sections {
-        let more = section.lines.len().saturating_sub(section.least).min(left);
-        left -= more;
-        let room = least(&section) + more;
+    for (section, room) in sections.iter().zip(rooms) {
         let untold = section.lines.len() - room;
         rows.push(heading(&section.title, columns));
-        rows.extend(section.lines.into_iter().take(if untold > 0 { room.saturating_sub(1) } else { room }));
+        rows.extend(section.lines.iter().take(if untold > 0 { room.saturating_sub(1) } else { room }).cloned());
         if untold > 0 && room > 0 {
             rows.push(vec![(Role::Dim, format!("  … and {} more", thousands(untold as u64 + 1)))]);
         }
@@ -74,7 +76,7 @@ fn stack(sections: Vec<Section>, columns: usize, lines: usize) -> Vec<Parts> {
 }
 
 /// What is captured.
-fn running(state: &State, columns: usize) -> Vec<Section> {
+fn running(state: &State, columns: usize, roomy: bool) -> Vec<Section> {
     let data = state.data();
     let mut sections = Vec::new();
     if let Some(status) = data.agent.status.as_deref() {
@@ -82,7 +84,8 @@ fn running(state: &State, columns: usize) -> Vec<Section> {
         sections.push(books(status));
         sections.push(agent(state, status));
     }
-    if let Some(volume) = data.volume.as_deref() {
+    // Where there is little room, what the agent counts says more than its files.
+    if let Some(volume) = data.volume.as_deref().filter(|_| roomy || sections.is_empty()) {
         sections.push(rows_by_hour(volume, columns));
     }
     if sections.is_empty() {
@@ -207,12 +210,16 @@ fn rows_by_hour(volume: &Volume, columns: usize) -> Section {
     }
     let hour = time_text(volume.last_hour.saturating_mul(3_600_000_000_000));
     let hour = hour.get(..16).unwrap_or_default().to_owned();
-    let title = if volume.tables.is_empty() { "Files".to_owned() } else { format!("Rows in files by hour, until that of {hour} UTC, {HOURS} hours") };
+    let title = if volume.tables.is_empty() {
+        "Rows in files".to_owned()
+    } else {
+        format!("Rows in files: the hour of {hour} UTC, {HOURS} hours, their sum")
+    };
     Section::new(&title, 3, lines)
 }
 
-/// What was found, and what was not seen.
-fn found(state: &State) -> Vec<Section> {
+/// What was not seen.
+fn unseen(state: &State) -> Vec<Section> {
     let data = state.data();
     let mut sections = Vec::new();
     if let Some(why) = &data.trouble {
@@ -231,7 +238,17 @@ fn found(state: &State) -> Vec<Section> {
         let text = if all.is_some() { "no gap is known" } else { "reading …" };
         lines.push(vec![(Role::Dim, text.to_owned())]);
     }
-    let gaps = Section::new("Not seen, not whole (Enter: all)", 2, lines);
+    sections.push(Section::new("Not seen, not whole (Enter: all)", 2, lines));
+    sections
+}
+
+/// What was found.
+fn found(state: &State) -> Vec<Section> {
+    let data = state.data();
+    if data.folder.is_none() {
+        return Vec::new();
+    }
+    let all = data.incidents.as_deref();
     let incidents = all.map_or(&[][..], |all| &all.first);
     let lines = incidents.iter().map(|one| {
         let hosts = clean(&one.hosts.join(" "));
@@ -251,8 +268,7 @@ fn found(state: &State) -> Vec<Section> {
         ]
     });
     let findings = told("Findings, the newest", lines.collect(), newest.is_some());
-    sections.extend([gaps, incidents, findings]);
-    sections
+    vec![incidents, findings]
 }
 
 fn told(title: &str, mut lines: Vec<Parts>, read: bool) -> Section {

@@ -20,6 +20,8 @@ use crate::run::Options;
 const NEAR_NS: i64 = 300_000_000_000;
 /// Sisters that are told, those nearest in time.
 const SISTERS: usize = 24;
+/// Processes above that are told where no row lists them.
+const ABOVE: usize = 16;
 /// Processes below that are told, the first.
 const BELOW: usize = 100;
 /// Rows of a process that are looked at.
@@ -85,12 +87,8 @@ pub struct Around {
 pub fn around(options: &Options, row: &RowLink, table: &str, lenses: &[Lens]) -> Result<Around, TriageError> {
     let archive = Archive::open(options.archives())?;
     let fact = read(&archive, &row.file, table, &[row.row], lenses)?.pop().unwrap_or_default();
-    let mut around = Around {
-        said: sentence_of(&fact),
-        time: fact.time,
-        host: fact.get("host").to_owned(),
-        ..Around::default()
-    };
+    let mut around =
+        Around { said: sentence_of(&fact), time: fact.time, host: fact.get("host").to_owned(), ..Around::default() };
     if let Ok(key) = fact.get("process_key").parse() {
         let host = Some(around.host.as_str()).filter(|host| !host.is_empty());
         let own = origin::of(&[(key, host)], &archive).remove(&key).unwrap_or_default();
@@ -136,6 +134,14 @@ impl<'a> Family<'a> {
         }
         near.sort_by_key(|row| (row.time, row.file, row.row));
         Self { own, parent, files, near, time: around.time }
+    }
+
+    /// Those above as far as rows near in time tell, from the parent on.
+    fn above(&self) -> Vec<ProcessKey> {
+        let parents: BTreeMap<ProcessKey, ProcessKey> =
+            self.near.iter().filter_map(|row| Some((row.key, row.parent?))).collect();
+        let up = std::iter::successors(self.parent, |key| parents.get(key).copied());
+        up.take(ABOVE).collect()
     }
 
     /// Those of the same parent, nearest in time first.
@@ -192,14 +198,16 @@ impl<'a> Family<'a> {
         let others = sisters.len().saturating_sub(SISTERS) + below.len().saturating_sub(BELOW);
         sisters.truncate(SISTERS);
         below.truncate(BELOW);
-        let all = sisters.iter().chain(below.iter().map(|(key, _)| key)).chain([&self.own]);
+        let above = self.above();
+        let all = sisters.iter().chain(below.iter().map(|(key, _)| key)).chain(&above).chain([&self.own]);
         let mut facts = self.facts(archive, &all.copied().collect());
         let mut own = [began.to_vec(), facts.remove(&self.own).unwrap_or_default()].concat();
         own.sort_by_key(|fact| fact.time);
         if fact.table == events::PROCESS && own.iter().all(|known| known.link != fact.link) {
             own.push(fact.clone());
         }
-        let mut tree = ancestors(archive, fact, &own, self.parent);
+        let listed = listed_above(archive, fact, &own).unwrap_or_else(|| named_above(&above, fact, &own));
+        let mut tree = ancestors(listed, &facts);
         let depth = tree.len();
         sisters.sort_by_key(|key| facts.get(key).and_then(|facts| facts.first()).map(|fact| fact.time));
         let first = own.first().map_or(self.time, |fact| fact.time);
@@ -282,10 +290,11 @@ fn rows_near(source: &Source, file: u32, time: i64, near: &mut Vec<Near>) -> Res
 fn relative(kin: Kin, depth: usize, key: ProcessKey, facts: &[Fact]) -> Relative {
     let ran = facts.iter().rev().find(|fact| !fact.get("exe").is_empty());
     let name = ran.map_or_else(|| UNKNOWN.to_owned(), name_of);
-    let ended = facts.iter().rev().find(|fact| fact.get("activity") == "exit").map(|fact| match fact.number("exit_signal") {
-        0.0 => format!("exit {}", fact.get("exit_code")),
-        signal => format!("signal {signal}"),
-    });
+    let ended =
+        facts.iter().rev().find(|fact| fact.get("activity") == "exit").map(|fact| match fact.number("exit_signal") {
+            0.0 => format!("exit {}", fact.get("exit_code")),
+            signal => format!("signal {signal}"),
+        });
     let row = facts.iter().rev().find(|fact| fact.get("activity") == "exec").or(facts.first());
     Relative {
         kin,
@@ -306,24 +315,30 @@ fn name_of(fact: &Fact) -> String {
     }
 }
 
-/// Those above, the topmost first: of a row that names them, else the parent alone.
-fn ancestors(archive: &Archive, fact: &Fact, own: &[Fact], parent: Option<ProcessKey>) -> Vec<Relative> {
-    let rows = std::iter::once(fact).chain(own);
-    let mut named = rows.filter(|fact| fact.table == events::PROCESS && !fact.get("ancestors").is_empty());
-    let listed = named.find_map(|fact| listed(archive, &fact.link).filter(|list| !list.is_empty()));
-    let exe = || std::iter::once(fact).chain(own).map(|fact| fact.get("parent_exe")).find(|exe| !exe.is_empty());
-    let only = || parent.map(|parent| (parent, exe().unwrap_or(UNKNOWN).to_owned()));
-    let above = listed.unwrap_or_else(|| only().into_iter().collect());
-    let above = above.into_iter().rev().enumerate().map(|(depth, (key, name))| Relative {
-        kin: Kin::Ancestor,
-        depth,
-        pid: key.tgid(),
-        name: cut(&name),
-        time: None,
-        ended: None,
-        row: None,
+/// A process above, and its image.
+type Above = (ProcessKey, String);
+
+/// Those above, the topmost first, with their rows where they have some near in time.
+fn ancestors(above: Vec<Above>, facts: &BTreeMap<ProcessKey, Vec<Fact>>) -> Vec<Relative> {
+    let above = above.into_iter().rev().enumerate().map(|(depth, (key, name))| {
+        let known = relative(Kin::Ancestor, depth, key, facts.get(&key).map_or(&[][..], Vec::as_slice));
+        if known.name == UNKNOWN { Relative { name: cut(&name), ..known } } else { known }
     });
     above.collect()
+}
+
+/// Those that a row of the process lists.
+fn listed_above(archive: &Archive, fact: &Fact, own: &[Fact]) -> Option<Vec<Above>> {
+    let rows = std::iter::once(fact).chain(own);
+    let mut named = rows.filter(|fact| fact.table == events::PROCESS && !fact.get("ancestors").is_empty());
+    named.find_map(|fact| listed(archive, &fact.link).filter(|list| !list.is_empty()))
+}
+
+/// Those that rows near in time tell of; the image of the parent stands in rows of the process, too.
+fn named_above(above: &[ProcessKey], fact: &Fact, own: &[Fact]) -> Vec<Above> {
+    let exe = std::iter::once(fact).chain(own).map(|fact| fact.get("parent_exe")).find(|exe| !exe.is_empty());
+    let name = |at: usize| exe.filter(|_| at == 0).unwrap_or(UNKNOWN).to_owned();
+    above.iter().enumerate().map(|(at, key)| (*key, name(at))).collect()
 }
 
 /// Keys and images of the list in a row, from the parent on.

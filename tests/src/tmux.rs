@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Something that takes longer than this hangs.
@@ -31,7 +32,9 @@ impl Tmux {
     /// When it cannot be started.
     #[must_use]
     pub fn start(folder: &Path, (columns, lines): (u16, u16)) -> Self {
-        let this = Self { socket: folder.join("tmux.sock") };
+        // One server may still be ending when the next one starts.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let this = Self { socket: folder.join(format!("tmux-{}", NEXT.fetch_add(1, Relaxed))) };
         let size = [columns.to_string(), lines.to_string()];
         let mut command = this.command(&["new-session", "-d", "-x", &size[0], "-y", &size[1], "-s", "t"]);
         command.args(["env", "-u", "NO_COLOR", "PS1=$ ", "sh"]).current_dir(folder);

@@ -22,18 +22,20 @@ const LONGEST: u64 = 1 << 20;
 ///
 /// # Errors
 /// [`TopError::NoAgent`] or [`TopError::Denied`].
-pub(crate) fn greet(path: &Path) -> Result<(), TopError> {
+pub(crate) fn greet(path: &Path) -> Result<UnixStream, TopError> {
     match UnixStream::connect(path) {
-        Ok(_) => Ok(()),
+        Ok(stream) => Ok(stream),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(TopError::Denied(path.into())),
         Err(error) => Err(TopError::NoAgent { path: path.into(), why: error.to_string() }),
     }
 }
 
 /// Hands on each status, and why there is none, until nobody listens.
-pub(crate) fn follow(path: PathBuf, to: Sender<Seen>) {
+pub(crate) fn follow(path: PathBuf, first: UnixStream, to: Sender<Seen>) {
+    let mut first = Some(first);
     loop {
-        let why = match listen(&path, &to) {
+        let stream = first.take().map_or_else(|| UnixStream::connect(&path), Ok);
+        let why = match stream.map_err(|error| error.to_string()).and_then(|stream| listen(stream, &to)) {
             Ok(()) => return,
             Err(why) => why,
         };
@@ -45,8 +47,7 @@ pub(crate) fn follow(path: PathBuf, to: Sender<Seen>) {
 }
 
 /// One connection. It ends well if nobody listens here any more.
-fn listen(path: &Path, to: &Sender<Seen>) -> Result<(), String> {
-    let stream = UnixStream::connect(path).map_err(|error| error.to_string())?;
+fn listen(stream: UnixStream, to: &Sender<Seen>) -> Result<(), String> {
     stream.set_read_timeout(Some(SILENT)).map_err(|error| error.to_string())?;
     let (mut lines, mut any) = (BufReader::new(stream), false);
     loop {
@@ -85,9 +86,13 @@ mod tests {
         let path = folder.path().join("s");
         assert!(greet(&path).unwrap_err().to_string().contains("; start one with `ebbline-agent run`"));
         let (to, seen) = crossbeam_channel::bounded(4);
+        let listener = UnixListener::bind(&path).unwrap();
+        let first = greet(&path).unwrap();
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
         let reader = {
             let path = path.clone();
-            std::thread::spawn(move || follow(path, to))
+            std::thread::spawn(move || follow(path, first, to))
         };
         let next = || seen.recv_timeout(Duration::from_secs(30)).unwrap();
         assert!(matches!(next(), Seen::Lost(_)));

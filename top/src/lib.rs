@@ -23,6 +23,7 @@ mod text;
 mod theme;
 mod volume;
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -79,14 +80,12 @@ pub fn run(view: View) -> Result<(), TopError> {
         let path = &folder.out;
         std::fs::read_dir(path).map_err(|why| TopError::NoFolder { path: path.clone(), why: why.to_string() })?;
     }
-    if let Some(socket) = &view.socket {
-        agent::greet(socket)?;
-    }
+    let agent = view.socket.as_deref().map(agent::greet).transpose()?;
     let asked = screen::signals()?;
     let mut screen = Screen::take(view.theme.unwrap_or_else(Theme::of_environment))?;
     let folder = view.folder.as_ref().map(|folder| folder.out.clone());
     let state = State::new(screen.size()?, now(), view.socket.is_some(), folder);
-    let mut running = Running::start(view, state)?;
+    let mut running = Running::start(view, agent, state)?;
     screen.draw(&running.state)?;
     while !asked.load(Relaxed) {
         if !running.round()? {
@@ -117,14 +116,14 @@ struct Running {
 }
 
 impl Running {
-    fn start(view: View, state: State) -> std::io::Result<Self> {
+    fn start(view: View, agent: Option<UnixStream>, state: State) -> std::io::Result<Self> {
         let (to, keys) = bounded(QUEUE);
         thread("keys", move || screen::listen(&to))?;
         let mut this =
             Self { state, keys, seen: bounded(QUEUE), told: bounded(QUEUE), asks: None, lenses: view.lenses };
-        if let Some(socket) = view.socket {
+        if let Some((socket, stream)) = view.socket.zip(agent) {
             let to = this.seen.0.clone();
-            thread("agent", move || agent::follow(socket, to))?;
+            thread("agent", move || agent::follow(socket, stream, to))?;
         }
         if let Some(folder) = view.folder {
             this.watch(folder)?;

@@ -57,9 +57,9 @@ impl Item {
 pub(crate) fn title(page: &Page) -> String {
     match page {
         Page::Gaps => "Not seen, lost, not sure".to_owned(),
-        Page::Finding(finding) => format!("Finding {}", finding.id),
+        Page::Finding(_) => "Finding".to_owned(),
         Page::Incident(incident, _) => format!("Incident {}", incident.id),
-        Page::Around(row, _) => format!("Around row {} of {}", row.row, clean(&row.file)),
+        Page::Around(row, _) => format!("Row {}", row.row),
     }
 }
 
@@ -70,10 +70,10 @@ pub(crate) fn items(page: &Page, data: &Data) -> Vec<Item> {
         Page::Gaps => gaps(data),
         Page::Finding(finding) => of_finding(finding),
         Page::Incident(incident, answer) => of_incident(incident, answer),
-        Page::Around(_, answer) => match answer {
+        Page::Around(row, answer) => match answer {
             Answer::Waiting(_) => vec![Item::text(Role::Dim, "Reading the archive …")],
             Answer::Failed(why) => vec![Item::text(Role::Bad, format!("Cannot be read: {}", clean(why)))],
-            Answer::Here(around) => of_around(around),
+            Answer::Here(around) => of_around(row, around),
         },
     }
 }
@@ -128,7 +128,8 @@ fn of_finding(finding: &Finding) -> Vec<Item> {
         Item::text(
             Role::Dim,
             format!(
-                "{} {}, from {} UTC",
+                "finding {}   {} {}, from {} UTC",
+                clean(&finding.id),
                 clean(&finding.unit_kind),
                 clean(&finding.unit_key),
                 time_text(finding.window)
@@ -242,13 +243,14 @@ fn table_of(row: &RowLink, findings: &[Arc<Finding>]) -> String {
     folder.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-fn of_around(around: &Around) -> Vec<Item> {
+fn of_around(row: &RowLink, around: &Around) -> Vec<Item> {
     let mut items = vec![
         Item::new(
             vec![(Role::Plain, format!("{} UTC   ", time_text(around.time))), (Role::Strong, clean(&around.host))],
             0,
         ),
         Item::text(Role::Value, shorten(&clean(&around.said))),
+        Item::text(Role::Dim, format!("row {} of {}", row.row, clean(&row.file))),
     ];
     if around.tree.is_empty() {
         items.push(Item::text(Role::Dim, "It is of no process that the archive knows."));

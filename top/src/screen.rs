@@ -8,6 +8,7 @@ use crossbeam_channel::Sender;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event as Input};
+use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::{cursor, execute, terminal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -49,6 +50,8 @@ impl Screen {
             give_back();
             before(panic);
         }));
+        // Here it is decided; crossterm would look at NO_COLOR once more.
+        force_color_output(theme == Theme::Colour);
         terminal::enable_raw_mode()?;
         let begun = execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));

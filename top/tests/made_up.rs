@@ -30,9 +30,9 @@ pub(crate) fn status(second: u64) -> Value {
         "backend": "cpu", "baseline": "1f2e3d4c5b6a7988", "host_state": "settled", "expected_per_day": 5.0, "findings": 3,
         "events": {
             "exec": event(1000 * second + busy, 0, 900 * second, 100 * second),
-            "exit": event(1000 * second, 0, 1000 * second - 12, 0),
+            "exit": event(1000 * second, 0, (1000 * second).saturating_sub(12), 0),
             "connect": event(40_000 * second + 313 * busy, 17 * (second / 20), 30_000 * second, 9_000 * second),
-            "query": event(8 * second, 0, 8 * second, 0),
+            "dns": event(8 * second, 0, 8 * second, 0),
         },
         "self": {
             "rss_bytes": 71_303_168, "pss_bytes": 65_222_476, "ring_bytes": 12_582_912, "cpu_s": 2.0 + second as f64 * 0.021,

@@ -203,7 +203,8 @@ proptest! {
         let mut state = if known { state((80, 24)) } else { State::new((80, 24), NOW, false, None) };
         for event in events {
             let _ = state.update(event);
-            prop_assert!(!text(&drawn(&state, Theme::Colour)).contains('\u{1b}'));
+            let escapes = text(&drawn(&state, Theme::Colour)).contains('\u{1b}');
+            prop_assert!(!escapes);
         }
     }
 }

@@ -174,7 +174,7 @@ fn keys(state: &State) -> Parts {
     }
     let text = match (state.help, state.stack.is_empty(), state.tab) {
         (true, ..) => " any key: back",
-        (_, false, _) => " ↑↓ move  n next +  Enter open  Esc back  1-3 screen  space pause  ? keys  q quit",
+        (_, false, _) => " ↑↓  n next +  Enter open  Esc back  1-3 screen  space pause  ? keys  q quit",
         (_, _, Tab::Overview) => " Tab 1-3 screen  Enter what was not seen  space pause  ? keys  q quit",
         _ => " ↑↓ move  Enter open  / filter  s sort  1-3 screen  space pause  ? keys  q quit",
     };
@@ -204,15 +204,16 @@ pub const HELP: &str = "\
 ↑ ↓, k j  one line
 PgUp PgDn, Ctrl-B Ctrl-F  one page
 Home End, g G  first and last line
-Enter, →, l  open: a finding, an incident, the processes around a row
-n p  on a page: the next line that leads on, and the one before
-Esc, Backspace, ←, h  back; where nothing is open, without the filter
+Enter, →, l  open what is selected
+n p  on a page: the next line that leads on, the last
+Esc, Backspace, ←, h  back; at the bottom, without the filter
 /  show only what holds a text
 s  the other order: newest or rarest first
-space  hold the picture still; what comes meanwhile is shown after
+space  hold the picture still, and let it go on
 ?  these keys
 q, Ctrl-C  quit
 
  Marks
-▸  the selected line        +  Enter leads on from here
-● live  ✗ lost  how it stands with the agent, in words, too";
+▸  the selected line
++  Enter leads on from this line
+● ○ ✗  the agent answers, is waited for, does not answer";

@@ -10,7 +10,7 @@ use super::{Row, clock, fit, heading};
 use crate::page::memory;
 use crate::state::State;
 use crate::status::{Event, Status};
-use crate::text::{Parts, clean, pad, pad_left, spark};
+use crate::text::{Parts, clean, pad, pad_left, spark, wrap};
 use crate::theme::Role;
 use crate::volume::{HOURS, Volume};
 
@@ -81,7 +81,7 @@ fn running(state: &State, columns: usize, roomy: bool) -> Vec<Section> {
     let mut sections = Vec::new();
     if let Some(status) = data.agent.status.as_deref() {
         sections.push(rates(state, status, columns));
-        sections.push(books(status));
+        sections.push(books(status, columns));
         sections.push(agent(state, status));
     }
     // Where there is little room, what the agent counts says more than its files.
@@ -126,29 +126,22 @@ fn rates(state: &State, status: &Status, columns: usize) -> Section {
     }
     lines.push(line);
     let shown = room.min(rates.tables[0].len());
-    Section::new(&format!("Events a second, the last {shown} s, all"), 4, lines)
+    Section::new(&format!("Events a second: now, the last {shown} s, all"), 4, lines)
 }
 
-fn books(status: &Status) -> Section {
+fn books(status: &Status, columns: usize) -> Section {
     let mut lines = Vec::new();
-    lines.push(match status.books() {
-        Ok(all) => vec![
-            (Role::Good, "balance: ".to_owned()),
-            (
-                Role::Plain,
-                format!(
-                    "{} = {} open + {} written + {} dropped + {} only counted + {} in flight",
-                    thousands(all.produced),
-                    thousands(all.open),
-                    thousands(all.written),
-                    thousands(all.dropped),
-                    thousands(all.summarised),
-                    thousands(all.in_flight),
-                ),
-            ),
-        ],
-        Err(event) => vec![(Role::Bad, format!("DO NOT BALANCE: {}", clean(event)))],
-    });
+    match status.books() {
+        Ok(all) => {
+            let [produced, open, written, dropped, counted, flight] =
+                [all.produced, all.open, all.written, all.dropped, all.summarised, all.in_flight].map(thousands);
+            let sum = format!(
+                "{produced} = {open} open + {written} written + {dropped} dropped + {counted} only counted + {flight} in flight"
+            );
+            lines.extend(wrap(&vec![(Role::Good, "balance: ".to_owned()), (Role::Plain, sum)], columns, 2));
+        }
+        Err(event) => lines.push(vec![(Role::Bad, format!("DO NOT BALANCE: {}", clean(event)))]),
+    }
     let losses = status.losses();
     if losses.is_empty() {
         lines.push(vec![(Role::Good, "nothing lost".to_owned())]);
@@ -161,37 +154,38 @@ fn books(status: &Status) -> Section {
         let head = (Role::Bad, "ARCHIVE CANNOT BE WRITTEN: ".to_owned());
         lines.insert(0, vec![head, (Role::Plain, format!("{}; events wait", clean(why)))]);
     }
-    Section::new("Books", 2, lines)
+    Section::new("Books", 3, lines)
 }
 
 fn agent(state: &State, status: &Status) -> Section {
     let own = &status.own;
     let cpu = state.data().agent.rates.cpu.back();
     let cpu = cpu.map_or_else(|| "–".to_owned(), |cpu| format!("{:.1} % of one core", *cpu as f64 / 100.0));
-    let mut lines = vec![vec![
+    let used = vec![
         (Role::Plain, "cpu ".to_owned()),
         (Role::Strong, cpu),
-        (Role::Plain, format!(", {:.1} s   memory ", own.cpu_s)),
+        (Role::Plain, "   memory ".to_owned()),
         (Role::Strong, memory(own.rss_bytes)),
-        (Role::Plain, format!(" resident, {} proportional   rings {}", memory(own.pss_bytes), memory(own.ring_bytes))),
-    ]];
-    let processes = thousands(own.processes);
-    lines.push(vec![(Role::Plain, format!("hooks {}   processes {processes}   restarts {}", own.hooks, own.restarts))]);
-    let scoring = match (&status.backend, &status.baseline) {
-        (Some(backend), Some(baseline)) => {
-            let expected = status.expected_per_day.map(|n| format!(", expected {n:.1} a day")).unwrap_or_default();
-            let known = status.host_state.as_ref().map(|state| format!(", {}", clean(state))).unwrap_or_default();
-            let unscored = match status.unscored {
-                0 => String::new(),
-                rows => format!(", rows not scored {}", thousands(rows)),
-            };
-            let (backend, baseline) = (clean(backend), clean(baseline));
-            format!("scores on {backend}, baseline {baseline}: findings {}{expected}{known}{unscored}", status.findings)
-        }
-        _ => "scores nothing: it has no baseline".to_owned(),
+        (Role::Plain, format!(", {} proportional   rings {}", memory(own.pss_bytes), memory(own.ring_bytes))),
+    ];
+    let (hooks, processes, restarts) = (own.hooks, thousands(own.processes), own.restarts);
+    let holds = format!("cpu {:.1} s   hooks {hooks}   processes {processes}   restarts {restarts}", own.cpu_s);
+    let lines = vec![used, vec![(Role::Plain, scoring(status))], vec![(Role::Plain, holds)]];
+    Section::new("Agent", 2, lines)
+}
+
+fn scoring(status: &Status) -> String {
+    let (Some(backend), Some(baseline)) = (&status.backend, &status.baseline) else {
+        return "scores nothing: it has no baseline".to_owned();
     };
-    lines.push(vec![(Role::Plain, scoring)]);
-    Section::new("Agent", 3, lines)
+    let expected = status.expected_per_day.map(|n| format!(", expected {n:.1} a day")).unwrap_or_default();
+    let known = status.host_state.as_ref().map(|state| format!(", {}", clean(state))).unwrap_or_default();
+    let unscored = match status.unscored {
+        0 => String::new(),
+        rows => format!(", rows not scored {}", thousands(rows)),
+    };
+    let findings = thousands(status.findings);
+    format!("findings {findings}{expected}{known}{unscored}   on {}, baseline {}", clean(backend), clean(baseline))
 }
 
 fn rows_by_hour(volume: &Volume, columns: usize) -> Section {

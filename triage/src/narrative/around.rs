@@ -288,7 +288,9 @@ fn rows_near(source: &Source, file: u32, time: i64, near: &mut Vec<Near>) -> Res
 
 /// A process by its rows.
 fn relative(kin: Kin, depth: usize, key: ProcessKey, facts: &[Fact]) -> Relative {
-    let ran = facts.iter().rev().find(|fact| !fact.get("exe").is_empty());
+    // What it ran last is told with its arguments by the row that says so; an end has none.
+    let named = || facts.iter().rev().filter(|fact| !fact.get("exe").is_empty());
+    let ran = named().find(|fact| !fact.args.is_empty()).or_else(|| named().next());
     let name = ran.map_or_else(|| UNKNOWN.to_owned(), name_of);
     let ended =
         facts.iter().rev().find(|fact| fact.get("activity") == "exit").map(|fact| match fact.number("exit_signal") {

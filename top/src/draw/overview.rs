@@ -33,7 +33,7 @@ impl Section {
 
 pub(super) fn overview(state: &State, (columns, lines): (usize, usize)) -> Vec<Row> {
     let rows = if columns < WIDE {
-        let sections = running(state, columns, false).into_iter().chain(unseen(state)).chain(found(state));
+        let sections = running(state, columns, lines >= 25).into_iter().chain(unseen(state)).chain(found(state));
         stack(&sections.collect::<Vec<_>>(), columns, lines)
     } else {
         let left = (columns - 3) / 2;

@@ -213,7 +213,9 @@ mod tests {
     #[test]
     fn rates_are_of_one_agent_and_bounded() {
         let mut data = Data::default();
-        [status(1, 1.0, 10), status(1, 3.0, 50), status(2, 1.0, 7), status(2, 1.0, 9)].map(|seen| data.see(seen, 0));
+        [status(1, 1.0, 10), status(1, 3.0, 50), status(2, 1.0, 7), status(2, 1.0, 9)]
+            .into_iter()
+            .for_each(|seen| data.see(seen, 0));
         let rates = &data.agent.rates;
         assert_eq!((rates.tables[0].iter().copied().collect(), rates.cpu[0], rates.lost[0]), (vec![20u64], 100, 4));
         for second in 2..2000 {

@@ -46,6 +46,14 @@ impl Pace {
 /// Path, size and time of a file.
 type Stamp = (PathBuf, u64, Option<SystemTime>);
 
+/// What incidents and gaps depend on: findings files, incidents as they were written, the archive.
+#[derive(Debug, PartialEq)]
+struct Made {
+    findings: Vec<Stamp>,
+    written: Option<Stamp>,
+    archive: Option<Arc<Volume>>,
+}
+
 #[derive(Default)]
 struct Watcher {
     options: Options,
@@ -55,7 +63,7 @@ struct Watcher {
     footers: Footers,
     volume: Option<Arc<Volume>>,
     /// What the incidents were made from last.
-    made_from: Option<(Vec<Stamp>, Option<Stamp>, Option<Arc<Volume>>)>,
+    made_from: Option<Made>,
     archive_pace: Pace,
     findings_pace: Pace,
     incidents_pace: Pace,
@@ -125,11 +133,12 @@ impl Watcher {
     }
 
     fn incidents(&mut self, to: &Sender<Seen>) -> Option<()> {
-        let from = (self.read.clone(), stamp(&self.options.path()), self.volume.clone());
+        let written = stamp(&self.options.path());
+        let from = Made { findings: self.read.clone(), written, archive: self.volume.clone() };
         if self.made_from.as_ref() == Some(&from) || !self.incidents_pace.is_due() {
             return Some(());
         }
-        let made = self.incidents_pace.work(|| made(&self.options, &from.0, from.1.as_ref()));
+        let made = self.incidents_pace.work(|| made(&self.options, &from.findings, from.written.as_ref()));
         self.made_from = Some(from);
         self.note("incidents", made.as_ref().err());
         match made {
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn the_newest_stay_and_the_last_of_one_id_counts() {
         let mut kept = Kept::default();
-        [(1, 5), (2, 7), (1, 9), (3, 1)].map(|(key, time)| kept.add(finding(key, time)));
+        [(1, 5), (2, 7), (1, 9), (3, 1)].into_iter().for_each(|(key, time)| kept.add(finding(key, time)));
         assert_eq!(titles(&kept), ["1 at 9", "2 at 7", "3 at 1"]);
         for key in 0..3 * FINDINGS as u32 {
             kept.add(finding(key, 100 + i64::from(key)));
@@ -232,7 +241,7 @@ mod tests {
         let options = Options { out: folder.path().into(), ..Options::default() };
         let mut watcher = Watcher { options, ..Watcher::default() };
         let (to, seen) = crossbeam_channel::unbounded();
-        let mut look = |watcher: &mut Watcher| {
+        let look = |watcher: &mut Watcher| {
             watcher.findings_pace = Pace::default();
             watcher.incidents_pace = Pace::default();
             watcher.look(&to).unwrap();

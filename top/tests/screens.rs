@@ -83,10 +83,15 @@ fn golden(name: &str, text: &str) {
 #[test]
 fn every_screen_is_as_it_was() {
     for size in SIZES {
-        for (name, keys) in scenes() {
+        // Of a terminal that is too small, one picture says it all.
+        let scenes = scenes().into_iter().take(if size.0 < 60 { 1 } else { usize::MAX });
+        for (name, keys) in scenes {
             let mut state = state(size);
             press(&mut state, &keys);
             golden(&format!("{name}-{}x{}", size.0, size.1), &text(&drawn(&state, Theme::Colour)));
+        }
+        if size.0 < 60 {
+            continue;
         }
         let mut state = state(size);
         state.update(Event::Seen(Seen::Lost("Connection refused (os error 111)".into())));

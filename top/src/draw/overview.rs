@@ -136,7 +136,7 @@ fn books(status: &Status, columns: usize) -> Section {
             let [produced, open, written, dropped, counted, flight] =
                 [all.produced, all.open, all.written, all.dropped, all.summarised, all.in_flight].map(thousands);
             let sum = format!(
-                "{produced} = {open} open + {written} written + {dropped} dropped + {counted} only counted + {flight} in flight"
+                "{produced} = {open} open + {written} written + {dropped} dropped + {counted} counted + {flight} in flight"
             );
             lines.extend(wrap(&vec![(Role::Good, "balance: ".to_owned()), (Role::Plain, sum)], columns, 2));
         }

@@ -215,7 +215,7 @@ mod tests {
 
     fn finding(key: u32, time: i64) -> Finding {
         let id = finding_id("b", "tree", &key.to_string(), 0);
-        Finding { id, time, title: format!("{key} at {time}"), ..Finding::default() }
+        Finding { id, time, unit_key: key.to_string(), title: format!("{key} at {time}"), ..Finding::default() }
     }
 
     fn titles(kept: &Kept) -> Vec<String> {

@@ -88,13 +88,15 @@ pub fn run(view: View) -> Result<(), TopError> {
     let mut running = Running::start(view, agent, state)?;
     screen.draw(&running.state)?;
     while !asked.load(Relaxed) {
-        if !running.round()? {
-            break;
-        }
+        let round = running.round()?;
         if screen.has_fallen() {
             return Err(TopError::Defect("a thread of the view"));
         }
-        screen.draw(&running.state)?;
+        match round {
+            Round::Same => {}
+            Round::New => screen.draw(&running.state)?,
+            Round::End => break,
+        }
     }
     Ok(())
 }
@@ -103,6 +105,13 @@ pub fn run(view: View) -> Result<(), TopError> {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// What a round led to.
+enum Round {
+    Same,
+    New,
+    End,
 }
 
 /// The state, and who tells it what happens.
@@ -142,14 +151,17 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for something to happen, and takes it in with what came meanwhile. False is the end.
-    fn round(&mut self) -> Result<bool, TopError> {
+    /// Waits for something to happen, and takes it in with what came meanwhile. The clock shows seconds.
+    fn round(&mut self) -> Result<Round, TopError> {
         let mut select = Select::new();
         select.recv(&self.keys);
         select.recv(&self.seen.1);
         select.recv(&self.told.1);
         let _ = select.ready_timeout(TICK);
+        let second = |time: i64| time / 1_000_000_000;
+        let before = second(self.state.now);
         self.state.update(Event::Tick(now()));
+        let mut round = if before == second(self.state.now) { Round::Same } else { Round::New };
         for _ in 0..BURST {
             let event = match self.keys.try_recv() {
                 Ok(event) => Some(event),
@@ -161,12 +173,14 @@ impl Running {
                 .or_else(|| self.seen.1.try_recv().ok().map(Event::Seen));
             let Some(event) = event else { break };
             if !self.take(event)? {
-                return Ok(false);
+                return Ok(Round::End);
             }
+            round = Round::New;
         }
-        Ok(true)
+        Ok(round)
     }
 
+    /// Takes in what happened, and does what follows. False is the end.
     fn take(&mut self, event: Event) -> Result<bool, TopError> {
         match self.state.update(event) {
             None => {}

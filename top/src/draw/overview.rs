@@ -18,16 +18,17 @@ use crate::volume::{HOURS, Volume};
 const WIDE: usize = 140;
 const TABLES: [&str; 3] = ["process", "connection", "dns"];
 
-/// Something to be told, and how many lines of it at least.
+/// Something to be told, how many lines of it at least, and how many more there are than are known here.
 struct Section {
     title: String,
     lines: Vec<Parts>,
     least: usize,
+    more: u64,
 }
 
 impl Section {
     fn new(title: &str, least: usize, lines: Vec<Parts>) -> Self {
-        Self { title: title.to_owned(), lines, least }
+        Self { title: title.to_owned(), lines, least, more: 0 }
     }
 }
 
@@ -69,7 +70,10 @@ fn stack(sections: &[Section], columns: usize, lines: usize) -> Vec<Parts> {
         rows.push(heading(&section.title, columns));
         rows.extend(section.lines.iter().take(if untold > 0 { room.saturating_sub(1) } else { room }).cloned());
         if untold > 0 && room > 0 {
-            rows.push(vec![(Role::Dim, format!("  … and {} more", thousands(untold as u64 + 1)))]);
+            rows.push(vec![(
+                Role::Dim,
+                format!("  … and {} more", thousands((untold as u64 + 1).saturating_add(section.more))),
+            )]);
         }
     }
     rows
@@ -252,7 +256,7 @@ fn found(state: &State) -> Vec<Section> {
             (Role::Plain, format!(" {}", archive::plain::shorten(&clean(&one.title)))),
         ]
     });
-    let incidents = told("Incidents, the most unusual", lines.collect(), all.is_some());
+    let incidents = told("Incidents, the most unusual", lines.collect(), all.map(|all| all.total));
     let newest = data.findings.as_deref();
     let lines = newest.iter().flat_map(|all| &all.newest).map(|finding| {
         vec![
@@ -261,15 +265,17 @@ fn found(state: &State) -> Vec<Section> {
             (Role::Plain, format!(" {}", archive::plain::shorten(&clean(&finding.title)))),
         ]
     });
-    let findings = told("Findings, the newest", lines.collect(), newest.is_some());
+    let findings = told("Findings, the newest", lines.collect(), newest.map(|all| all.total));
     vec![incidents, findings]
 }
 
-fn told(title: &str, mut lines: Vec<Parts>, read: bool) -> Section {
+/// The first of so many; nothing is known of how many before they are read.
+fn told(title: &str, mut lines: Vec<Parts>, total: Option<u64>) -> Section {
+    let more = total.unwrap_or_default().saturating_sub(lines.len() as u64);
     if lines.is_empty() {
-        lines.push(vec![(Role::Dim, if read { "none" } else { "reading …" }.to_owned())]);
+        lines.push(vec![(Role::Dim, if total.is_some() { "none" } else { "reading …" }.to_owned())]);
     }
-    Section::new(title, 2, lines)
+    Section { more, ..Section::new(title, 2, lines) }
 }
 
 /// The books by event type, where there is room.

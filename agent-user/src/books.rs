@@ -315,6 +315,8 @@ impl Snapshot {
             host_state: run.promise.map(|promise| promise.host_state.clone()),
             expected_per_day: run.promise.map(|promise| promise.expected_milli as f64 / 1000.0),
             metrics: run.metrics.map(|address| address.to_string()),
+            archive: run.archive.map(str::to_owned),
+            out: run.out.map(str::to_owned),
             events: EventType::ALL.into_iter().map(|kind| (kind.name().to_owned(), self.event(kind))).collect(),
             unknown: self.agent.unknown,
             unscored_at_least: run.follows && (run.baseline.is_some() || self.unscored > 0),
@@ -367,6 +369,10 @@ pub struct RunFacts<'a> {
     pub host: &'a str,
     /// Address of the metrics page, if there is one.
     pub metrics: Option<std::net::SocketAddr>,
+    /// The archive.
+    pub archive: Option<&'a str>,
+    /// Where scores and findings go, if there is a baseline.
+    pub out: Option<&'a str>,
 }
 
 /// Events of one type that are between two stages at one moment.

@@ -59,6 +59,10 @@ pub struct Settings {
     pub baseline: Option<String>,
     /// What is to be expected of scoring, if there is a baseline.
     pub promise: Option<Promise>,
+    /// The archive, for the status.
+    pub archive: Option<String>,
+    /// Where scores and findings go, for the status; nothing without a baseline.
+    pub out: Option<String>,
     /// Size of the kernel's ring buffers, for the status.
     pub ring_bytes: u64,
     /// The loader's run.
@@ -380,6 +384,8 @@ impl Run {
             follows: self.settings.begun,
             host: &self.settings.host,
             metrics: self.metrics,
+            archive: self.settings.archive.as_deref(),
+            out: self.settings.out.as_deref(),
         }))
     }
 

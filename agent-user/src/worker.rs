@@ -164,6 +164,11 @@ fn learnable(baseline: &Path) -> Result<()> {
     store::try_folder(folder).with_context(|| format!("cannot learn into {place}"))
 }
 
+/// A folder for whoever asks from another one.
+fn shown(folder: &Path) -> String {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.into()).display().to_string()
+}
+
 type Asked = (Channel, Channel, Listeners);
 
 fn capture(
@@ -191,6 +196,8 @@ fn capture(
         backend,
         baseline,
         promise,
+        archive: Some(shown(&args.archive)),
+        out: args.baseline.as_ref().map(|_| shown(args.out.as_deref().unwrap_or(&args.archive))),
         ring_bytes: args.rings().total(),
         pid: start.pid,
         age: start.age,

@@ -20,6 +20,7 @@ mod lessons;
 mod live;
 mod look;
 mod part;
+pub mod plain;
 mod remaining;
 mod rows;
 mod score;

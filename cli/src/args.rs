@@ -13,6 +13,7 @@ pub(crate) use crate::handover::HandoverArgs;
 pub(crate) use crate::incident::IncidentCommand;
 pub(crate) use crate::lens::args::LensCommand;
 pub(crate) use crate::report::ReportArgs;
+pub(crate) use crate::top::TopArgs;
 
 /// Learn what is normal for the processes and connections of your machines, and find what is not.
 #[derive(Parser)]
@@ -27,6 +28,7 @@ Examples:
   ebbline incident list scores/ --archive archive/    the same as stories
   ebbline report scores/ --archive archive/           all of it as one file for a browser
   ebbline handover scores/ --to https://hooks.example/in    the same for other systems
+  ebbline top scores/ --archive archive/              the same in a terminal, as it comes
   ebbline explain archive/process/…/20261121T140000Z-000001.parquet 17 --baseline normal.baseline
 
 The files come from `ebbline-agent run`. Results go to standard output, progress to standard error.
@@ -47,6 +49,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Incident(IncidentCommand),
     Report(ReportArgs),
+    Top(TopArgs),
     Export(ExportArgs),
     Handover(HandoverArgs),
     Eval(EvalArgs),

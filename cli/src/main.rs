@@ -18,6 +18,7 @@ mod report;
 mod score;
 mod show;
 mod techniques;
+mod top;
 mod words;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Incident(command) => incident::run(command),
         Command::Report(args) => report::run(&args),
+        Command::Top(args) => top::run(args),
         Command::Export(args) => export::run(&args),
         Command::Handover(args) => handover::run(&args),
         Command::Eval(args) => eval::run(&args),

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use model::Lens;
 use model::days::day_text;
-use model::explain::counts_in_words;
 use serde_json::{Value, json};
 use store::{Finding, FindingReason};
+
+pub(crate) use archive::plain::shorten;
 
 use crate::args::ShowArgs;
 use crate::output::{print, print_json};
@@ -107,7 +108,12 @@ fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
     text += &format!("     {}\n", shorten(&inline(&finding.title)));
     let shown = telling(&finding.reasons);
     for reason in &shown {
-        text += &format!("     {:>6.1}  {}  [{}]\n", reason.bits, shorten(&inline(&in_words(reason))), reason.view);
+        text += &format!(
+            "     {:>6.1}  {}  [{}]\n",
+            reason.bits,
+            shorten(&inline(&archive::plain::reason(reason))),
+            reason.view
+        );
     }
     let rest = finding.bits - shown.iter().map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {
@@ -150,25 +156,6 @@ fn tables(finding: &Finding) -> Vec<&str> {
     finding.rows.iter().map(|row| row.table.as_str()).collect()
 }
 
-/// Long paths without their middle: `/srv/…/bin/httpd`. JSON has them whole.
-pub(crate) fn shorten(text: &str) -> String {
-    text.split_inclusive([' ', '=', ','])
-        .map(|word| {
-            let parts: Vec<&str> = word.split('/').collect();
-            match parts.as_slice() {
-                ["", first, .., parent, leaf] if parts.len() > 4 => format!("/{first}/…/{parent}/{leaf}"),
-                _ => word.to_owned(),
-            }
-        })
-        .collect()
-}
-
-/// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
-fn in_words(reason: &FindingReason) -> String {
-    let given = if reason.context.is_empty() { String::new() } else { format!(" given {}", reason.context) };
-    format!("{}{given}: {}", reason.child, counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct))
-}
-
 fn to_json(finding: &Finding, lenses: &[Lens]) -> Value {
     let tables = tables(finding);
     let reasons: Vec<Value> = finding
@@ -177,7 +164,7 @@ fn to_json(finding: &Finding, lenses: &[Lens]) -> Value {
         .map(|r| {
             json!({
                 "view": r.view, "child": r.child, "context": r.context, "scope": r.scope,
-                "n": r.n, "N": r.total, "T": r.distinct, "bits": r.bits, "words": in_words(r),
+                "n": r.n, "N": r.total, "T": r.distinct, "bits": r.bits, "words": archive::plain::reason(r),
                 "attack": techniques::of(lenses, &tables, &r.view),
             })
         })
@@ -198,12 +185,6 @@ fn to_json(finding: &Finding, lenses: &[Lens]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_paths_lose_their_middle() {
-        assert_eq!(shorten("exe=/a/b/c/d/e given x=/usr/bin/cut"), "exe=/a/…/d/e given x=/usr/bin/cut");
-        assert_eq!(shorten("/a/b/c /"), "/a/b/c /");
-    }
 
     fn reason(child: &str, context: &str, bits: f32) -> FindingReason {
         FindingReason { child: child.into(), context: context.into(), bits, ..FindingReason::default() }

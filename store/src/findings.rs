@@ -16,6 +16,9 @@ use crate::{META_BASELINE, META_EXPECTED, META_SCHEMA_VERSION};
 
 mod columns;
 
+/// Findings decoded at a time: each has reasons and rows.
+const BATCH_ROWS: usize = 1024;
+
 /// A unit over the line. Bits are exact multiples of 1/1024.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Finding {
@@ -158,15 +161,27 @@ pub fn write_findings(
 /// # Errors
 /// As [`ArchiveFile::open`], and when a column is missing or of another type.
 pub fn read_findings(path: &Path) -> Result<StoredFindings, StoreError> {
+    let mut findings = Vec::new();
+    let baseline = each_finding(path, |finding| findings.push(finding))?;
+    Ok(StoredFindings { baseline, findings })
+}
+
+/// Hands on the findings of one file, in its order, some at a time. Returns the baseline id from the footer, empty if it has
+/// none.
+///
+/// # Errors
+/// As for [`read_findings`].
+pub fn each_finding(path: &Path, mut each: impl FnMut(Finding)) -> Result<String, StoreError> {
     let file = ArchiveFile::open(path)?;
     let schema = findings_schema();
     check_schema(&file, &schema, "findings")?;
     let names: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    let mut findings = Vec::new();
-    for batch in file.batches(&names, 1024)? {
-        columns::from_batch(&batch?, &mut findings).map_err(|why| StoreError::damaged(path, why))?;
+    for batch in file.batches(&names, BATCH_ROWS)? {
+        let mut some = Vec::new();
+        columns::from_batch(&batch?, &mut some).map_err(|why| StoreError::damaged(path, why))?;
+        some.into_iter().for_each(&mut each);
     }
-    Ok(StoredFindings { baseline: file.footer(META_BASELINE).unwrap_or_default(), findings })
+    Ok(file.footer(META_BASELINE).unwrap_or_default())
 }
 
 /// Every finding below the folder `out`, most surprising first. Of findings with one id the one in the file that was

@@ -33,8 +33,8 @@ mod writer;
 pub use discover::{PassedOver, Search, Source, discover, discover_tables};
 pub use error::{Lost, StoreError, WriteError};
 pub use findings::{
-    Finding, FindingReason, FindingRow, StoredFindings, expected_per_day, finding_id, findings_by_baseline,
-    findings_files, findings_schema, read_all_findings, read_findings, write_findings,
+    Finding, FindingReason, FindingRow, StoredFindings, each_finding, expected_per_day, finding_id,
+    findings_by_baseline, findings_files, findings_schema, read_all_findings, read_findings, write_findings,
 };
 pub use incidents::{
     Incident, IncidentLink, incident_id, incidents_path, incidents_schema, read_incidents, write_incidents,

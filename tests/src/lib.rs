@@ -4,10 +4,12 @@ pub mod handover;
 mod object_server;
 mod plenty;
 mod receiver;
+mod tmux;
 
 pub use object_server::{ObjectServer, Request};
 pub use plenty::{BASELINE, write_plenty};
 pub use receiver::{Does, Post, Receiver, read_frame};
+pub use tmux::Tmux;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

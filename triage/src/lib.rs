@@ -11,6 +11,7 @@ mod error;
 mod feedback;
 mod gather;
 mod group;
+mod grouped;
 mod item;
 mod join;
 mod look;
@@ -24,11 +25,13 @@ pub use coverage::{Gap, coverage};
 pub use error::TriageError;
 pub use feedback::{Feedback, Opinion, Standing, Standings, Verdict, feedback_path, standings, units};
 pub use group::{Before, Group, Root, group};
+pub use grouped::grouped;
 pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};
 pub use join::{Link, Shared};
 pub use look::{findings_of_all, look_up};
 pub use narrative::{
-    Graph, GraphEdge, GraphNode, Narrative, Reason, RowLink, Sentence, Step, Technique, Told, tell, tell_all,
+    Around, Graph, GraphEdge, GraphNode, Kin, Narrative, Reason, Relative, RowLink, Sentence, Step, Technique, Told,
+    around, tell, tell_all,
 };
 pub use report::{Axis, HostSeen, Hosts, Overview, Pair, REPORT_FORMAT, Scores, Talk, Volume, overview, write_page};
 pub use run::{Options, Triaged, triage};

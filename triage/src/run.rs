@@ -72,7 +72,7 @@ pub fn triage(options: &Options) -> Result<Triaged, TriageError> {
 }
 
 /// The incidents that were written last; none if there are none yet.
-fn before(path: &Path) -> Result<Vec<Before>, StoreError> {
+pub(crate) fn before(path: &Path) -> Result<Vec<Before>, StoreError> {
     let mut before = Vec::new();
     if !path.exists() {
         return Ok(before);
@@ -91,7 +91,7 @@ fn before(path: &Path) -> Result<Vec<Before>, StoreError> {
 }
 
 /// The title of the rarest finding of each group.
-fn titles(found: &Skeletons, groups: &[Group]) -> Result<Vec<Box<str>>, StoreError> {
+pub(crate) fn titles(found: &Skeletons, groups: &[Group]) -> Result<Vec<Box<str>>, StoreError> {
     let wanted: Map<u64, u32> =
         groups.iter().zip(0..).map(|(group, at)| (found.items[group.rarest as usize].id, at)).collect();
     let mut titles: Vec<Box<str>> = vec![Box::default(); groups.len()];
@@ -113,14 +113,14 @@ fn titles(found: &Skeletons, groups: &[Group]) -> Result<Vec<Box<str>>, StoreErr
     Ok(titles)
 }
 
-struct Writer<'a> {
-    found: &'a Skeletons,
-    evidence: &'a Evidence,
-    names: &'a Map<u64, String>,
+pub(crate) struct Writer<'a> {
+    pub(crate) found: &'a Skeletons,
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) names: &'a Map<u64, String>,
 }
 
 impl Writer<'_> {
-    fn incident(&self, group: &Group, title: Box<str>) -> Incident {
+    pub(crate) fn incident(&self, group: &Group, title: Box<str>) -> Incident {
         let items = || group.items.iter().map(|at| &self.found.items[*at as usize]);
         let mut hosts: Vec<u32> = items().map(|item| item.host).collect();
         hosts.sort_unstable();

@@ -10,6 +10,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libvulkan1", "Vulkan loader"),
     ("g++", "the fuzzing engine, which is C++"),
     ("debootstrap", "a Debian to install the package on"),
+    ("tmux", "a terminal for `ebbline top`"),
     ("python3", "golden vectors, other Parquet readers"),
     ("python3-venv", "a place for pyarrow, duckdb, polars and pandas"),
 ];

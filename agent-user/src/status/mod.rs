@@ -52,6 +52,10 @@ pub struct Status {
     pub expected_per_day: Option<f64>,
     /// Address of the metrics page, if there is one.
     pub metrics: Option<String>,
+    /// The archive.
+    pub archive: Option<String>,
+    /// Where scores and findings go, if there is a baseline.
+    pub out: Option<String>,
     /// The books, by event type.
     pub events: BTreeMap<String, EventStatus>,
     /// Records that name no event type, dropped as malformed.

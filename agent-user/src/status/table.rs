@@ -5,7 +5,9 @@ use crate::{
     books::{InFlight, balanced},
     error::one_line,
 };
+use archive::plain::{bytes, duration};
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use model::explain::thousands;
 
 /// A line under the header; the rest is space.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -37,7 +39,7 @@ pub fn text(status: &Status) -> String {
             "backend {}   baseline {}   findings {}{}{}",
             word(&status.backend),
             word(&status.baseline),
-            status.findings,
+            thousands(status.findings),
             promise(status),
             unscored(status)
         ),
@@ -61,7 +63,11 @@ pub fn text(status: &Status) -> String {
         ),
         format!(
             "hooks {}   processes {}, {} evicted   unix sockets made {}   restarts {}",
-            own.hooks, own.processes, own.processes_evicted, own.unix_sockets, own.restarts
+            own.hooks,
+            thousands(own.processes),
+            thousands(own.processes_evicted),
+            thousands(own.unix_sockets),
+            own.restarts
         ),
     ]);
     lines.extend(status.blocked.iter().map(|why| format!("ARCHIVE CANNOT BE WRITTEN: {}; events wait", one_line(why))));
@@ -83,8 +89,8 @@ fn promise(status: &Status) -> String {
 fn unscored(status: &Status) -> String {
     match (status.unscored, status.unscored_at_least) {
         (0, false) => String::new(),
-        (rows, false) => format!("   rows not scored {rows}"),
-        (rows, true) => format!("   rows not scored at least {rows}"),
+        (rows, false) => format!("   rows not scored {}", thousands(rows)),
+        (rows, true) => format!("   rows not scored at least {}", thousands(rows)),
     }
 }
 
@@ -92,15 +98,15 @@ fn unscored(status: &Status) -> String {
 fn books(status: &Status) -> String {
     let lost = match status.lost() {
         0 => "nothing lost".to_owned(),
-        lost => format!("{lost} lost"),
+        lost => format!("{} lost", thousands(lost)),
     };
     match status.in_flight() {
         Ok(flight) => format!(
             "books balance: produced = summarised + open + written + dropped + in flight {} ({} in the kernel, {} on the way \
              to a file); {lost}",
-            flight.total(),
-            flight.ring,
-            flight.waiting
+            thousands(flight.total()),
+            thousands(flight.ring),
+            thousands(flight.waiting)
         ),
         Err((name, wrong)) => format!("BOOKS DO NOT BALANCE: {}: {wrong}; {lost}", one_line(name)),
     }
@@ -149,37 +155,18 @@ fn add(all: &mut EventStatus, event: &EventStatus) {
 
 fn row(name: &str, event: &EventStatus, flight: Option<InFlight>) -> [String; 9] {
     let reasons: Vec<String> =
-        event.dropped.iter().map(|(reason, count)| format!("{} {count}", one_line(reason))).collect();
+        event.dropped.iter().map(|(reason, count)| format!("{} {}", one_line(reason), thousands(*count))).collect();
     [
         one_line(name),
-        event.produced.to_string(),
-        event.summarised.to_string(),
-        event.received.to_string(),
-        event.open.to_string(),
-        event.written.to_string(),
-        event.dropped.values().sum::<u64>().to_string(),
-        flight.map_or_else(|| "wrong".to_owned(), |flight| flight.total().to_string()),
+        thousands(event.produced),
+        thousands(event.summarised),
+        thousands(event.received),
+        thousands(event.open),
+        thousands(event.written),
+        thousands(event.dropped.values().sum()),
+        flight.map_or_else(|| "wrong".to_owned(), |flight| thousands(flight.total())),
         reasons.join(", "),
     ]
-}
-
-fn bytes(count: u64) -> String {
-    match count {
-        0..1024 => format!("{count} B"),
-        1024..0x10_0000 => format!("{:.1} KiB", count as f64 / 1024.0),
-        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let whole = seconds as u64;
-    let (days, hours, minutes, seconds) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {seconds} s"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]

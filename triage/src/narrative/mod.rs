@@ -1,6 +1,7 @@
 //! An incident in words: made when it is asked for, from its findings and their rows, by the rules of a table.
 //! Every sentence leads back to the rows that it is made from.
 
+mod around;
 mod facts;
 mod graph;
 mod origin;
@@ -18,6 +19,7 @@ use store::{Finding, FindingReason, Incident, time_text};
 use crate::archive::Archive;
 use crate::error::TriageError;
 use crate::run::Options;
+pub use around::{Around, Kin, Relative, around};
 use facts::Fact;
 pub use graph::{Graph, GraphEdge, GraphNode};
 use rules::{KINDS, RULES, Rule};

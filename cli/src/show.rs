@@ -7,12 +7,14 @@ use model::Lens;
 use model::days::day_text;
 use serde_json::{Value, json};
 use store::{Finding, FindingReason};
+use triage::Options;
 
 pub(crate) use archive::plain::shorten;
 
 use crate::args::ShowArgs;
+use crate::incident::not_seen;
 use crate::output::{print, print_json};
-use crate::score::{expected, learning};
+use crate::score::expected;
 use crate::techniques;
 use crate::words::{inline, one_in, plural};
 
@@ -27,15 +29,17 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     let given = args.baseline.as_deref().map(crate::baseline::load).transpose()?;
     let lenses = techniques::lenses(given.map(|baseline| baseline.parts().lenses.clone()));
     let promise = Promise::of(&args.dir, &findings)?;
+    let gaps = triage::coverage(&Options { out: args.dir.clone(), ..Options::default() }, &[])?;
     let limit = if args.all { usize::MAX } else { args.limit };
     let shown = &findings[..findings.len().min(limit)];
     if args.json {
         let mut value = promise.to_json();
+        value["coverage"] = serde_json::to_value(&gaps)?;
         value["findings"] = shown.iter().map(|finding| to_json(finding, &lenses)).collect();
         print_json(&value)?;
         return Ok(false);
     }
-    let header = promise.in_words(args.days);
+    let header = format!("{}{}", not_seen(&gaps), promise.in_words(args.days));
     if findings.is_empty() {
         print(&format!("{header}no findings in {}: nothing was rarer than the line", args.dir.display()))?;
         return Ok(false);
@@ -84,7 +88,7 @@ impl Promise {
 
     /// Lines that come before the findings.
     fn in_words(&self, days: bool) -> String {
-        let mut text = format!("{}\n{}", expected(&self.run, self.last_7_days), learning(&self.run.hosts));
+        let mut text = format!("{}\n", expected(&self.run, self.last_7_days));
         for (day, count) in self.days.iter().filter(|_| days) {
             text += &format!("  {day}  {}\n", plural(*count, "finding", "findings"));
         }

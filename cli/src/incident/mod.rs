@@ -199,7 +199,7 @@ impl Promise {
 }
 
 /// What was not seen, before anything else.
-fn not_seen(gaps: &[Gap]) -> String {
+pub(crate) fn not_seen(gaps: &[Gap]) -> String {
     if gaps.is_empty() {
         return "Coverage: no gap is known.\n".to_owned();
     }

@@ -3,6 +3,7 @@
 use super::roles;
 use super::stage::{SCRIPTS, Stage};
 use anyhow::{Context, Result, bail};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
@@ -34,6 +35,7 @@ impl Services {
             ("deployd", DEPLOY_PORT, WEB_USER, Some(&thumbnail)),
         ];
         for (name, port, user, helper) in list.into_iter().take(if reachable { 4 } else { 3 }) {
+            free(name, port)?;
             let mut command = stage.leader(name, user)?;
             command.arg(port.to_string()).args(helper);
             services.children.push(command.spawn().with_context(|| format!("cannot start {name}"))?);
@@ -70,6 +72,13 @@ impl Drop for Services {
             let _ = child.wait();
         }
     }
+}
+
+/// An error when somebody listens there already: it would answer in the place of our service, out of everybody's sight.
+fn free(name: &str, port: u16) -> Result<()> {
+    TcpListener::bind(("127.0.0.1", port))
+        .map(drop)
+        .with_context(|| format!("{name} needs 127.0.0.1:{port}; `ss -ltnp sport = :{port}` says who has it"))
 }
 
 /// One round of jobs; which ones depends on the round alone.
@@ -127,4 +136,20 @@ fn package(stage: &Stage, round: u64) -> Result<Child> {
     let mut command = stage.leader("pkg", 0)?;
     command.arg("install").arg(format!("{name}-1.{round}")).arg(folder).arg(stage.program("unpack"));
     command.spawn().context("package")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A web server left by a run that was killed used to answer for ours, and the intruder's shell was never seen.
+    #[test]
+    fn a_port_somebody_has_is_not_shared() {
+        let theirs = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = theirs.local_addr().expect("its number").port();
+        let error = free("httpd", port).expect_err("taken").to_string();
+        assert!(error.contains("httpd needs 127.0.0.1:"), "{error}");
+        drop(theirs);
+        free("httpd", port).expect("free again");
+    }
 }

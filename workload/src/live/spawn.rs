@@ -3,7 +3,7 @@
 //! The only `unsafe` of this crate.
 
 use anyhow::{Context, Result};
-use rustix::process::setsid;
+use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::fs::File;
 use std::io::Write;
@@ -40,6 +40,8 @@ impl Spawner {
             if user != 0 {
                 become_user(user)?;
             }
+            // After the change of user, which would clear it: nothing stays behind when this program is killed.
+            set_parent_process_death_signal(Some(Signal::KILL))?;
             Ok(())
         };
         // SAFETY: between fork and exec only system calls are made; nothing allocates or takes a lock.

@@ -276,7 +276,7 @@ pub(crate) struct EvalArgs {
     /// Another lens for the one set that is named.
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub(crate) lens: Option<PathBuf>,
-    /// Figures of other detectors to show beside, as benches/peers/peers.py writes them.
+    /// Figures of other detectors to show beside, as benches/peers/accuracy.py writes them.
     #[arg(long, value_name = "FILE", conflicts_with = "combinations")]
     pub(crate) peers: Option<PathBuf>,
     /// Write a page of it to FILE, too.

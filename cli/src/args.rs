@@ -35,6 +35,9 @@ The files come from `ebbline-agent run`. Results go to standard output, progress
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were skipped and named."
 )]
 pub(crate) struct Cli {
+    /// Colours: auto, always or never; `auto` goes by the terminal and NO_COLOR.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: terminal::Colour,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -1,4 +1,4 @@
-// Opens the page in headless Chromium, with data made up by sample.mjs or, given a file that `ebbline report` wrote, that:
+// Opens the page in headless Chromium, with data made up by samples/ or, given a file that `ebbline report` wrote, that:
 // no request, no message on the console, no serious fault by axe, 1,000 incidents usable within 2 s.
 // `--shots FOLDER` writes pictures instead, of the file that is named or of made-up data.
 
@@ -7,14 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
-import { empty, sample } from "./sample.mjs";
+import { empty, sample } from "./samples/report.mjs";
 
 const MOST_MS = 2000;
 const ARGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const { values: options, positionals: files } = parseArgs({ allowPositionals: true, options: { shots: { type: "string" }, chromium: { type: "string", default: process.env.EBBLINE_CHROMIUM ?? "/usr/bin/chromium" } } });
-const template = readFileSync(new URL("page.html", import.meta.url), "utf8");
+const template = readFileSync(new URL("report.html", import.meta.url), "utf8");
 const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
-const folder = mkdtempSync(join(tmpdir(), "ebbline-report-"));
+const folder = mkdtempSync(join(tmpdir(), "ebbline-pages-"));
 
 /** As the Rust side writes them. */
 const escape = (json) => json.replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);

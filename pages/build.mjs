@@ -10,6 +10,7 @@ const PAGES = [
     name: "report", title: "Ebbline report", packages: ["uplot", "@dagrejs/dagre", "@dagrejs/graphlib"],
     instead: "<code>ebbline incident list</code> and <code>ebbline incident show</code> say the same.",
   },
+  { name: "bench", title: "Ebbline benchmark", packages: ["uplot"], instead: "<code>ebbline bench --json</code> says the same." },
 ];
 
 const here = (path) => new URL(path, import.meta.url);

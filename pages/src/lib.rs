@@ -18,12 +18,15 @@ const PLACE: &str = "{{data}}";
 pub enum Page {
     /// Of `ebbline report`; its data are those of docs/contracts.md §11.
     Report,
+    /// Of `ebbline bench`; its data are those of docs/contracts.md §13.
+    Bench,
 }
 
 impl Page {
     fn text(self) -> &'static str {
         match self {
             Self::Report => include_str!("../report.html"),
+            Self::Bench => include_str!("../bench.html"),
         }
     }
 }
@@ -64,7 +67,7 @@ pub fn write(path: &Path, page: Page, data: &impl Serialize) -> Result<(), Store
 mod tests {
     use super::*;
 
-    const ALL: [Page; 1] = [Page::Report];
+    const ALL: [Page; 2] = [Page::Report, Page::Bench];
 
     fn written(of: Page, text: &str) -> String {
         let mut page = Vec::new();

@@ -82,7 +82,8 @@ function saidOf({ report }: Result): Said {
   const own = cpu?.files ? [`From Parquet to Parquet the CPU scores ${spread(cpu.files.score_rows_per_s)} rows a second.`] : [];
   const ends = [...[...(cpu ? [cpu] : []), ...cards].flatMap(reached), ...programs.map((device) => software(cpu, device))];
   const [card, ...others] = cards;
-  if (!card) return { head: cpu?.identity ? "No GPU was measured here: your CPU does this work." : "Nothing was timed that would choose between CPU and GPU.", more: [...own, ...ends] };
+  const had = report.devices.some((device) => device.kind === "hardware") ? "timed" : "measured";
+  if (!card) return { head: cpu?.identity ? `No GPU was ${had} here: your CPU does this work.` : "Nothing was timed that would choose between CPU and GPU.", more: [...own, ...ends] };
   if (!cpu?.identity) return { head: `The CPU was not measured, so nothing says whether ${nameOf(card)} is worth it.`, more: ends };
   const first = batches(cpu, card);
   const rest = others.flatMap((other) => [batches(cpu, other).head, ...whole(cpu, other)]);

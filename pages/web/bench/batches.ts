@@ -4,7 +4,7 @@ import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Subject, good, sorted } from "./data";
-import { dash, decades, ink, labels, places, rates, upwards } from "./style";
+import { dash, logarithmic, ink, labels, places, rates, upwards } from "./style";
 import { spread } from "./units";
 
 const of = (subject: Subject, rows: number) => subject.device.batches.find((batch) => batch.rows === rows)?.rows_per_s;
@@ -28,9 +28,9 @@ function picture(all: Subject[], sizes: number[]): HTMLElement {
         ...(marked ? [mark] : []),
       ],
       axes: [{ ...x, ...across.axis }, { ...y, ...upwards }],
-      scales: { x: across.scale, y: decades(values.flat()) },
+      scales: { x: across.scale, y: logarithmic(values.flat()) },
       cursor: { drag: { x: false, y: false } },
-      plugins: [labels([...all.map(() => []), ...(marked ? [marks.map((n, at) => (n === null ? null : `from ${count(sizes[at] ?? 0)} rows`))] : [])], "--accent")],
+      plugins: [labels([...all.map(() => []), ...(marked ? [marks.map((n, at) => (n === null ? null : `from ${count(sizes[at] ?? 0)} rows`))] : [])], "--accent", 13)],
     };
   };
   const data = [sizes, ...values, ...(marked ? [marks] : [])] as uPlot.AlignedData;

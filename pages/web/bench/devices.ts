@@ -4,8 +4,8 @@ import uPlot from "uplot";
 import { axes, chart } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Spread, type Subject, good, sorted, widest } from "./data";
-import { dash, ink, labels, rates } from "./style";
-import { percent, rate, size, spread } from "./units";
+import { dash, ink, labels } from "./style";
+import { percent, rate, size, spread, tick } from "./units";
 
 /** A chart of bars: groups across, in each a bar for each device. */
 interface Bars {
@@ -24,12 +24,13 @@ function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
     const [x, y] = axes("", "rows a second");
     return {
       series: [
-        { label: "of", value: (_: uPlot, n: number | null) => (n === null ? "" : (groups[Math.floor(n / step)] ?? "")) },
-        ...all.map((subject): uPlot.Series => ({ label: subject.label, value: rates, stroke: ink(subject), width: 1.5, points: { show: false }, ...(subject.nth ? {} : { fill: ink(subject) }), ...dash(subject), ...(bars ? { paths: bars } : {}) })),
+        {},
+        ...all.map((subject): uPlot.Series => ({ label: subject.label, stroke: ink(subject), width: 1.5, points: { show: false }, ...(subject.nth ? {} : { fill: ink(subject) }), ...dash(subject), ...(bars ? { paths: bars } : {}) })),
       ],
-      axes: [{ ...x, labelSize: 0, ticks: { show: false }, splits: () => groups.map((_, group) => group * step + (all.length - 1) / 2), values: () => groups }, y],
+      axes: [{ ...x, labelSize: 0, ticks: { show: false }, splits: () => groups.map((_, group) => group * step + (all.length - 1) / 2), values: () => groups }, { ...y, values: (_: uPlot, ticks: number[]) => ticks.map(tick) }],
       scales: { x: { time: false, range: (): [number, number] => [-1, groups.length * step - 1] }, y: { range: (): [number, number] => [0, most * 1.15] } },
-      cursor: { drag: { x: false, y: false } },
+      cursor: { show: false },
+      legend: { live: false },
       plugins: [labels(values.map((line) => line.map((n) => (n === null ? null : rate(n)))))],
     };
   };

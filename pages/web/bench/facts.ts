@@ -62,10 +62,10 @@ const TERMS: [string, string][] = [
   ["rows a second", "Medians of several runs; ± is half of the range of all runs. The rows are made up, alike from one seed, as process trees of 64 hosts."],
   ["kernels", "From codes to scores, by the clock of the device where it has one (“Timed by”), else the whole call."],
   ["Arrow to scores", "From columns in memory to scores in memory, with all ways to the device and back."],
-  ["Parquet to Parquet", "From files to scores in files, of a generated archive: what `ebbline score` does."],
+  ["Parquet to Parquet", "From files to scores in files, of a generated archive: what “ebbline score” does."],
   ["views, table", "How many questions the model asks of a row, and how large the table is that answers them. A table that fits into caches is fast on any device."],
   ["limits", "The best of three on the same device in the same run: random reads of 32 bytes, reading in order, copies to the device and back. Look-ups are random reads: their share says how much of the memory is used."],
-  ["software", "A driver that computes on the CPU. It shows that the way over a GPU gives the same bits, and says nothing about GPUs; `--backend auto` never takes it."],
+  ["software", "A driver that computes on the CPU. It shows that the way over a GPU gives the same bits, and says nothing about GPUs; auto never chooses it."],
 ];
 
 export function about(version: string): HTMLElement {

@@ -11,6 +11,7 @@ import { verdict } from "./verdict";
 
 const PARTS: [string, string][] = [
   ["verdict", "What it says"],
+  ["measured", "Measured"],
   ["devices", "Devices"],
   ["batches", "Batches"],
   ["roofline", "Limits"],

@@ -4,7 +4,7 @@ import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Score, type Subject, good, sorted } from "./data";
-import { decades, labels, places, rates, upwards } from "./style";
+import { logarithmic, labels, places, rates, upwards } from "./style";
 import { perSecond, percent, rate, size, spread } from "./units";
 
 interface Line {
@@ -46,7 +46,7 @@ function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
     };
   };
   const words = `${subject.label}, ${plural(views, "view", "views")}: rows a second by size of the table, under their limits. The table below has the numbers.`;
-  return h("figure", {}, h("figcaption", {}, h("b", {}, plural(views, "view", "views"))), chart(words, options, [at, ...lines.map((line) => line.values)] as uPlot.AlignedData, 210));
+  return h("figure", {}, h("figcaption", {}, h("b", {}, plural(views, "view", "views"))), chart(words, options, [at, ...lines.map((line) => line.values)] as uPlot.AlignedData, 250));
 }
 
 function numbers({ label, device }: Subject): HTMLElement {
@@ -69,7 +69,7 @@ function memory({ label, device }: Subject): HTMLElement {
 function partOf(subject: Subject): HTMLElement {
   const { device, label } = subject;
   const numbersOf = device.scores.flatMap((score) => LINES.map((line) => line.of(score)));
-  const scale = decades(numbersOf);
+  const scale = logarithmic(numbersOf);
   const charts = sorted(device.scores.map((score) => score.views)).map((views) => one(subject, views, scale));
   return h("section", {}, h("h3", {}, label), h("div", { class: "grid" }, ...charts), fold("The numbers as tables", numbers(subject), memory(subject)));
 }

@@ -1,9 +1,9 @@
 // How devices are told apart: colour says what one is, dashes which one of several of its kind.
 
 import uPlot from "uplot";
-import { DASHES, colour, compact, powers } from "../charts";
+import { DASHES, colour, powers } from "../charts";
 import type { Subject } from "./data";
-import { rate } from "./units";
+import { rate, tick } from "./units";
 
 const COLOURS = { cpu: "--ink", hardware: "--accent", software: "--muted" };
 
@@ -17,12 +17,12 @@ export const dash = (one: Subject): Partial<uPlot.Series> => {
 /** In a legend: rates, where the pointer is. */
 export const rates = (_: uPlot, n: number | null) => rate(n);
 
-/** Whole decades around all that is drawn, for charts that are to be compared. */
-export function decades(numbers: (number | null)[]): uPlot.Scale {
+/** A logarithmic scale around all that is drawn, for charts that are to be compared; with two ticks at least. */
+export function logarithmic(numbers: (number | null)[]): uPlot.Scale {
   const known = numbers.filter((n): n is number => n !== null);
-  const least = Math.floor(Math.log10(Math.min(...known, 1e12)));
-  const most = Math.ceil(Math.log10(Math.max(...known, 1)));
-  return { distr: 3, log: 10, range: (): [number, number] => [10 ** least, 10 ** Math.max(most, least + 1)] };
+  let [least, most] = [Math.min(...known) / 2, Math.max(...known) * 2];
+  if (!(most / least > 100)) [least, most] = [10 ** Math.floor(Math.log10(least)), 10 ** Math.ceil(Math.log10(most))];
+  return { distr: 3, log: 10, range: (): [number, number] => [least, most] };
 }
 
 /** A logarithmic axis across, with a tick at each place that has figures. */
@@ -36,10 +36,10 @@ export function places(at: number[], words: (n: number) => string): { scale: uPl
 }
 
 /** Up: powers of ten. */
-export const upwards: Partial<uPlot.Axis> = { ...powers, values: compact };
+export const upwards: Partial<uPlot.Axis> = { ...powers, values: (_, ticks) => ticks.map(tick) };
 
 /** Words beside points, where they have room: of each series, one for each point or none. */
-export function labels(words: (string | null)[][], name = "--ink"): uPlot.Plugin {
+export function labels(words: (string | null)[][], name = "--ink", above = 7): uPlot.Plugin {
   const draw = (plot: uPlot) => {
     const { ctx } = plot;
     const unit = uPlot.pxRatio;
@@ -48,14 +48,18 @@ export function labels(words: (string | null)[][], name = "--ink"): uPlot.Plugin
     ctx.font = `${11 * unit}px system-ui, sans-serif`;
     ctx.fillStyle = colour(name);
     ctx.textAlign = "center";
+    ctx.strokeStyle = colour("--paper");
+    ctx.lineWidth = 3 * unit;
+    ctx.lineJoin = "round";
     words.forEach((line, series) =>
       line.forEach((text, at) => {
         const [x, y] = [plot.data[0]?.[at], plot.data[series + 1]?.[at]];
         if (!text || typeof x !== "number" || typeof y !== "number") return;
         const half = ctx.measureText(text).width / 2 + 2 * unit;
-        const [left, top] = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true) - 7 * unit];
+        const [left, top] = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true) - above * unit];
         if (taken.some(([l, t, h]) => Math.abs(l - left) < h + half && Math.abs(t - top) < 13 * unit)) return;
         taken.push([left, top, half]);
+        ctx.strokeText(text, left, top);
         ctx.fillText(text, left, top);
       }),
     );

@@ -12,6 +12,12 @@ export function rate(n: number | null | undefined): string {
   return known >= 1e3 ? `${(known / 1e3).toFixed(1)} k` : known.toFixed(0);
 }
 
+/** Of an axis, whose ticks are round. */
+export function tick(n: number): string {
+  const [unit, name] = n >= 1e9 ? [1e9, " G"] : n >= 1e6 ? [1e6, " M"] : n >= 1e3 ? [1e3, " k"] : [1, ""];
+  return `${Number((n / unit).toPrecision(3))}${name}`;
+}
+
 /** The median, and half of the range of all runs. */
 export function spread(of: Spread | null | undefined): string {
   if (!of || good(of.median) === null || of.runs === 1) return rate(of?.median);
@@ -42,8 +48,7 @@ const ENOUGH = 3;
 export function times(one: Spread, cpu: Spread): string {
   const factor = one.median / cpu.median;
   if (!Number.isFinite(factor)) return "not to be compared with the CPU";
-  const digits = factor >= 9.95 ? 0 : factor >= 0.995 ? 1 : factor >= 0.095 ? 2 : 3;
-  const words = `${factor.toFixed(digits)} times as fast as the CPU`;
+  const words = `${factor < 0.995 ? percent(factor) : `${factor.toFixed(factor < 9.95 ? 1 : 0)} times`} as fast as the CPU`;
   if (Math.min(one.runs, cpu.runs) < ENOUGH) return `${words}, by too few runs to rely on`;
   return one.least > cpu.most || cpu.least > one.most ? words : `${words}, which says little: some runs of both were as fast`;
 }

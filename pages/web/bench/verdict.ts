@@ -58,8 +58,9 @@ function reached(device: Device): string[] {
   const shares = sorted(device.scores.filter((score) => score.table_bytes === largest).map((score) => score.share_of_gathers).filter((share) => good(share) !== null));
   const [least, most] = [shares[0], shares[shares.length - 1]];
   if (least === undefined || most === undefined) return [];
-  const range = least === most ? percent(least) : `${percent(least)} to ${percent(most)}`;
-  return [`With a table of ${size(largest)} ${nameOf(device)} makes ${range} of the random reads a second that its memory gives${most > 1 ? " (more than 100 %: caches answer)" : ""}.`];
+  const range = percent(least) === percent(most) ? percent(least) : `${percent(least)} to ${percent(most)}`;
+  const name = device.kind === "cpu" ? "the CPU" : nameOf(device);
+  return [`With a table of ${size(largest)} ${name} makes ${range} of the random reads a second that its memory gives${most > 1 ? " (more than 100 %: caches answer)" : ""}.`];
 }
 
 function software(cpu: Device | undefined, device: Device): string {

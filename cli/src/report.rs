@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use pages::Page;
 use serde_json::{Value, json};
 use store::Incident;
 use triage::{Gap, Options, Standing, Told};
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<bool> {
     let incidents: Result<Vec<Value>> =
         shown.iter().zip(told).zip(1..).map(|(((incident, _), told), rank)| entry(rank, incident, &told)).collect();
     data["incidents"] = json!({ "total": triaged.incidents, "shown": incidents? });
-    triage::write_page(&args.out, &data)?;
+    pages::write(&args.out, Page::Report, &data)?;
     say(args, triaged.incidents, shown.len())?;
     Ok(!unread.is_empty())
 }

@@ -33,6 +33,6 @@ pub use narrative::{
     Around, Graph, GraphEdge, GraphNode, Kin, Narrative, Reason, Relative, RowLink, Sentence, Step, Technique, Told,
     around, tell, tell_all,
 };
-pub use report::{Axis, HostSeen, Hosts, Overview, Pair, REPORT_FORMAT, Scores, Talk, Volume, overview, write_page};
+pub use report::{Axis, HostSeen, Hosts, Overview, Pair, REPORT_FORMAT, Scores, Talk, Volume, overview};
 pub use run::{Options, Triaged, triage};
 pub use surprise::path_bits;

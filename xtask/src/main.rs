@@ -39,9 +39,9 @@ enum Chore {
     Test(test::TestArgs),
     /// Build the kernel programs from source into `agent-ebpf/prebuilt`.
     Ebpf(ebpf::EbpfArgs),
-    /// Build the page of `ebbline report` from its sources into `triage/report/page.html`.
+    /// Build the pages that `ebbline` writes from their sources.
     Report(report::ReportArgs),
-    /// Check that page: its bytes, and that a browser shows it as it should.
+    /// Check those pages: their bytes, and that a browser shows them as it should.
     ReportCheck(report::ReportCheckArgs),
     /// Check that what a server installs compiles for aarch64.
     CheckAarch64(aarch64::Aarch64Args),

@@ -1,5 +1,5 @@
-//! The report's page: build it from `triage/report`, or check that the committed one is what the sources give and that a
-//! browser shows it as it should.
+//! The pages of `pages/`: build them, or check that the committed ones are what the sources give and that a browser shows
+//! them as it should.
 
 use crate::setup::{install_missing, is_root};
 use crate::shell::{program, root, run as shell, works};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ROOM: &str = "triage/report";
+const ROOM: &str = "pages";
 const CHROMIUM: &str = "/usr/bin/chromium";
 /// Debian packages, what for, and the program that shows that it is there already.
 const PACKAGES: &[(&str, &str, &str)] = &[
@@ -16,7 +16,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("chromium", "the browser that the page is tried in", CHROMIUM),
 ];
 
-/// Build the page of `ebbline report` from its sources into `triage/report/page.html`.
+/// Build the pages that `ebbline` writes from their sources in `pages/web/` into `pages/`.
 #[derive(clap::Args)]
 pub(crate) struct ReportArgs {
     /// Install node, npm, Chromium (as root on Debian) and the pinned packages first
@@ -24,7 +24,7 @@ pub(crate) struct ReportArgs {
     pub(crate) install: bool,
 }
 
-/// Check the page of `ebbline report`: types, bytes, and in headless Chromium: nothing asked for, no message, no serious
+/// Check the pages that `ebbline` writes: types, bytes, and in headless Chromium: nothing asked for, no message, no serious
 /// fault by axe, 1,000 incidents within 2 s.
 #[derive(clap::Args)]
 pub(crate) struct ReportCheckArgs {
@@ -46,9 +46,9 @@ pub(crate) fn build(args: &ReportArgs) -> Result<()> {
 pub(crate) fn check(args: &ReportCheckArgs) -> Result<()> {
     prepare(args.install)?;
     let folder = std::env::temp_dir().join(format!("ebbline-report-{}", std::process::id()));
-    std::fs::create_dir(&folder).with_context(|| format!("report page: {}", folder.display()))?;
+    std::fs::create_dir(&folder).with_context(|| format!("pages: {}", folder.display()))?;
     let checked = of_recording(&folder).and_then(|page| in_browser(&page, args.shots.as_deref()));
-    std::fs::remove_dir_all(&folder).with_context(|| format!("report page: cannot remove {}", folder.display()))?;
+    std::fs::remove_dir_all(&folder).with_context(|| format!("pages: cannot remove {}", folder.display()))?;
     checked
 }
 
@@ -66,7 +66,7 @@ fn prepare(install: bool) -> Result<()> {
     }
     if !ready() {
         let who = if is_root() { "" } else { ", the packages of Debian as root" };
-        bail!("report page: node, npm, Chromium or {ROOM}/node_modules is missing; `--install` brings them{who}");
+        bail!("pages: node, npm, Chromium or {ROOM}/node_modules is missing; `--install` brings them{who}");
     }
     Ok(())
 }
@@ -88,10 +88,9 @@ fn of_recording(folder: &Path) -> Result<PathBuf> {
 
 fn ebbline(verb: &str, args: &[&Path]) -> Result<()> {
     let output = Command::new(program("ebbline")).arg(verb).args(args).output();
-    let output =
-        output.context("report page: cannot start target/debug/ebbline; run cargo build --workspace --bins")?;
+    let output = output.context("pages: cannot start target/debug/ebbline; run cargo build --workspace --bins")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "report page: `ebbline {verb}` ended with {}: {}", output.status, said.trim());
+    ensure!(output.status.success(), "pages: `ebbline {verb}` ended with {}: {}", output.status, said.trim());
     Ok(())
 }
 

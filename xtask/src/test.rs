@@ -24,7 +24,7 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     })?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
     step("kernel object", || kernel_object(!args.no_install))?;
-    step("report page", || {
+    step("pages", || {
         missed(report::check(&report::ReportCheckArgs { install: !args.no_install, shots: None }), report::ready)
     })?;
     step("aarch64", || {

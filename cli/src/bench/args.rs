@@ -18,6 +18,8 @@ Examples:
   ebbline bench --quick                            under a minute, everything that is there
   ebbline bench --json --out today.json            under ten minutes, more sizes; kept for later
   ebbline bench --device cpu --views 8,32 --seed 7
+  ebbline bench --quick --html bench.html          the same as a page with charts
+  ebbline bench page laptop.json server.json       a page of results that are there already
   ebbline bench compare before.json after.json     how much faster or slower
 
 Ctrl-C ends it at any moment with what there is.
@@ -53,12 +55,16 @@ pub(crate) struct BenchArgs {
     /// Write the report as JSON to FILE, too.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+    /// Write the report as a page with charts to FILE, too: one file for a browser, that needs no network.
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
 }
 
 /// What else can be done.
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
     Compare(CompareArgs),
+    Page(PageArgs),
 }
 
 /// Set two reports side by side: how much faster or slower the second is, and where the runs differ.
@@ -77,6 +83,26 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "B.json")]
     pub(super) after: PathBuf,
     /// Print as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Write a page of results that are there already, side by side: one file for a browser, that needs no network.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline bench page today.json                          writes ebbline-bench.html
+  ebbline bench page laptop.json server.json --out machines.html
+
+Results go by the names of their files.")]
+pub(crate) struct PageArgs {
+    /// Results, of `bench --json` or `--out`; 12 at most.
+    #[arg(value_name = "RESULT.json", required = true, num_args = 1..=12)]
+    pub(super) results: Vec<PathBuf>,
+    /// The file to write.
+    #[arg(long, value_name = "FILE", default_value = "ebbline-bench.html")]
+    pub(super) out: PathBuf,
+    /// Print what was written as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,18 +1,17 @@
 //! `ebbline bench compare`.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
-use bench::{Report, compare};
+use anyhow::{Result, bail};
+use bench::compare;
 
 use super::args::CompareArgs;
+use super::load::load;
 use super::print::rate;
 use crate::output::{print, print_json, table};
 use crate::words::{plural, visible};
 
 /// Compares; nothing is ever skipped.
 pub(super) fn run(args: &CompareArgs) -> Result<bool> {
-    let compared = compare(&load(&args.before)?, &load(&args.after)?);
+    let compared = compare(&load("compare", &args.before)?, &load("compare", &args.after)?);
     if args.json {
         print_json(&serde_json::to_value(&compared)?)?;
         return Ok(false);
@@ -35,10 +34,4 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
         "{table}\nratios in parentheses: some runs of both were as fast, or there were fewer than three{more}"
     ))?;
     Ok(false)
-}
-
-fn load(path: &Path) -> Result<Report> {
-    let what = || format!("cannot compare: {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(what)?;
-    Report::parse(&text).with_context(what)
 }

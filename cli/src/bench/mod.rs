@@ -2,6 +2,8 @@
 
 mod args;
 mod compare;
+mod load;
+mod page;
 mod print;
 mod progress;
 mod stop;
@@ -19,10 +21,11 @@ use progress::Steps;
 
 use crate::output::{print, print_json};
 
-/// Measures, or compares; true if figures were left out.
+/// Measures, compares, or writes a page; true if figures were left out.
 pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     match &args.command {
         Some(BenchCommand::Compare(args)) => compare::run(args),
+        Some(BenchCommand::Page(args)) => page::run(args),
         None => measure(args),
     }
 }
@@ -30,13 +33,21 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
 fn measure(args: &BenchArgs) -> Result<bool> {
     let plan = plan(args);
     let devices = devices(&args.device)?;
-    check_out(args.out.as_deref())?;
+    for file in [&args.out, &args.html].into_iter().flatten() {
+        check_out(file)?;
+    }
+    if let Some(both) = args.out.as_ref().filter(|out| args.html.as_ref() == Some(out)) {
+        bail!("cannot write: {}: it is named for the JSON and for the page; name two files", both.display());
+    }
     let steps = Steps::new(plan.time);
     let budget = Budget::new(Arc::new(SystemClock::default()), plan.time, stop::asked()?);
     let report = bench::run(&plan, &devices, &budget, &steps);
     drop(steps);
     if let Some(path) = &args.out {
         write(path, &report)?;
+    }
+    if let Some(path) = &args.html {
+        page::write(path, &[(None, &report)])?;
     }
     if args.json {
         print_json(&serde_json::to_value(&report)?)?;
@@ -81,8 +92,7 @@ fn devices(wanted: &str) -> Result<Vec<Arc<dyn Device>>> {
 }
 
 /// What would fail after minutes fails before them.
-fn check_out(out: Option<&Path>) -> Result<()> {
-    let Some(out) = out else { return Ok(()) };
+fn check_out(out: &Path) -> Result<()> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if out.is_dir() {
         bail!("cannot write: {}: it is a folder; name a file", out.display());

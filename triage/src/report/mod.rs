@@ -1,6 +1,5 @@
-//! What the report shows beside incidents, and the page that it goes into (docs/contracts.md §11).
+//! What the report shows beside incidents (docs/contracts.md §11).
 
-mod page;
 mod scores;
 mod seen;
 mod talk;
@@ -12,7 +11,6 @@ use crate::archive::Archive;
 use crate::error::TriageError;
 use crate::run::Options;
 
-pub use page::write_page;
 pub use scores::Scores;
 pub use seen::{Axis, HostSeen, Hosts, Volume};
 pub use talk::{Pair, Talk};

@@ -1,29 +1,9 @@
-// Charts by uPlot: volume, scores, loss. Each has its numbers as a table below.
+// Charts: volume, scores, loss. Each has its numbers as a table below.
 
 import uPlot from "uplot";
+import { DASHES, axes, chart, colour, legend, powers } from "../charts";
+import { count, day, fold, h, minute, plural, table } from "../dom";
 import type { Axis, Report } from "./data";
-import { count, day, fold, h, minute, plural, table } from "./dom";
-
-const HEIGHT = 200;
-const all: { plot: uPlot; box: HTMLElement; make: () => uPlot }[] = [];
-
-/** Charts that are made when their box has its place. */
-const waiting: (() => void)[] = [];
-
-const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-/** Short numbers for axes. */
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-
-function axes(x: string, y: string): uPlot.Axis[] {
-  const common = { stroke: colour("--muted"), font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", labelSize: 20 };
-  const grid = { stroke: colour("--line"), width: 1 };
-  const values = (_: uPlot, ticks: (number | null)[]) => ticks.map((n) => (n === null ? "" : short.format(n)));
-  return [
-    { ...common, grid: { show: false }, ticks: grid, label: x, values: x === "bits" ? values : moments },
-    { ...common, grid, ticks: { show: false }, label: y, size: 58, values },
-  ];
-}
 
 /** The time of day, and the day below where it is another. */
 function moments(_: uPlot, ticks: number[]): string[] {
@@ -36,38 +16,10 @@ function moments(_: uPlot, ticks: number[]): string[] {
   });
 }
 
-/** Powers of ten alone. */
-const powers: uPlot.Axis = {
-  splits: (_plot, _axis, least, most) => {
-    const from = Math.max(0, Math.floor(Math.log10(Math.max(least, 1))));
-    return Array.from({ length: Math.max(1, Math.floor(Math.log10(Math.max(most, 1))) - from + 1) }, (_, at) => 10 ** (from + at));
-  },
-  filter: (_plot, ticks) => ticks,
-};
-
-/** Lines are told apart by dashes, too. */
-const legend = { markers: { width: 2, dash: (_: uPlot, at: number) => ["solid", "solid", "dashed", "dotted"][at] ?? "dashed" } };
-
-/** A chart that is drawn again when its width or the colours change. */
-function chart(label: string, options: () => Omit<uPlot.Options, "width" | "height">, data: uPlot.AlignedData): HTMLElement {
-  const box = h("div", { class: "chart", role: "img", "aria-label": label });
-  const make = () => new uPlot({ width: box.clientWidth || 600, height: HEIGHT, ...options() }, data, box);
-  waiting.push(() => all.push({ plot: make(), box, make }));
-  return box;
-}
-
-/** For another scheme of colours, or paper. */
-export function redraw(): void {
-  waiting.splice(0).forEach((make) => make());
-  for (const one of all) {
-    one.plot.destroy();
-    one.plot = one.make();
-  }
-}
-
-export function resize(): void {
-  waiting.splice(0).forEach((make) => make());
-  for (const { plot, box } of all) if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: HEIGHT });
+/** Across is time. */
+function timed(y: string): uPlot.Axis[] {
+  const [across, up] = axes("time, UTC", y);
+  return [{ ...across, values: moments }, up];
 }
 
 const times = (axis: Axis) => Array.from({ length: axis.steps }, (_, at) => Date.parse(axis.since) / 1000 + at * axis.step_s);
@@ -82,7 +34,6 @@ export function stepInWords(axis: Axis): string {
 
 const utc = (ts: number) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC");
 const isoAt = (axis: Axis, at: number) => new Date(Date.parse(axis.since) + at * axis.step_s * 1000).toISOString();
-const DASHES = [undefined, [6, 3], [2, 3], [8, 3, 2, 3]];
 
 export function volume(report: Report): HTMLElement {
   const { axis, volume } = report;
@@ -98,7 +49,7 @@ export function volume(report: Report): HTMLElement {
   const options = () => ({
     tzDate: utc,
     series: [{ label: "UTC", value: (_: uPlot, n: number | null) => (n === null ? "–" : minute(new Date(n * 1000).toISOString())) }, ...series.map((one, at) => ({ ...one, stroke: stroke(at) }))],
-    axes: axes("time, UTC", unit),
+    axes: timed(unit),
     legend,
     scales: { y: { range: (_: uPlot, __: number, most: number): [number, number] => [0, Math.max(1, most * 1.05)] } },
     cursor: { drag: { x: false, y: false } },
@@ -163,7 +114,7 @@ export function loss(report: Report): HTMLElement {
   const options = () => ({
     tzDate: utc,
     series: [{ label: "UTC", value: (_: uPlot, n: number | null) => (n === null ? "–" : minute(new Date(n * 1000).toISOString())) }, { label: "events lost", stroke: colour("--accent"), fill: colour("--accent"), points: { show: false }, ...(bars ? { paths: bars } : {}) }],
-    axes: axes("time, UTC", unit),
+    axes: timed(unit),
     scales: { y: { range: (_: uPlot, __: number, most: number): [number, number] => [0, Math.max(1, most * 1.05)] } },
     cursor: { drag: { x: false, y: false } },
   });

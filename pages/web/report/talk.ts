@@ -2,7 +2,7 @@
 
 import type { Pair, Talk } from "./data";
 import { type Box, draw } from "./graph";
-import { count, cut, h, leaf, minute, oneIn, plural, table, visible, wide } from "./dom";
+import { count, cut, h, leaf, minute, oneIn, plural, table, visible, wide } from "../dom";
 
 const DRAWN = 40;
 const ROWS = 500;

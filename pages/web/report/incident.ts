@@ -1,7 +1,7 @@
 // One incident, in the order in which a person asks: what happened, why it is unusual, what led to it, what to check.
 
 import type { Incident, Reason, Row, Sentence, Step } from "./data";
-import { bits, clock, count, day, fold, h, later, oneIn, plural, span, table, wide } from "./dom";
+import { bits, clock, count, day, fold, h, later, oneIn, plural, span, table, wide } from "../dom";
 import { lineage } from "./graph";
 
 /** Rows by the numbers that sentences give them. */

@@ -2,7 +2,7 @@
 
 import { Graph, layout } from "@dagrejs/dagre";
 import type { GraphNode, Incident } from "./data";
-import { bits, clock, cut, fold, h, leaf, plural, svg, visible, wide } from "./dom";
+import { bits, clock, cut, fold, h, leaf, plural, svg, visible, wide } from "../dom";
 
 export interface Box {
   id: string;

@@ -1,8 +1,9 @@
-// The page: what was not seen, then incidents, charts, the map and what the numbers mean.
+// The page of `ebbline report`: what was not seen, then incidents, charts, the map and what the numbers mean.
 
-import { loss, redraw, resize, scores, volume } from "./charts";
+import { follow, resize } from "../charts";
+import { count, day, fold, h, minute, plural } from "../dom";
+import { loss, scores, volume } from "./charts";
 import { type Gap, type Report, load } from "./data";
-import { count, day, fold, h, minute, plural } from "./dom";
 import { hosts } from "./hosts";
 import { incident } from "./incident";
 import { List } from "./list";
@@ -65,12 +66,6 @@ function about(report: Report): HTMLElement {
   );
 }
 
-/** On paper all parts are there, in the colours of paper, as wide as a page; charts are pictures, and drawn again. */
-function paper(on: boolean): void {
-  document.documentElement.classList.toggle("paper", on);
-  redraw();
-}
-
 function main(): void {
   const report = load();
   document.title = `Ebbline report: ${report.source}${report.until ? `, ${day(report.until)}` : ""}`;
@@ -119,14 +114,10 @@ function main(): void {
     }
   };
   addEventListener("hashchange", () => go(true));
-  addEventListener("resize", resize);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => {
+  follow(() => {
     for (const view of Object.keys(makers)) make(view);
-    paper(true);
     for (const more of document.querySelectorAll("details")) if (more.closest(".coverage")) more.open = true;
   });
-  addEventListener("afterprint", () => paper(false));
   go(false);
   document.documentElement.dataset["ready"] = String(Math.round(performance.now()));
 }

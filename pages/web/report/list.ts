@@ -1,7 +1,7 @@
 // The ranked list with search and filters. Rows that are out of sight cost no layout (content-visibility).
 
 import type { Incident } from "./data";
-import { bits, count, h, oneIn, plural, span, visible } from "./dom";
+import { bits, count, h, oneIn, plural, span, visible } from "../dom";
 
 const RARITIES: [string, number][] = [
   ["any rarity", 0],

@@ -1,7 +1,7 @@
 // Coverage by host: when there were rows, only heartbeats, or nothing, and where events were lost.
 
 import type { Axis, Host, Report } from "./data";
-import { count, h, minute, plural, svg, table, wide } from "./dom";
+import { count, h, minute, plural, svg, table, wide } from "../dom";
 import { stepInWords } from "./charts";
 
 const [WIDTH, HEIGHT] = [600, 16];

@@ -1,0 +1,94 @@
+// Devices side by side: bars of what each does, from codes, from Arrow, from files, and of learning.
+
+import uPlot from "uplot";
+import { axes, chart } from "../charts";
+import { count, fold, h, plural, table, wide } from "../dom";
+import { type Spread, type Subject, good, sorted, widest } from "./data";
+import { dash, ink, labels } from "./style";
+import { percent, rate, size, spread, tick } from "./units";
+
+/** A chart of bars: groups across, in each a bar for each device. */
+interface Bars {
+  title: string;
+  groups: string[];
+  of: (subject: Subject, group: number) => Spread | null | undefined;
+}
+
+function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
+  const step = all.length + 1;
+  const at = groups.flatMap((_, group) => all.map((_, n) => group * step + n));
+  const values = all.map((subject, n) => groups.flatMap((_, group) => all.map((_, other) => (other === n ? good(of(subject, group)?.median) : null))));
+  const most = Math.max(1, ...values.flat().map((n) => n ?? 0));
+  const bars = uPlot.paths.bars?.({ size: [0.8, 44] });
+  const options = () => {
+    const [x, y] = axes("", "rows a second");
+    return {
+      series: [
+        {},
+        ...all.map((subject): uPlot.Series => ({ label: subject.label, stroke: ink(subject), width: 1.5, points: { show: false }, ...(subject.nth ? {} : { fill: ink(subject) }), ...dash(subject), ...(bars ? { paths: bars } : {}) })),
+      ],
+      axes: [{ ...x, labelSize: 0, ticks: { show: false }, splits: () => groups.map((_, group) => group * step + (all.length - 1) / 2), values: () => groups }, { ...y, values: (_: uPlot, ticks: number[]) => ticks.map(tick) }],
+      scales: { x: { time: false, range: (): [number, number] => [-1, groups.length * step - 1] }, y: { range: (): [number, number] => [0, most * 1.15] } },
+      cursor: { show: false },
+      legend: { live: false },
+      plugins: [labels(values.map((line) => line.map((n) => (n === null ? null : rate(n)))))],
+    };
+  };
+  const words = `${title}: rows a second of ${plural(all.length, "device", "devices")}. The tables below have the numbers.`;
+  return h("figure", {}, h("figcaption", {}, h("b", {}, title)), chart(words, options, [at, ...values] as uPlot.AlignedData, 230));
+}
+
+function charts(all: Subject[]): Bars[] {
+  const views = sorted(all.flatMap(({ device }) => device.scores.map((score) => score.views)));
+  const learned = sorted(all.flatMap(({ device }) => device.learn.map((learn) => learn.views)));
+  const words = (n: number) => plural(n, "view", "views");
+  const files: [string, (subject: Subject) => Spread | null | undefined][] = [
+    ["to scores in files", ({ device }) => device.files?.score_rows_per_s],
+    ["to a baseline", ({ device }) => device.files?.learn_rows_per_s],
+  ];
+  const kinds: Bars[] = [
+    { title: "Kernels, with the largest table", groups: views.map(words), of: (subject, group) => widest(subject.device, views[group] ?? 0)?.kernel_rows_per_s },
+    { title: "Arrow to scores, with the largest table", groups: views.map(words), of: (subject, group) => widest(subject.device, views[group] ?? 0)?.arrow_rows_per_s },
+    { title: "Parquet to Parquet", groups: files.map(([name]) => name), of: (subject, group) => files[group]?.[1](subject) },
+    { title: "Learning: counting cells", groups: learned.map(words), of: (subject, group) => subject.device.learn.find((learn) => learn.views === learned[group])?.rows_per_s },
+  ];
+  return kinds.filter(({ groups, of }) => groups.some((_, group) => all.some((subject) => good(of(subject, group)?.median) !== null)));
+}
+
+function filesOf(all: Subject[]): HTMLElement | null {
+  const rows = all.flatMap(({ label, device: { files } }) => (files ? [[label, count(files.rows), spread(files.read_rows_per_s), spread(files.learn_rows_per_s), spread(files.score_rows_per_s), percent(files.share_of_read)]] : []));
+  const heads = ["Device", "Rows", "Reading alone", "To a baseline", "To scores in files", "Of reading"];
+  return rows.length ? wide("Files", table("From Parquet to Parquet, rows a second", heads, heads.map((_, at) => at > 0), rows)) : null;
+}
+
+function learnedBy(all: Subject[]): HTMLElement | null {
+  const rows = all.flatMap(({ label, device }) => device.learn.map((learn) => [label, count(learn.views), count(learn.rows), spread(learn.rows_per_s), percent(learn.share_of_gathers)]));
+  const heads = ["Device", "Views", "Rows", "Rows a second", "Cells of random reads"];
+  return rows.length ? wide("Learning", table("Counting cells", heads, heads.map((_, at) => at > 0), rows)) : null;
+}
+
+function scored(all: Subject[]): HTMLElement {
+  const rows = all.flatMap(({ label, device }) =>
+    sorted(device.scores.map((score) => score.views)).flatMap((views) => {
+      const score = widest(device, views);
+      return score ? [[label, count(views), size(score.table_bytes), spread(score.kernel_rows_per_s), spread(score.arrow_rows_per_s)]] : [];
+    }),
+  );
+  const heads = ["Device", "Views", "Table", "Kernels", "Arrow to scores"];
+  return wide("Scoring", table("Scoring with the largest table, rows a second", heads, heads.map((_, at) => at > 0), rows));
+}
+
+export function devices(subjects: Subject[]): HTMLElement {
+  const part = h("section", { id: "devices" }, h("h2", {}, "Devices side by side"));
+  const all = subjects.filter(({ device }) => device.scores.length || device.files || device.learn.length);
+  if (!all.length) {
+    part.append(h("p", {}, "Nothing was timed; what was left out is said below."));
+    return part;
+  }
+  part.append(
+    h("p", { class: "muted" }, "Rows a second, medians. With the largest table that each device was measured with. “Parquet to Parquet” has the lenses of the tables; a baseline is learned by the CPU."),
+    h("div", { class: "grid" }, ...charts(all).map((bars) => picture(bars, all))),
+    fold("The numbers as tables", scored(all), filesOf(all), learnedBy(all)),
+  );
+  return part;
+}

@@ -1,0 +1,69 @@
+// How devices are told apart: colour says what one is, dashes which one of several of its kind.
+
+import uPlot from "uplot";
+import { DASHES, colour, powers } from "../charts";
+import type { Subject } from "./data";
+import { rate, tick } from "./units";
+
+const COLOURS = { cpu: "--ink", hardware: "--accent", software: "--muted" };
+
+export const ink = (one: Subject) => colour(COLOURS[one.device.kind] ?? "--ink");
+
+export const dash = (one: Subject): Partial<uPlot.Series> => {
+  const kind = DASHES[one.nth % DASHES.length];
+  return kind ? { dash: kind } : {};
+};
+
+/** In a legend: rates, where the pointer is. */
+export const rates = (_: uPlot, n: number | null) => rate(n);
+
+/** A logarithmic scale around all that is drawn, for charts that are to be compared; with two ticks at least. */
+export function logarithmic(numbers: (number | null)[]): uPlot.Scale {
+  const known = numbers.filter((n): n is number => n !== null);
+  let [least, most] = [Math.min(...known) / 2, Math.max(...known) * 2];
+  if (!(most / least > 100)) [least, most] = [10 ** Math.floor(Math.log10(least)), 10 ** Math.ceil(Math.log10(most))];
+  return { distr: 3, log: 10, range: (): [number, number] => [least, most] };
+}
+
+/** A logarithmic axis across, with a tick at each place that has figures. */
+export function places(at: number[], words: (n: number) => string): { scale: uPlot.Scale; axis: Partial<uPlot.Axis> } {
+  const [least, most] = [Math.min(...at), Math.max(...at)];
+  const room = Math.max(1.3, (most / least) ** 0.08);
+  return {
+    scale: { time: false, distr: 3, log: 2, range: (): [number, number] => [least / room, most * room] },
+    axis: { splits: () => at, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((n) => words(n)) },
+  };
+}
+
+/** Up: powers of ten. */
+export const upwards: Partial<uPlot.Axis> = { ...powers, values: (_, ticks) => ticks.map(tick) };
+
+/** Words beside points, where they have room: of each series, one for each point or none. */
+export function labels(words: (string | null)[][], name = "--ink", above = 7): uPlot.Plugin {
+  const draw = (plot: uPlot) => {
+    const { ctx } = plot;
+    const unit = uPlot.pxRatio;
+    const taken: [number, number, number][] = [];
+    ctx.save();
+    ctx.font = `${11 * unit}px system-ui, sans-serif`;
+    ctx.fillStyle = colour(name);
+    ctx.textAlign = "center";
+    ctx.strokeStyle = colour("--paper");
+    ctx.lineWidth = 3 * unit;
+    ctx.lineJoin = "round";
+    words.forEach((line, series) =>
+      line.forEach((text, at) => {
+        const [x, y] = [plot.data[0]?.[at], plot.data[series + 1]?.[at]];
+        if (!text || typeof x !== "number" || typeof y !== "number") return;
+        const half = ctx.measureText(text).width / 2 + 2 * unit;
+        const [left, top] = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true) - above * unit];
+        if (taken.some(([l, t, h]) => Math.abs(l - left) < h + half && Math.abs(t - top) < 13 * unit)) return;
+        taken.push([left, top, half]);
+        ctx.strokeText(text, left, top);
+        ctx.fillText(text, left, top);
+      }),
+    );
+    ctx.restore();
+  };
+  return { hooks: { draw } };
+}

@@ -7,9 +7,9 @@ use clap::Args;
 use pages::Page;
 use serde_json::{Value, json};
 use store::Incident;
-use triage::{Gap, Options, Standing, Told};
+use triage::{Gap, Options, Standing, Standings, Told};
 
-use crate::incident::{Promise, standings, to_json};
+use crate::incident::{Promise, standings, to_json, with_feedback};
 use crate::output::{print, print_json};
 use crate::techniques;
 use crate::words::plural;
@@ -80,8 +80,12 @@ pub(crate) fn run(args: &ReportArgs) -> Result<bool> {
     let mut gaps = triage::coverage(&options, &unread)?;
     gaps.extend(Gap::dismissed(hidden));
     data["coverage"] = serde_json::to_value(gaps)?;
-    let incidents: Result<Vec<Value>> =
-        shown.iter().zip(told).zip(1..).map(|(((incident, _), told), rank)| entry(rank, incident, &told)).collect();
+    let incidents: Result<Vec<Value>> = shown
+        .iter()
+        .zip(told)
+        .zip(1..)
+        .map(|(((incident, _), told), rank)| entry(rank, incident, &standings, &told))
+        .collect();
     data["incidents"] = json!({ "total": triaged.incidents, "shown": incidents? });
     pages::write(&args.out, Page::Report, &data)?;
     say(args, triaged.incidents, shown.len())?;
@@ -89,8 +93,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<bool> {
 }
 
 /// As `incident list --json` has it, and told.
-fn entry(rank: usize, incident: &Incident, told: &Told) -> Result<Value> {
-    let mut value = to_json(rank, incident);
+fn entry(rank: usize, incident: &Incident, standings: &Standings, told: &Told) -> Result<Value> {
+    let mut value = with_feedback(to_json(rank, incident), standings, incident);
     value["narrative"] = serde_json::to_value(&told.narrative)?;
     value["reasons"] = serde_json::to_value(&told.reasons)?;
     value["graph"] = serde_json::to_value(&told.graph)?;
@@ -110,5 +114,5 @@ fn say(args: &ReportArgs, incidents: u64, told: usize) -> Result<()> {
     }
     let all = plural(incidents, "incident", "incidents");
     let of = if told as u64 == incidents { all } else { format!("{told} of {all}") };
-    print(&format!("{}: {of}, {:.1} MB; open it in a browser", args.out.display(), bytes as f64 / 1e6))
+    print(&format!("{}: {of}, {}; open it in a browser", args.out.display(), terminal::bytes(bytes)))
 }

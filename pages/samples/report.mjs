@@ -30,6 +30,7 @@ function incident(at, of) {
   const title = at === 1 ? `${story.title} ${NASTY}` : story.title;
   return {
     rank: at + 1, id: (0xa1b2c3d4e5f6 + at * 7919).toString(16), aliases: at % 9 === 4 ? ["00ff00ff00ff"] : [],
+    feedback: at % 7 === 2 ? { word: "watched", words: "watched by ana until 2026-12-01: the new backup host" } : null,
     first: iso(start), last: iso(start + 240_000), hosts: two ? [host, other].sort() : [host], title,
     bits: log2_n + 4, log2_n, one_in: 2 ** log2_n, steps: two ? 3 : 2, findings: two ? [`f0${at}a`, `f0${at}b`, `f0${at}c`] : [`f0${at}a`],
     root: { host, key: "0123456789abcdef0123456789abcdef" },

@@ -65,6 +65,11 @@ export function oneIn(n: number): string {
   return `1 in ${n < 1e6 ? count(Number(n.toPrecision(3))) : words.format(n)}`;
 }
 
+/** How many a day are expected, in the digits that the terminal has them. */
+export function perDay(n: number): string {
+  return n < 1 ? n.toFixed(2) : n < 100 ? n.toFixed(1) : count(Math.round(n));
+}
+
 /** Of an RFC 3339 text: day, and time to the second. */
 export function day(time: string): string {
   return time.slice(0, 10);

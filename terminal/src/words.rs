@@ -4,20 +4,25 @@ use model::explain::thousands;
 
 use crate::colour;
 
-/// `1 in 4.2 million` from log2 of N.
+/// `1 in 4.19 million` from log2 of N: three digits, nobody knows more.
 #[must_use]
 pub fn one_in(log2_n: f32) -> String {
     let n = f64::from(log2_n).exp2();
-    const SCALES: [(f64, &str); 5] =
-        [(1e15, " quadrillion"), (1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e4, "")];
+    if n >= 1e15 {
+        return format!("1 in 10^{}", n.log10().floor());
+    }
+    const SCALES: [(f64, &str); 3] = [(1e12, " trillion"), (1e9, " billion"), (1e6, " million")];
+    // What rounds to a million is one.
+    let n = three_digits(n);
     match SCALES.iter().find(|(scale, _)| n >= *scale) {
-        Some((scale, name)) if !name.is_empty() => format!("1 in {}{name}", round(n / scale)),
-        _ => format!("1 in {}", thousands(n.round() as u64)),
+        Some((scale, name)) => format!("1 in {}{name}", (n / scale * 100.0).round() / 100.0),
+        None => format!("1 in {}", thousands(n as u64)),
     }
 }
 
-fn round(n: f64) -> String {
-    if n < 10.0 { format!("{n:.1}") } else { thousands(n.round() as u64) }
+fn three_digits(n: f64) -> f64 {
+    let unit = 10f64.powf((n.max(1.0).log10().floor() - 2.0).max(0.0));
+    (n / unit).round() * unit
 }
 
 /// `1 file`, `2 files`.
@@ -121,10 +126,13 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!(one_in(0.0), "1 in 1");
-        assert_eq!(one_in(10.0), "1 in 1,024");
-        assert_eq!(one_in(16.0), "1 in 65,536");
-        assert_eq!(one_in(22.0), "1 in 4.2 million");
-        assert_eq!(one_in(25.0), "1 in 34 million");
+        assert_eq!(one_in(10.0), "1 in 1,020");
+        assert_eq!(one_in(9.0), "1 in 512");
+        assert_eq!(one_in(16.0), "1 in 65,500");
+        assert_eq!(one_in(22.0), "1 in 4.19 million");
+        assert_eq!(one_in(25.0), "1 in 33.6 million");
+        assert_eq!(one_in(999_990f32.log2()), "1 in 1 million");
+        assert_eq!(one_in(60.0), "1 in 10^18");
         assert_eq!(plural(1, "row", "rows"), "1 row");
         assert_eq!(["0 B", "1.5 KiB", "2.0 MiB"], [0, 1536, 2 << 20].map(bytes).each_ref().map(String::as_str));
         assert_eq!(bytes(5 << 30), "5.0 GiB");

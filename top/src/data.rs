@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use store::{Finding, Incident};
-use triage::Gap;
+use triage::{Gap, Standings};
 
 use crate::status::Status;
 use crate::volume::Volume;
@@ -54,6 +54,8 @@ pub struct Incidents {
     pub total: u64,
     /// Grouped here, and not as they were written last.
     pub grouped: bool,
+    /// Where those stand of which somebody said something.
+    pub standings: Standings,
     /// What was not seen.
     pub gaps: Vec<Gap>,
     /// Gaps that had no room.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use store::{ArchiveFile, Finding, Incident, StoreError};
-use triage::{Feedback, Gap, Opinion, Options, TriageError, Verdict};
+use store::{ArchiveFile, Finding, StoreError};
+use triage::{Gap, Options, Standing, TriageError};
 
 use crate::data::{FINDINGS, Findings, GAPS, INCIDENTS, Incidents, Seen};
 use crate::volume::{Footers, Volume};
@@ -173,7 +173,10 @@ fn made(options: &Options, findings: &[Stamp], written: Option<&Stamp>) -> Resul
             (first, made.total, made.grouped, unread) = (grouped, triaged.incidents, true, triaged.unread);
         }
     }
-    let hidden = hide(options, &mut first)?;
+    made.standings = triage::standings_of(options, &first, &store::day_text(crate::now()))?;
+    let before = first.len();
+    first.retain(|incident| !made.standings.get(&incident.id).is_some_and(Standing::is_hidden));
+    let hidden = (before - first.len()) as u64;
     made.first = first.into_iter().map(Arc::new).collect();
     made.total -= hidden;
     made.gaps = triage::coverage(options, &unread)?;
@@ -181,29 +184,6 @@ fn made(options: &Options, findings: &[Stamp], written: Option<&Stamp>) -> Resul
     made.more_gaps = made.gaps.len().saturating_sub(GAPS);
     made.gaps.truncate(GAPS);
     Ok(made)
-}
-
-/// Takes out those that somebody dismissed, unless their day has passed or something came since. Returns how many.
-fn hide(options: &Options, incidents: &mut Vec<Incident>) -> Result<u64, TriageError> {
-    let feedback = Feedback::load(&options.out)?;
-    let today = store::day_text(crate::now());
-    let dismissed = |incident: &Incident| {
-        let said = feedback.last(incident).filter(|said| said.verdict == Verdict::Dismissed);
-        said.filter(|said| said.until.as_ref().is_none_or(|until| *until >= today)).cloned()
-    };
-    let said: Vec<(Incident, Opinion)> =
-        incidents.iter().filter_map(|one| Some((one.clone(), dismissed(one)?))).collect();
-    let (those, said): (Vec<Incident>, Vec<Opinion>) = said.into_iter().unzip();
-    if those.is_empty() {
-        return Ok(0);
-    }
-    let findings = triage::findings_of_all(options, &those)?;
-    let same = |(findings, said): (&Vec<Finding>, &Opinion)| triage::units(findings).is_subset(&said.units);
-    let same: Vec<bool> = findings.iter().zip(&said).map(same).collect();
-    let hidden: HashSet<&str> =
-        those.iter().zip(same).filter(|(_, same)| *same).map(|(incident, _)| incident.id.as_str()).collect();
-    incidents.retain(|incident| !hidden.contains(incident.id.as_str()));
-    Ok(hidden.len() as u64)
 }
 
 /// The newest findings, and of all of them the ids.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::explain::thousands;
 use store::{Finding, Incident, time_text};
 use terminal::{bytes, one_in, plural, shorten};
-use triage::{Around, Kin, Narrative, Relative, RowLink, Sentence};
+use triage::{Around, Kin, Narrative, Relative, RowLink, Sentence, Standing};
 
 use crate::data::Data;
 use crate::state::{Answer, Page};
@@ -69,7 +69,10 @@ pub(crate) fn items(page: &Page, data: &Data) -> Vec<Item> {
     match page {
         Page::Gaps => gaps(data),
         Page::Finding(finding) => of_finding(finding),
-        Page::Incident(incident, answer) => of_incident(incident, answer),
+        Page::Incident(incident, answer) => {
+            let all = data.incidents.as_deref();
+            of_incident(incident, all.and_then(|all| all.standings.get(&incident.id)), answer)
+        }
         Page::Around(row, answer) => match answer {
             Answer::Waiting(_) => vec![Item::text(Role::Dim, "Reading the archive …")],
             Answer::Failed(why) => vec![Item::text(Role::Bad, format!("Cannot be read: {}", clean(why)))],
@@ -156,7 +159,11 @@ fn of_finding(finding: &Finding) -> Vec<Item> {
     items
 }
 
-fn of_incident(incident: &Arc<Incident>, answer: &Answer<(Narrative, Vec<Arc<Finding>>)>) -> Vec<Item> {
+fn of_incident(
+    incident: &Arc<Incident>,
+    standing: Option<&Standing>,
+    answer: &Answer<(Narrative, Vec<Arc<Finding>>)>,
+) -> Vec<Item> {
     let hosts = clean(&incident.hosts.join(", "));
     let mut items = vec![Item::new(
         vec![
@@ -169,6 +176,7 @@ fn of_incident(incident: &Arc<Incident>, answer: &Answer<(Narrative, Vec<Arc<Fin
     if !incident.aliases.is_empty() {
         items.push(Item::text(Role::Dim, format!("also known as {}", clean(&incident.aliases.join(", ")))));
     }
+    items.extend(standing.map(|one| Item::text(Role::Warn, clean(&one.in_words()))));
     match answer {
         Answer::Waiting(_) => {
             items.push(Item::text(Role::Value, clean(&incident.title)));

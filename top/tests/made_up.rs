@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ebbline_top::{Event, Findings, Incidents, Reply, Seen, State, Status, Told, Volume};
 use serde_json::{Value, json};
 use store::{Finding, FindingReason, FindingRow, Incident, IncidentLink};
-use triage::{Around, Gap, Kin, Narrative, Relative, RowLink, Sentence, Step, Technique};
+use triage::{Around, Gap, Kin, Narrative, Opinion, Relative, RowLink, Sentence, Standing, Step, Technique, Verdict};
 
 /// 2026-11-21 14:03:07 UTC.
 pub(crate) const NOW: i64 = 1_795_269_787_000_000_000;
@@ -126,6 +126,20 @@ pub(crate) fn incident(number: u64, title: &str, bits: f32) -> Incident {
     }
 }
 
+fn watched() -> Standing {
+    let opinion = Opinion {
+        incident: format!("{:012x}", 2),
+        verdict: Verdict::Watched,
+        owner: "ana".into(),
+        why: "the new worker".into(),
+        at: "2026-11-21T12:00:00Z".into(),
+        until: None,
+        units: [].into(),
+        taught: None,
+    };
+    Standing { opinion, is_over: false, since: 1 }
+}
+
 pub(crate) fn incidents() -> Arc<Incidents> {
     let gap =
         |kind: &str, text: &str| Gap { kind: kind.into(), host: None, text: text.into(), since: None, until: None };
@@ -140,6 +154,7 @@ pub(crate) fn incidents() -> Arc<Incidents> {
         ],
         total: 2,
         grouped: true,
+        standings: [(format!("{:012x}", 2), watched())].into(),
         gaps: vec![
             gap("silent", "db2: silent since 2026-11-21 11:00:05 UTC"),
             gap("loss", "web1: lost 51 connect (ring_full) between 2026-11-21 13:59:00 and 14:00:00 UTC"),

@@ -125,6 +125,17 @@ impl Standing {
         format!("{} by {owner}{until}{since}: {why}", verdict.word())
     }
 
+    /// What was said, in a word, with what became of it: `accepted`, `dismissed, over`.
+    #[must_use]
+    pub fn word(&self) -> String {
+        let more = match (self.is_over, self.since) {
+            (true, _) => ", over",
+            (false, 0) => "",
+            (false, _) => ", more since",
+        };
+        format!("{}{more}", self.opinion.verdict.word())
+    }
+
     /// Whether it need not be shown: dismissed, its day has not passed, and nothing came since.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
@@ -155,7 +166,24 @@ pub fn standings(options: &Options, day: &str) -> Result<Standings, TriageError>
         }
         true
     })?;
+    weigh(options, known, day)
+}
+
+/// Where these incidents stand on a day, written or not.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn standings_of(options: &Options, incidents: &[Incident], day: &str) -> Result<Standings, TriageError> {
+    let feedback = Feedback::load(&options.out)?;
+    let known = incidents.iter().filter_map(|one| Some((one.clone(), feedback.last(one)?.clone())));
+    weigh(options, known.collect(), day)
+}
+
+fn weigh(options: &Options, known: Vec<(Incident, Opinion)>, day: &str) -> Result<Standings, TriageError> {
     let (incidents, opinions): (Vec<Incident>, Vec<Opinion>) = known.into_iter().unzip();
+    if incidents.is_empty() {
+        return Ok(Standings::new());
+    }
     let units = findings_of_all(options, &incidents)?.into_iter().map(|findings| units(&findings));
     let standing = |opinion: Opinion, units: BTreeSet<String>| Standing {
         is_over: opinion.until.as_deref().is_some_and(|until| until < day),

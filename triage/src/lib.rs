@@ -23,7 +23,7 @@ mod surprise;
 
 pub use coverage::{Gap, coverage};
 pub use error::TriageError;
-pub use feedback::{Feedback, Opinion, Standing, Standings, Verdict, feedback_path, standings, units};
+pub use feedback::{Feedback, Opinion, Standing, Standings, Verdict, feedback_path, standings, standings_of, units};
 pub use group::{Before, Group, Root, group};
 pub use grouped::grouped;
 pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};

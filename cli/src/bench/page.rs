@@ -27,7 +27,7 @@ pub(super) fn run(args: &PageArgs) -> Result<bool> {
         print_json(&json!({ "file": file, "bytes": bytes, "results": results }))?;
     } else {
         let results = plural(results as u64, "result", "results");
-        print(&format!("{}: {results}, {:.1} MB; open it in a browser", file.display(), bytes as f64 / 1e6))?;
+        print(&format!("{}: {results}, {}; open it in a browser", file.display(), terminal::bytes(bytes)))?;
     }
     Ok(false)
 }

@@ -30,10 +30,17 @@ fn head(report: &Report) -> String {
         text += &format!("\n{}", mark(Role::Warn, "stopped: this is what there was"));
     }
     for device in &report.devices {
-        let identity = device.identity.map_or_else(|| mark(Role::Bad, "not compared"), |identity| {
-            let (cases, rows) = (identity.cases as u64, identity.rows as u64);
-            format!("{} and {} scored to the CPU's bits", plural(cases, "case", "cases"), plural(rows, "row", "rows"))
-        });
+        let identity = device.identity.map_or_else(
+            || mark(Role::Bad, "not compared"),
+            |identity| {
+                let (cases, rows) = (identity.cases as u64, identity.rows as u64);
+                format!(
+                    "{} and {} scored to the CPU's bits",
+                    plural(cases, "case", "cases"),
+                    plural(rows, "row", "rows")
+                )
+            },
+        );
         let software = if device.kind == Kind::Software { mark(Role::Warn, "software") + ", " } else { String::new() };
         let _ = write!(text, "\n{} ({software}{}): {identity}", device.name, device.details);
     }
@@ -153,8 +160,10 @@ fn left_out(left_out: &[LeftOut]) -> Option<String> {
             None => lines.push((device, why, vec![what])),
         }
     }
-    let text: Vec<String> =
-        lines.iter().map(|(device, why, all)| format!("{} {device}: {}: {why}", mark(Role::Warn, "left out:"), all.join("; "))).collect();
+    let text: Vec<String> = lines
+        .iter()
+        .map(|(device, why, all)| format!("{} {device}: {}: {why}", mark(Role::Warn, "left out:"), all.join("; ")))
+        .collect();
     (!text.is_empty()).then(|| text.join("\n"))
 }
 

@@ -112,12 +112,12 @@ pub(crate) fn standings(options: &Options) -> Result<Standings> {
     Ok(triage::standings(options, &model::days::day_text(crate::baseline::today()))?)
 }
 
-fn with_feedback(mut value: Value, standings: &Standings, incident: &Incident) -> Value {
+pub(crate) fn with_feedback(mut value: Value, standings: &Standings, incident: &Incident) -> Value {
     value["feedback"] = standings.get(&incident.id).map_or(Value::Null, |standing| {
         let triage::Opinion { verdict, owner, why, at, until, .. } = &standing.opinion;
         json!({
             "verdict": verdict.word(), "owner": owner, "why": why, "at": at, "until": until, "is_over": standing.is_over,
-            "units_since": standing.since,
+            "units_since": standing.since, "word": standing.word(), "words": standing.in_words(),
         })
     });
     value

@@ -112,6 +112,8 @@ export interface Incident {
   findings: string[];
   root: { host: string | null; key: string | null };
   links: { from: string; to: string; kind: string; value: string; seen: number; of: number }[];
+  /** What somebody said of it: in a word, and whole. */
+  feedback: { word: string; words: string } | null;
   narrative: Narrative;
   reasons: Reason[];
   graph: { nodes: GraphNode[]; edges: GraphEdge[]; others: number };

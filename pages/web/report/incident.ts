@@ -67,6 +67,7 @@ function facts(one: Incident): HTMLElement {
     ["Hosts", one.hosts.join(", ") || "none named"],
     ["Findings", count(one.findings.length)],
   ];
+  if (one.feedback) pairs.push(["Said of it", one.feedback.words]);
   if (one.aliases.length) pairs.push(["Also known as", one.aliases.join(", ")]);
   return h("dl", { class: "facts" }, ...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }

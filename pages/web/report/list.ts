@@ -31,7 +31,7 @@ function entry(incident: Incident): Entry {
     "a",
     { href: `#incident/${incident.id}` },
     h("span", { class: "rank" }, `${incident.rank}`),
-    h("span", { class: "title" }, incident.narrative.title[0]?.text ?? incident.title),
+    h("span", { class: "title" }, incident.feedback && h("b", { class: "said-of" }, `${incident.feedback.word} `), incident.narrative.title[0]?.text ?? incident.title),
     h("span", { class: "below" }, span(incident.first, incident.last)),
     h("span", { class: "below number" }, oneIn(incident.one_in)),
     h("span", { class: "below" }, plural(incident.findings.length, "finding", "findings")),

@@ -1,7 +1,7 @@
 // The page of `ebbline report`: what was not seen, then incidents, charts, the map and what the numbers mean.
 
 import { follow, resize } from "../charts";
-import { count, day, fold, h, minute, plural } from "../dom";
+import { day, fold, h, minute, perDay, plural } from "../dom";
 import { loss, scores, volume } from "./charts";
 import { type Gap, type Report, load } from "./data";
 import { hosts } from "./hosts";
@@ -32,8 +32,8 @@ function head(report: Report): HTMLElement {
 /** How much there is, and how much of it is expected to be false. */
 function promise(report: Report): HTMLElement {
   const said = [plural(report.incidents.total, "incident", "incidents"), `of ${plural(report.findings, "finding", "findings")}`];
-  if (report.expected_per_day !== null) said.push(`expected: at most ${report.expected_per_day.toFixed(1)} false a day`);
-  if (report.last_7_days !== null) said.push(`last 7 days: ${count(report.last_7_days)}`);
+  if (report.expected_per_day !== null) said.push(`false alerts expected: at most ${perDay(report.expected_per_day)} a day`);
+  if (report.last_7_days !== null) said.push(`last 7 days: ${plural(report.last_7_days, "incident", "incidents")}`);
   return h("p", { class: "promise" }, said.join(" · "));
 }
 

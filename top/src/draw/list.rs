@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::explain::thousands;
 use store::{Finding, Incident, time_text};
 use terminal::{one_in, plural, shorten};
+use triage::Standing;
 
 use super::{Row, fit, heading};
 use crate::page::{Item, when};
@@ -55,16 +56,18 @@ pub(super) fn incidents(state: &State, size: (usize, usize)) -> Vec<Row> {
         _ if state.list().is_some_and(|list| !list.filter.is_empty()) => "No incident holds this text.",
         _ => "No incidents: there are no findings yet.",
     };
+    let standing = |incident: &Incident| all.and_then(|all| all.standings.get(&incident.id));
     let line = |incident: &Arc<Incident>| {
         vec![
             (Role::Dim, format!("{} ", day_and_time(incident.last, size.0))),
             (Role::Number, format!("{:>7.1} bits ", incident.bits)),
             (Role::Plain, format!("{:>4} ", format!("×{}", incident.findings.len()))),
             (Role::Strong, format!("{} ", pad(&clean(&incident.hosts.join(" ")), hosts(size.0)))),
+            (Role::Warn, standing(incident).map_or(String::new(), |one| format!("{} ", one.word()))),
             (Role::Plain, shorten(&clean(&incident.title))),
         ]
     };
-    list(state, size, head, none, &shown, line, beside_incident)
+    list(state, size, head, none, &shown, line, |incident| beside_incident(incident, standing(incident)))
 }
 
 /// Without the year; where there is little room, without seconds.
@@ -161,7 +164,7 @@ fn beside_finding(finding: &Arc<Finding>) -> Vec<Item> {
     items
 }
 
-fn beside_incident(incident: &Arc<Incident>) -> Vec<Item> {
+fn beside_incident(incident: &Arc<Incident>, standing: Option<&Standing>) -> Vec<Item> {
     let text = |role: Role, text: String| Item { parts: vec![(role, text)], indent: 2, ..Item::default() };
     let findings = plural(incident.findings.len() as u64, "finding", "findings");
     let steps = plural(u64::from(incident.steps), "step", "steps");
@@ -170,6 +173,7 @@ fn beside_incident(incident: &Arc<Incident>) -> Vec<Item> {
         text(Role::Plain, format!("incident {}, {}", incident.id, when(incident))),
         text(Role::Plain, format!("{findings}, the rarest {}; {steps}", one_in(incident.log2_n))),
     ];
+    items.extend(standing.map(|one| text(Role::Warn, clean(&one.in_words()))));
     if !incident.links.is_empty() {
         items.push(text(Role::Head, "Joined by".to_owned()));
     }

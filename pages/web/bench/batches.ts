@@ -4,7 +4,7 @@ import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Subject, good, sorted } from "./data";
-import { dash, logarithmic, ink, labels, places, rates, upwards } from "./style";
+import { dash, dashName, ink, labels, legend, logarithmic, places, rates, upwards } from "./style";
 import { spread } from "./units";
 
 const of = (subject: Subject, rows: number) => subject.device.batches.find((batch) => batch.rows === rows)?.rows_per_s;
@@ -16,6 +16,11 @@ function picture(all: Subject[], sizes: number[]): HTMLElement {
     const here = all.flatMap((subject, n) => (subject.device.crossover_rows === rows ? [values[n]?.[at] ?? null] : []));
     return here.find((n) => n !== null) ?? null;
   });
+  // At its last point each line has the number of its device.
+  const ends = all.map((subject, n) => {
+    const last = values[n]?.reduce((known, value, at) => (value === null ? known : at), -1);
+    return { words: sizes.map((_, at) => (at === last ? String(subject.number) : null)) };
+  });
   const marked = marks.some((n) => n !== null);
   const across = places(sizes, count);
   const options = () => {
@@ -24,13 +29,14 @@ function picture(all: Subject[], sizes: number[]): HTMLElement {
     return {
       series: [
         { label: "rows", value: (_: uPlot, n: number | null) => (n === null ? "" : count(n)) },
-        ...all.map((subject): uPlot.Series => ({ label: subject.label, value: rates, stroke: ink(subject), width: 1.75, spanGaps: true, points: { show: true, size: 5, fill: ink(subject) }, ...dash(subject) })),
+        ...all.map((subject): uPlot.Series => ({ label: `${subject.number} ${subject.label}`, value: rates, stroke: ink(subject), width: 1.75, spanGaps: true, points: { show: true, size: 5, fill: ink(subject) }, ...dash(subject) })),
         ...(marked ? [mark] : []),
       ],
       axes: [{ ...x, ...across.axis }, { ...y, ...upwards }],
       scales: { x: across.scale, y: logarithmic(values.flat()) },
       cursor: { drag: { x: false, y: false } },
-      plugins: [labels([...all.map(() => []), ...(marked ? [marks.map((n, at) => (n === null ? null : `from ${count(sizes[at] ?? 0)} rows`))] : [])], "--accent", 13)],
+      legend: legend(all.map(dashName)),
+      plugins: [labels([...ends, ...(marked ? [{ words: marks.map((n, at) => (n === null ? null : `from ${count(sizes[at] ?? 0)} rows`)), colour: "--accent", above: 13 }] : [])])],
     };
   };
   const data = [sizes, ...values, ...(marked ? [marks] : [])] as uPlot.AlignedData;

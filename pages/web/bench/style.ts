@@ -14,6 +14,14 @@ export const dash = (one: Subject): Partial<uPlot.Series> => {
   return kind ? { dash: kind } : {};
 };
 
+/** Of a legend whose lines have these dashes, after the axis across. */
+export function legend(names: string[]): uPlot.Legend {
+  return { markers: { width: 2, dash: (_, at) => names[at - 1] ?? "solid" } };
+}
+
+/** How a browser draws nearly the same. */
+export const dashName = (one: Subject) => ["solid", "dashed", "dotted", "dashed"][one.nth % DASHES.length] ?? "solid";
+
 /** In a legend: rates, where the pointer is. */
 export const rates = (_: uPlot, n: number | null) => rate(n);
 
@@ -28,7 +36,7 @@ export function logarithmic(numbers: (number | null)[]): uPlot.Scale {
 /** A logarithmic axis across, with a tick at each place that has figures. */
 export function places(at: number[], words: (n: number) => string): { scale: uPlot.Scale; axis: Partial<uPlot.Axis> } {
   const [least, most] = [Math.min(...at), Math.max(...at)];
-  const room = Math.max(1.3, (most / least) ** 0.08);
+  const room = Math.max(1.3, (most / least) ** 0.14);
   return {
     scale: { time: false, distr: 3, log: 2, range: (): [number, number] => [least / room, most * room] },
     axis: { splits: () => at, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((n) => words(n)) },
@@ -38,31 +46,43 @@ export function places(at: number[], words: (n: number) => string): { scale: uPl
 /** Up: powers of ten. */
 export const upwards: Partial<uPlot.Axis> = { ...powers, values: (_, ticks) => ticks.map(tick) };
 
-/** Words beside points, where they have room: of each series, one for each point or none. */
-export function labels(words: (string | null)[][], name = "--ink", above = 7): uPlot.Plugin {
+/** Words above the points of a series: one for each or none. */
+export interface Words {
+  words?: (string | null)[];
+  colour?: string;
+  above?: number;
+}
+
+/**
+ * Words above points, by series. What would cover others is left out; where points are `apart` on the axis across, and the
+ * longest has no room in that, all are.
+ */
+export function labels(lines: Words[], apart = 0): uPlot.Plugin {
   const draw = (plot: uPlot) => {
     const { ctx } = plot;
     const unit = uPlot.pxRatio;
     const taken: [number, number, number][] = [];
     ctx.save();
     ctx.font = `${11 * unit}px system-ui, sans-serif`;
-    ctx.fillStyle = colour(name);
     ctx.textAlign = "center";
     ctx.strokeStyle = colour("--paper");
     ctx.lineWidth = 3 * unit;
     ctx.lineJoin = "round";
-    words.forEach((line, series) =>
-      line.forEach((text, at) => {
+    const room = plot.valToPos(apart, "x", true) - plot.valToPos(0, "x", true);
+    const fits = !apart || lines.every(({ words }) => words?.every((text) => ctx.measureText(text ?? "").width < room));
+    lines.forEach(({ words, colour: name, above }, series) => {
+      ctx.fillStyle = colour(name ?? "--ink");
+      words?.forEach((text, at) => {
         const [x, y] = [plot.data[0]?.[at], plot.data[series + 1]?.[at]];
-        if (!text || typeof x !== "number" || typeof y !== "number") return;
+        if (!fits || !text || typeof x !== "number" || typeof y !== "number") return;
         const half = ctx.measureText(text).width / 2 + 2 * unit;
-        const [left, top] = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true) - above * unit];
+        const [left, top] = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true) - (above ?? 7) * unit];
         if (taken.some(([l, t, h]) => Math.abs(l - left) < h + half && Math.abs(t - top) < 13 * unit)) return;
         taken.push([left, top, half]);
         ctx.strokeText(text, left, top);
         ctx.fillText(text, left, top);
-      }),
-    );
+      });
+    });
     ctx.restore();
   };
   return { hooks: { draw } };

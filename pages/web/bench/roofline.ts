@@ -29,7 +29,7 @@ const LINES: Line[] = [
 ];
 
 function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
-  const scores = subject.device.scores.filter((score) => score.views === views).sort((a, b) => a.table_bytes - b.table_bytes);
+  const scores = subject.device.scores.filter((score) => score.views === views && good(score.table_bytes)).sort((a, b) => a.table_bytes - b.table_bytes);
   const at = scores.map((score) => score.table_bytes);
   const lines = LINES.map((line) => ({ ...line, values: scores.map(line.of) })).filter((line) => line.values.some((n) => n !== null));
   const across = places(at, size);

@@ -28,7 +28,7 @@ export const rates = (_: uPlot, n: number | null) => rate(n);
 /** A logarithmic scale around all that is drawn, for charts that are to be compared; with two ticks at least. */
 export function logarithmic(numbers: (number | null)[]): uPlot.Scale {
   const known = numbers.filter((n): n is number => n !== null);
-  let [least, most] = [Math.min(...known) / 2, Math.max(...known) * 2];
+  let [least, most] = known.length ? [Math.min(...known) / 2, Math.max(...known) * 2] : [1, 10];
   if (!(most / least > 100)) [least, most] = [10 ** Math.floor(Math.log10(least)), 10 ** Math.ceil(Math.log10(most))];
   return { distr: 3, log: 10, range: (): [number, number] => [least, most] };
 }

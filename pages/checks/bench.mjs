@@ -43,11 +43,12 @@ export async function check(context, folder) {
   return "cards that are worth it and some that are not, told as they are";
 }
 
-/** Pictures of all of it. */
+/** A picture of its figures; what follows is text. */
 export async function shots(context, colorScheme, path, folder) {
   const { page } = await open(context, path);
   await page.waitForTimeout(250);
-  await page.screenshot({ path: join(folder, `bench-${colorScheme}.png`), fullPage: true });
+  const height = await page.evaluate(() => document.querySelector("#left-out").getBoundingClientRect().top + scrollY);
+  await page.screenshot({ path: join(folder, `bench-${colorScheme}.png`), fullPage: true, clip: { x: 0, y: 0, width: 1280, height } });
   return page;
 }
 

@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import { axes, chart } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Spread, type Subject, good, sorted, widest } from "./data";
-import { ink, labels } from "./style";
+import { ink, labels, ranges } from "./style";
 import { percent, rate, size, spread, tick } from "./units";
 
 /** Bars, and gaps between groups, that fit beside another chart with words above each. */
@@ -20,8 +20,10 @@ interface Bars {
 function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
   const step = all.length + 1;
   const at = groups.flatMap((_, group) => all.map((_, n) => group * step + n));
-  const values = all.map((subject, n) => groups.flatMap((_, group) => all.map((_, other) => (other === n ? good(of(subject, group)?.median) : null))));
-  const most = Math.max(1, ...values.flat().map((n) => n ?? 0));
+  const spreads = all.map((subject, n) => groups.flatMap((_, group) => all.map((_, other) => (other === n ? of(subject, group) : null))));
+  const values = spreads.map((line) => line.map((spread) => good(spread?.median)));
+  const tops = spreads.map((line) => line.map((spread) => good(spread?.most)));
+  const most = Math.max(1, ...values.flat().map((n) => n ?? 0), ...tops.flat().map((n) => n ?? 0));
   const middle = Math.floor((all.length - 1) / 2);
   /** Below each bar its number, and below those of a group what they are of. */
   const words = (n: number) => `${all[n % step]?.number ?? ""}${n % step === middle ? `\n${groups[Math.floor(n / step)] ?? ""}` : ""}`;
@@ -37,7 +39,7 @@ function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
       scales: { x: { time: false, range: (): [number, number] => [-1, groups.length * step - 1] }, y: { range: (): [number, number] => [0, most * 1.15] } },
       cursor: { show: false },
       legend: { live: false },
-      plugins: [labels(values.map((line) => ({ words: line.map((n) => (n === null ? null : rate(n))), above: 5 })), 1)],
+      plugins: [ranges(spreads, true), labels(values.map((line, n) => ({ words: line.map((n) => (n === null ? null : rate(n))), above: 5, at: tops[n] ?? [] })), 1)],
     };
   };
   const label = `${title}: rows a second of ${plural(all.length, "device", "devices")}. The tables below have the numbers.`;
@@ -94,7 +96,7 @@ export function devices(subjects: Subject[]): HTMLElement {
   const drawn = charts(all);
   const many = drawn.some(({ groups }) => groups.length * (all.length + 1) > SLOTS);
   part.append(
-    h("p", { class: "muted" }, "Rows a second, medians; bars have the numbers of the devices above. With the largest table that each device was measured with. “Parquet to Parquet” has the lenses of the tables; a baseline is learned by the CPU."),
+    h("p", { class: "muted" }, "Rows a second: medians, and lines from the slowest to the fastest run. Bars have the numbers of the devices above. With the largest table that each device was measured with. “Parquet to Parquet” has the lenses of the tables; a baseline is learned by the CPU."),
     h("div", { class: many ? "grid single" : "grid" }, ...drawn.map((bars) => picture(bars, all))),
     fold("The numbers as tables", scored(all), filesOf(all), learnedBy(all)),
   );

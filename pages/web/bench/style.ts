@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 import { DASHES, colour, powers } from "../charts";
-import type { Subject } from "./data";
+import { type Spread, type Subject, good } from "./data";
 import { rate, tick } from "./units";
 
 const COLOURS = { cpu: "--ink", hardware: "--accent", software: "--muted" };
@@ -46,11 +46,37 @@ export function places(at: number[], words: (n: number) => string): { scale: uPl
 /** Up: powers of ten. */
 export const upwards: Partial<uPlot.Axis> = { ...powers, values: (_, ticks) => ticks.map(tick) };
 
+/** How far the runs of each point lie apart, by series: a line from the least to the most, set off from what is below or not. */
+export function ranges(spreads: (Spread | null | undefined)[][], setOff: boolean): uPlot.Plugin {
+  const draw = (plot: uPlot) => {
+    const { ctx } = plot;
+    ctx.save();
+    for (const [width, name] of [[setOff ? 4 : 0, "--paper"], [1.5, "--muted"]] as const) {
+      if (!width) continue;
+      ctx.lineWidth = width * uPlot.pxRatio;
+      ctx.strokeStyle = colour(name);
+      ctx.beginPath();
+      spreads.flat().forEach((spread, n) => {
+        const x = plot.data[0]?.[n % (plot.data[0]?.length ?? 1)];
+        if (!spread || spread.runs < 2 || typeof x !== "number" || good(spread.least) === null || good(spread.most) === null) return;
+        const left = plot.valToPos(x, "x", true);
+        ctx.moveTo(left, plot.valToPos(spread.least, "y", true));
+        ctx.lineTo(left, plot.valToPos(spread.most, "y", true));
+      });
+      ctx.stroke();
+    }
+    ctx.restore();
+  };
+  return { hooks: { draw } };
+}
+
 /** Words above the points of a series: one for each or none. */
 export interface Words {
   words?: (string | null)[];
   colour?: string;
   above?: number;
+  /** Where they stand, if that is higher than the points. */
+  at?: (number | null)[];
 }
 
 /**
@@ -70,10 +96,10 @@ export function labels(lines: Words[], apart = 0): uPlot.Plugin {
     ctx.lineJoin = "round";
     const room = plot.valToPos(apart, "x", true) - plot.valToPos(0, "x", true);
     const fits = !apart || lines.every(({ words }) => words?.every((text) => ctx.measureText(text ?? "").width < room));
-    lines.forEach(({ words, colour: name, above }, series) => {
+    lines.forEach(({ words, colour: name, above, at: higher }, series) => {
       ctx.fillStyle = colour(name ?? "--ink");
       words?.forEach((text, at) => {
-        const [x, y] = [plot.data[0]?.[at], plot.data[series + 1]?.[at]];
+        const [x, y] = [plot.data[0]?.[at], higher?.[at] ?? plot.data[series + 1]?.[at]];
         if (!fits || !text || typeof x !== "number" || typeof y !== "number") return;
         const half = ctx.measureText(text).width / 2 + 2 * unit;
         const [left, top] = [plot.valToPos(x, "x", true), plot.valToPos(y, "y", true) - (above ?? 7) * unit];

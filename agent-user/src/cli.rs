@@ -322,6 +322,9 @@ pub struct DoctorArgs {
     /// The report as JSON on standard output
     #[arg(long)]
     pub json: bool,
+    /// Colours: auto, always or never; `auto` goes by the terminal and NO_COLOR
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: terminal::Colour,
     /// Another file of kernel type information
     #[arg(long, value_name = "FILE", hide = true, default_value = crate::kernel::BTF_PATH)]
     pub btf: PathBuf,
@@ -369,6 +372,9 @@ pub struct StatusArgs {
     /// Again each second, until Ctrl-C or the agent's end
     #[arg(long)]
     pub watch: bool,
+    /// Colours: auto, always or never; `auto` goes by the terminal and NO_COLOR
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: terminal::Colour,
 }
 
 /// Arguments of `config`.

@@ -9,6 +9,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::path::Path;
+use terminal::{Role, inline, mark};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -176,17 +177,19 @@ impl Report {
         let width = self.checks.iter().map(|check| check.what.len()).max().unwrap_or(0);
         let mut lines = vec![format!("Linux {}", self.kernel)];
         for check in &self.checks {
-            let mark = match (check.ok, check.required) {
-                (true, _) => "ok  ",
-                (false, true) => "FAIL",
-                (false, false) => "miss",
+            let verdict = match (check.ok, check.required) {
+                (true, _) => mark(Role::Good, "ok  "),
+                (false, true) => mark(Role::Bad, "FAIL"),
+                (false, false) => mark(Role::Warn, "miss"),
             };
-            lines.push(format!("{mark}  {:width$}  {}", check.what, check.found));
+            lines.push(format!("{verdict}  {:width$}  {}", inline(&check.what), inline(&check.found)));
             lines.extend(check.remedy.iter().map(|remedy| format!("      {:width$}  -> {remedy}", "")));
         }
-        lines.extend(self.notes.iter().map(|note| format!("note  {note}")));
-        lines
-            .push(if self.ok { "ebbline-agent run works here" } else { "ebbline-agent run does not work here" }.into());
+        lines.extend(self.notes.iter().map(|note| mark(Role::Dim, &format!("note  {note}"))));
+        lines.push(match self.ok {
+            true => mark(Role::Good, "ebbline-agent run works here"),
+            false => mark(Role::Bad, "ebbline-agent run does not work here"),
+        });
         lines.join("\n")
     }
 }
@@ -202,7 +205,7 @@ mod tests {
         let check = report.checks.iter().find(|check| check.what == "type information").unwrap();
         assert!(!check.ok && check.remedy.is_some());
         assert!(report.text().contains("does not work here"));
-        assert!(report.text().contains("\nnote  accept through io_uring "));
+        assert!(report.text().contains(&format!("\n{}", mark(Role::Dim, &format!("note  {}", NOTES[0])))));
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub fn one_line(text: &str) -> String {
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut out = String::with_capacity(joined.len());
     for c in joined.chars() {
-        if archive::is_hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if terminal::is_hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

@@ -81,9 +81,10 @@ fn manual(dir: &Path) -> Result<ExitCode> {
 fn examine(args: &DoctorArgs) -> Result<ExitCode> {
     let report = doctor::examine(&args.btf, args.cgroup.as_deref());
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        terminal::print_raw(&serde_json::to_string(&report)?).context("cannot write: standard output")?;
     } else {
-        println!("{}", report.text());
+        terminal::set_colour(args.color);
+        terminal::print(&report.text()).context("cannot write: standard output")?;
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -93,6 +94,7 @@ fn ask(args: &StatusArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     // A terminal shows one table that changes; a file gets them one below the other.
     let clear = if args.watch && !args.json && out.is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+    terminal::set_colour(args.color);
     let mut answers = Answers::connect(&args.socket)?;
     let mut absent = false;
     loop {
@@ -106,7 +108,7 @@ fn ask(args: &StatusArgs) -> Result<ExitCode> {
             continue;
         };
         absent = answer.status.no_worker.is_some();
-        let text = if args.json { answer.line } else { table::text(&answer.status) };
+        let text = if args.json { answer.line } else { terminal::for_stdout(&table::text(&answer.status)) };
         let gap = if args.watch && !args.json && clear.is_empty() { "\n" } else { "" };
         match writeln!(out, "{clear}{text}{gap}").and_then(|()| out.flush()) {
             // A reader that has seen enough, such as `head`.

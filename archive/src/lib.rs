@@ -20,7 +20,6 @@ mod lessons;
 mod live;
 mod look;
 mod part;
-pub mod plain;
 mod remaining;
 mod rows;
 mod score;
@@ -45,7 +44,7 @@ pub use score::{ScoreOptions, Scored, score, score_all, score_by};
 pub use scorer_gpu::Choice;
 pub use scorer_gpu::quiet_drivers;
 pub use tables::Known;
-pub use words::is_hidden;
+pub use words::reason_in_words;
 
 /// Rows handed to a backend at a time. Archive files have row groups of this size, so a batch meets one dictionary.
 pub const SCORE_ROWS: usize = 65_536;

@@ -3,6 +3,9 @@
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use model::explain::counts_in_words;
+use store::FindingReason;
+use terminal::is_hidden;
 
 /// Columns that titles are made of, beside those of the lens.
 pub(crate) const TITLE_COLUMNS: [&str; 11] = [
@@ -81,18 +84,6 @@ fn cell(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Whether a character could change what a terminal shows of the others: control characters, and those that are
-/// invisible or turn the direction of writing.
-#[must_use]
-pub fn is_hidden(c: char) -> bool {
-    let invisible = matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    );
-    c.is_control() || invisible
-}
-
 /// The text with hidden characters made visible, and cut to `longest` characters.
 pub(crate) fn printable(text: &str, longest: usize) -> String {
     let mut out = String::with_capacity(text.len().min(longest * 4));
@@ -110,17 +101,20 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
     out
 }
 
+/// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
+#[must_use]
+pub fn reason_in_words(reason: &FindingReason) -> String {
+    let given = if reason.context.is_empty() { String::new() } else { format!(" given {}", reason.context) };
+    format!("{}{given}: {}", reason.child, counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{is_hidden, printable};
+    use super::printable;
 
     #[test]
     fn nothing_reaches_the_terminal_unseen() {
         assert_eq!(printable("a\x1b[2Jb", 99), "a\\u{1b}[2Jb");
         assert_eq!(printable("abc", 2), "ab…");
-        for c in ['\u{ad}', '\u{61c}', '\u{180e}', '\u{2028}', '\u{2029}', '\u{fffa}', '\u{e0041}'] {
-            assert!(is_hidden(c), "{c:?}");
-        }
-        assert!(!is_hidden('é') && !is_hidden('…') && !is_hidden('‧'));
     }
 }

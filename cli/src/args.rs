@@ -35,6 +35,9 @@ The files come from `ebbline-agent run`. Results go to standard output, progress
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some inputs were skipped and named."
 )]
 pub(crate) struct Cli {
+    /// Colours: auto, always or never; `auto` goes by the terminal and NO_COLOR.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: terminal::Colour,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -276,7 +279,7 @@ pub(crate) struct EvalArgs {
     /// Another lens for the one set that is named.
     #[arg(long, value_name = "FILE", conflicts_with = "all")]
     pub(crate) lens: Option<PathBuf>,
-    /// Figures of other detectors to show beside, as benches/peers/peers.py writes them.
+    /// Figures of other detectors to show beside, as benches/peers/accuracy.py writes them.
     #[arg(long, value_name = "FILE", conflicts_with = "combinations")]
     pub(crate) peers: Option<PathBuf>,
     /// Write a page of it to FILE, too.

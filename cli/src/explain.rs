@@ -9,7 +9,7 @@ use store::bits_f32;
 use crate::args::ExplainArgs;
 use crate::output::{print, print_json, table};
 use crate::techniques;
-use crate::words::{inline, one_in, thousands};
+use crate::words::{Role, inline, mark, one_in, thousands};
 
 /// Views whose suggestions are shown in words.
 const REASONS: usize = 3;
@@ -45,14 +45,14 @@ fn in_words(row: &ExplainedRow, lenses: &[Lens]) -> String {
     let what = row.title.clone().unwrap_or_else(|| format!("a row of table {}", row.table));
     let telling = row.views.iter().filter(|view| view.bits > 0).take(REASONS);
     let suggestions = techniques::in_words(telling.map(|view| techniques::of(lenses, &[&row.table], &view.name)));
-    let suggestions = suggestions.map_or_else(String::new, |line| format!("\n{line}"));
+    let suggestions = suggestions.map_or_else(String::new, |line| format!("\n{}", mark(Role::Dim, &line)));
     format!(
         "{}\n{} UTC, host {}\n{table}\n{:.2} bits in all; rows as odd as this: {}{suggestions}",
-        inline(&what),
+        mark(Role::Strong, &inline(&what)),
         store::time_text(row.time),
         if row.host.is_empty() { "unknown".to_owned() } else { inline(&row.host) },
         bits_f32(row.bits),
-        one_in(bits_f32(u32::from(row.log2_n))),
+        mark(Role::Number, &one_in(bits_f32(u32::from(row.log2_n)))),
     )
 }
 

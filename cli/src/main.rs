@@ -33,14 +33,16 @@ const SKIPPED: u8 = 3;
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread.
     unsafe { archive::quiet_drivers() };
-    let done = match Cli::parse().command {
+    let Cli { color, command } = Cli::parse();
+    terminal::set_colour(color);
+    let done = match command {
         Command::Learn(args) => learn::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Incident(command) => incident::run(command),
         Command::Report(args) => report::run(&args),
-        Command::Top(args) => top::run(args),
+        Command::Top(args) => top::run(args, color),
         Command::Export(args) => export::run(&args),
         Command::Handover(args) => handover::run(&args),
         Command::Eval(args) => eval::run(&args),
@@ -58,7 +60,8 @@ fn main() -> ExitCode {
         Ok(skipped) if skipped => ExitCode::from(SKIPPED),
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", words::visible(&words::one_line(&words::chain(&error))));
+            let text = words::one_line(&words::visible(&words::chain(&error)));
+            terminal::to_stderr(&format!("{} {text}", words::mark(words::Role::Bad, "error:")));
             ExitCode::FAILURE
         }
     }

@@ -81,19 +81,27 @@ fn summary(run: &store::Run, baseline: &Path, several: bool) -> String {
         run.device,
         plural(run.findings, "finding", "findings"),
         thousands(run.rarer_than as u64),
-        expected(run, run.last_7_days),
+        promise(run, run.last_7_days, "finding"),
         learning(&run.hosts),
     )
 }
 
-/// `expected 5.0 a day, last 7 days 12`.
-pub(crate) fn expected(run: &store::Run, last_7_days: Option<u64>) -> String {
-    let expected = run.expected_per_day.map_or("not known how many are expected".to_owned(), |n| {
-        let digits = usize::from(n < 100.0) + usize::from(n < 1.0);
-        format!("expected {n:.digits$} a day")
-    });
-    let found = last_7_days.map_or_else(String::new, |n| format!(", last 7 days {}", thousands(n)));
-    format!("{expected}{found}")
+/// `false alerts expected: 5.0 a day; last 7 days: 12 findings`.
+pub(crate) fn promise(run: &store::Run, last_7_days: Option<u64>, what: &str) -> String {
+    let expected = expected(run.expected_per_day, false);
+    format!("{}{}", expected.trim_start_matches("; "), last_days(last_7_days, what))
+}
+
+/// `; false alerts expected: 5.0 a day`, of findings, or at most so many of what they are joined to.
+pub(crate) fn expected(per_day: Option<f64>, at_most: bool) -> String {
+    let Some(n) = per_day else { return "; not known how many false alerts are expected".to_owned() };
+    let at_most = if at_most { "at most " } else { "" };
+    format!("; false alerts expected: {at_most}{} a day", terminal::expected(n))
+}
+
+/// `; last 7 days: 12 findings`.
+pub(crate) fn last_days(found: Option<u64>, what: &str) -> String {
+    found.map_or_else(String::new, |n| format!("; last 7 days: {}", plural(n, what, &format!("{what}s"))))
 }
 
 /// Hosts named in a line; of more only how many.

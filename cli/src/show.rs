@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use store::{Finding, FindingReason};
 use triage::Options;
 
-pub(crate) use archive::plain::shorten;
+pub(crate) use terminal::shorten;
 
 use crate::args::ShowArgs;
 use crate::incident::not_seen;
 use crate::output::{print, print_json};
-use crate::score::expected;
+use crate::score::promise;
 use crate::techniques;
-use crate::words::{inline, one_in, plural};
+use crate::words::{Role, inline, mark, one_in, plural};
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -88,7 +88,7 @@ impl Promise {
 
     /// Lines that come before the findings.
     fn in_words(&self, days: bool) -> String {
-        let mut text = format!("{}\n", expected(&self.run, self.last_7_days));
+        let mut text = format!("{}\n", promise(&self.run, self.last_7_days, "finding"));
         for (day, count) in self.days.iter().filter(|_| days) {
             text += &format!("  {day}  {}\n", plural(*count, "finding", "findings"));
         }
@@ -107,30 +107,32 @@ impl Promise {
 
 /// One finding: how rare, when, where and who; what; why, the strongest reason first; and where to look.
 fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
-    let head = format!("{number:>3}  {}   {:.1} bits", one_in(finding.log2_n), finding.bits);
+    let rarity = mark(Role::Number, &one_in(finding.log2_n));
+    let head = format!("{number:>3}  {rarity}   {:.1} bits", finding.bits);
     let mut text = format!("{head}   {} UTC{}\n", store::time_text(finding.time), whose(finding));
-    text += &format!("     {}\n", shorten(&inline(&finding.title)));
+    text += &format!("     {}\n", mark(Role::Strong, &shorten(&inline(&finding.title))));
     let shown = telling(&finding.reasons);
     for reason in &shown {
         text += &format!(
             "     {:>6.1}  {}  [{}]\n",
             reason.bits,
-            shorten(&inline(&archive::plain::reason(reason))),
+            shorten(&inline(&archive::reason_in_words(reason))),
             reason.view
         );
     }
     let rest = finding.bits - shown.iter().map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {
-        text += &format!("     {rest:>6.1}  other\n");
+        text += &mark(Role::Dim, &format!("     {rest:>6.1}  other\n"));
     }
     if let Some(row) = finding.rows.first() {
         let more = finding.rows.len() - 1;
         let more = if more == 0 { String::new() } else { format!(", and {}", plural(more as u64, "more", "more")) };
-        text += &format!("             row {} of {}{more}\n", row.row, inline(&row.file));
+        let row = format!("row {} of {}{more}", row.row, inline(&row.file));
+        text += &format!("             {}\n", mark(Role::Dim, &row));
     }
     let reasons = shown.iter().map(|r| techniques::of(lenses, &tables(finding), &r.view));
     if let Some(suggestions) = techniques::in_words(reasons) {
-        text += &format!("             {suggestions}\n");
+        text += &format!("             {}\n", mark(Role::Dim, &suggestions));
     }
     text
 }
@@ -168,7 +170,7 @@ fn to_json(finding: &Finding, lenses: &[Lens]) -> Value {
         .map(|r| {
             json!({
                 "view": r.view, "child": r.child, "context": r.context, "scope": r.scope,
-                "n": r.n, "N": r.total, "T": r.distinct, "bits": r.bits, "words": archive::plain::reason(r),
+                "n": r.n, "N": r.total, "T": r.distinct, "bits": r.bits, "words": archive::reason_in_words(r),
                 "attack": techniques::of(lenses, &tables, &r.view),
             })
         })

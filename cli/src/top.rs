@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use terminal::Colour;
 use top::{Theme, View};
 use triage::Options;
 
@@ -35,26 +36,15 @@ pub(crate) struct TopArgs {
     /// The baseline that was scored with, for lenses that do not come with Ebbline.
     #[arg(long, value_name = "BASELINE")]
     baseline: Option<PathBuf>,
-    /// Colours: `auto` goes by NO_COLOR and TERM.
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: Colour,
-}
-
-/// When there are colours.
-#[derive(Clone, Copy, ValueEnum)]
-enum Colour {
-    Auto,
-    Always,
-    Never,
 }
 
 /// Shows it until somebody ends it.
-pub(crate) fn run(args: TopArgs) -> Result<bool> {
+pub(crate) fn run(args: TopArgs, color: Colour) -> Result<bool> {
     let given = args.baseline.as_deref().map(crate::baseline::load).transpose()?;
     let lenses = techniques::lenses(given.map(|baseline| baseline.parts().lenses.clone()));
     let socket = args.socket.or_else(|| args.dir.is_none().then(|| top::SOCKET.into()));
     let folder = args.dir.map(|out| Options { out, archives: args.archive, baseline: args.baseline_id });
-    let theme = match args.color {
+    let theme = match color {
         Colour::Auto => None,
         Colour::Always => Some(Theme::Colour),
         Colour::Never => Some(Theme::Plain),

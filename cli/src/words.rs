@@ -1,7 +1,6 @@
 //! Errors in words, and the words that all that is shown shares.
 
-pub(crate) use archive::plain::{inline, one_in, plural, visible};
-pub(crate) use model::explain::thousands;
+pub(crate) use terminal::{Role, inline, mark, one_in, plural, thousands, visible};
 
 /// An error and its causes, without those that the text before already says.
 pub(crate) fn chain(error: &anyhow::Error) -> String {

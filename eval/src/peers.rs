@@ -1,4 +1,4 @@
-//! What other detectors made of the same rows, as `benches/peers/peers.py` writes it.
+//! What other detectors made of the same rows, as `benches/peers/accuracy.py` writes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

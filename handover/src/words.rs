@@ -6,7 +6,7 @@ pub(crate) fn inline(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' => out.push_str("\\n"),
-            c if archive::is_hidden(c) => out.extend(c.escape_unicode()),
+            c if terminal::is_hidden(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }

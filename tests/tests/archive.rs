@@ -173,7 +173,7 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
     let args = ["score", text(&part), "--baseline", text(&baseline), "--out", text(&out), "--backend", "cpu"];
     let scored = ebbline(args);
     assert_eq!(scored.code, 0);
-    assert!(scored.stdout.contains("expected 5.0 a day, last 7 days "), "{scored:?}");
+    assert!(scored.stdout.contains("false alerts expected: 5.0 a day; last 7 days: "), "{scored:?}");
     let below = Path::new("scores").join(&fixture.id).join("process");
     let (whole, part) = (files_below(&fixture.path("scores").join(&below)), files_below(&out.join(&below)));
     assert!(whole == part, "sidecars depend on file and baseline alone");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use archive::plain::{bytes, one_in, plural, reason, shorten};
 use model::explain::thousands;
 use store::{Finding, Incident, time_text};
+use terminal::{bytes, one_in, plural, shorten};
 use triage::{Around, Kin, Narrative, Relative, RowLink, Sentence};
 
 use crate::data::Data;
@@ -139,7 +139,7 @@ fn of_finding(finding: &Finding) -> Vec<Item> {
     ];
     for one in &finding.reasons {
         let bits = (Role::Number, format!("{:>7.1}  ", one.bits));
-        let words = (Role::Plain, shorten(&clean(&reason(one))));
+        let words = (Role::Plain, shorten(&clean(&archive::reason_in_words(one))));
         items.push(Item::new(vec![bits, words, (Role::Dim, format!("  [{}]", clean(&one.view)))], 9));
     }
     let rest = finding.bits - finding.reasons.iter().map(|reason| reason.bits).sum::<f32>();

@@ -1,7 +1,7 @@
 //! Text that fits: measured as terminals measure it, with nothing in it that would command one.
 
-use archive::plain::inline;
 use ratatui::text::{Line, Span};
+use terminal::inline;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::theme::{Role, Theme};

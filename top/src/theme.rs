@@ -1,29 +1,7 @@
 //! Colours. They repeat what words and marks say: without them nothing is missing.
 
 use ratatui::style::{Color, Modifier, Style};
-
-/// What a text is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Text.
-    Plain,
-    /// Heads.
-    Head,
-    /// What is beside the point.
-    Dim,
-    /// What is the point.
-    Strong,
-    /// All is well.
-    Good,
-    /// Something is missing, or soon will be.
-    Warn,
-    /// Something is wrong.
-    Bad,
-    /// Values that were captured.
-    Value,
-    /// Numbers of rarity, charts.
-    Number,
-}
+pub use terminal::Role;
 
 /// How roles look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,8 +59,10 @@ enum Chore {
     OverheadBench(overhead_bench::OverheadBenchArgs),
     /// Run other detectors on the labelled sets, for `ebbline eval --peers`.
     Peers(peers::PeersArgs),
-    /// Learn and score a generated archive, beside DuckDB and Polars.
+    /// Learn and score a generated archive, beside DuckDB, Polars and DataFusion.
     RescoreBench(rescore_bench::RescoreBenchArgs),
+    /// Measure Ebbline beside query engines, detectors and sensors, and write docs/benchmarks.md.
+    Benchmarks(rescore_bench::BenchmarksArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
     /// Run the live tests on stock Debian kernels, under software emulation.
@@ -83,6 +85,7 @@ fn main() -> std::process::ExitCode {
         Chore::OverheadBench(args) => overhead_bench::run(&args),
         Chore::Peers(args) => peers::run(&args),
         Chore::RescoreBench(args) => rescore_bench::run(&args),
+        Chore::Benchmarks(args) => rescore_bench::page(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::VmTest(args) => vm::run(&args),
     };

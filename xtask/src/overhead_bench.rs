@@ -41,6 +41,22 @@ pub(crate) struct OverheadBenchArgs {
     seed: Option<String>,
 }
 
+/// Three rounds for the page of benchmarks; the file they are in.
+pub(crate) fn quick() -> Result<PathBuf> {
+    let out = target_dir().join("overhead.json");
+    let rounds = "3".to_owned();
+    run(&OverheadBenchArgs {
+        quick: true,
+        install: true,
+        json: false,
+        out: Some(out.clone()),
+        rounds: rounds.clone(),
+        build_rounds: rounds,
+        seed: None,
+    })?;
+    Ok(out)
+}
+
 pub(crate) fn run(args: &OverheadBenchArgs) -> Result<()> {
     let peers = target_dir().join("peers");
     if args.install {

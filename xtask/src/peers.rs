@@ -4,7 +4,7 @@ use crate::shell::{self, root, target_dir, works};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
-/// The sets of `ebbline eval`, which are those of `benches/peers/peers.py`.
+/// The sets of `ebbline eval`, which are those of `benches/peers/accuracy.py`.
 const SETS: &[&str] = &["darpa98-edges", "serverless-sysdig", "windows-processes", "enterprise-alerts"];
 const FOLDER: &str = "benches/peers";
 
@@ -34,9 +34,9 @@ pub(crate) fn run(args: &PeersArgs) -> Result<()> {
     let python = environment()?;
     // Whole or not at all.
     let temporary = out.with_extension("tmp");
-    let script = root().join(FOLDER).join("peers.py");
-    let [python, script, data, written] = [&python, &script, &data, &temporary].map(|path| path.to_string_lossy());
-    let mut line = vec![&*python, &*script, &*data, &*written];
+    let script = script("accuracy.py");
+    let [python, data, written] = [&python, &data, &temporary].map(|path| path.to_string_lossy());
+    let mut line = vec![&*python, "-B", &*script, &*data, &*written];
     line.extend(sets);
     shell::run(&line)?;
     std::fs::rename(&temporary, &out).with_context(|| format!("cannot write: {}", out.display()))?;
@@ -59,16 +59,23 @@ fn chosen<'a>(data: &Path, asked: &'a [String]) -> Result<Vec<&'a str>> {
     Ok(sets)
 }
 
+/// Where a script of the comparisons is.
+pub(crate) fn script(name: &str) -> String {
+    root().join(FOLDER).join(name).to_string_lossy().into_owned()
+}
+
 /// A Python with the packages of the requirements, from wherever pip is set up to take them. Made anew when they change.
-fn environment() -> Result<PathBuf> {
-    let folder = target_dir().join("peers");
+pub(crate) fn environment() -> Result<PathBuf> {
+    let folder = target_dir().join("peers-python");
     let python = folder.join("bin/python3");
     let requirements = root().join(FOLDER).join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements).with_context(|| format!("cannot read: {FOLDER}"))?;
     let installed = folder.join("requirements.txt");
     let program = python.to_string_lossy().into_owned();
     let same = std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted);
-    if same && works(&[&program, "-c", "import numba, pandas, pyarrow, pyod, river, sklearn"]) {
+    if same
+        && works(&[&program, "-c", "import datafusion, duckdb, numba, pandas, polars, pyarrow, pyod, river, sklearn"])
+    {
         return Ok(python);
     }
     shell::run(&["python3", "-m", "venv", "--clear", &folder.to_string_lossy()])?;
@@ -95,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_script_has_these_sets() {
-        let script = include_str!("../../benches/peers/peers.py");
+        let script = include_str!("../../benches/peers/accuracy.py");
         let line = script.lines().find(|line| line.starts_with("SETS = {")).expect("the script has sets");
         let names: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
         assert_eq!(names, SETS);

@@ -206,7 +206,7 @@ impl Status {
         if self.baseline.is_some() {
             words.push(format!("findings {}", self.findings));
         }
-        words.push(format!("{} MiB", self.own.rss_bytes >> 20));
+        words.push(terminal::bytes(self.own.rss_bytes));
         words.push(format!("{:.1} s cpu", self.own.cpu_s));
         words.join("  ")
     }

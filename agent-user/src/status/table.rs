@@ -5,12 +5,8 @@ use crate::{
     books::{InFlight, balanced},
     error::one_line,
 };
-use archive::plain::{bytes, duration};
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
-use model::explain::thousands;
+use terminal::{Role, bytes, duration, mark, thousands};
 
-/// A line under the header; the rest is space.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 const HEADER: [&str; 9] =
     ["event", "produced", "summarised", "received", "open", "written", "dropped", "in flight", "reasons"];
 
@@ -28,7 +24,7 @@ pub fn text(status: &Status) -> String {
         one_line(&status.host),
         status.pid,
         duration(status.uptime_s),
-        one_line(&status.time)
+        time_text(&status.time)
     );
     if let Some(why) = &status.no_worker {
         return format!("{head}\n{}", one_line(why));
@@ -70,17 +66,25 @@ pub fn text(status: &Status) -> String {
             own.restarts
         ),
     ]);
-    lines.extend(status.blocked.iter().map(|why| format!("ARCHIVE CANNOT BE WRITTEN: {}; events wait", one_line(why))));
-    lines.extend(status.unread.iter().map(|why| format!("not read: {}", one_line(why))));
+    let blocked = status.blocked.iter().map(|why| format!("ARCHIVE CANNOT BE WRITTEN: {}; events wait", one_line(why)));
+    lines.extend(blocked.map(|line| mark(Role::Bad, &line)));
+    lines.extend(status.unread.iter().map(|why| mark(Role::Warn, &format!("not read: {}", one_line(why)))));
     lines.extend(own.sandbox.iter().map(|report| format!("worker: {}", one_line(&report.text()))));
     lines.extend(status.metrics.iter().map(|address| format!("metrics http://{}/metrics", one_line(address))));
     lines.join("\n")
 }
 
-/// `   expected 5.0 a day, learning day 2 of 7`.
+/// `2026-11-21 21:54:38 UTC`; what is no time, as it is.
+fn time_text(text: &str) -> String {
+    store::from_rfc3339(text).map_or_else(|| one_line(text), |time| format!("{} UTC", store::time_text(time)))
+}
+
+/// `   false alerts expected: 5.0 a day, learning day 2 of 7`.
 fn promise(status: &Status) -> String {
     match (&status.host_state, status.expected_per_day) {
-        (Some(state), Some(expected)) => format!("   expected {expected:.1} a day, {}", one_line(state)),
+        (Some(state), Some(expected)) => {
+            format!("   false alerts expected: {} a day, {}", terminal::expected(expected), one_line(state))
+        }
         _ => String::new(),
     }
 }
@@ -97,8 +101,8 @@ fn unscored(status: &Status) -> String {
 /// Whether the books balance, in words.
 fn books(status: &Status) -> String {
     let lost = match status.lost() {
-        0 => "nothing lost".to_owned(),
-        lost => format!("{} lost", thousands(lost)),
+        0 => mark(Role::Good, "nothing lost"),
+        lost => mark(Role::Bad, &format!("{} lost", thousands(lost))),
     };
     match status.in_flight() {
         Ok(flight) => format!(
@@ -108,7 +112,10 @@ fn books(status: &Status) -> String {
             thousands(flight.ring),
             thousands(flight.waiting)
         ),
-        Err((name, wrong)) => format!("BOOKS DO NOT BALANCE: {}: {wrong}; {lost}", one_line(name)),
+        Err((name, wrong)) => {
+            let wrong = format!("BOOKS DO NOT BALANCE: {}: {wrong}", one_line(name));
+            format!("{}; {lost}", mark(Role::Bad, &wrong))
+        }
     }
 }
 
@@ -117,18 +124,7 @@ fn seen(event: &EventStatus) -> bool {
 }
 
 fn table(status: &Status) -> String {
-    let mut table = Table::new();
-    table.load_style(STYLE);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(120);
-    }
-    table.set_header(HEADER);
-    for number in 1..=7 {
-        if let Some(column) = table.column_mut(number) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let mut table = terminal::table(HEADER, &[1, 2, 3, 4, 5, 6, 7]);
     let mut all = EventStatus::default();
     for (name, event) in status.events.iter().filter(|(_, event)| seen(event)) {
         table.add_row(row(name, event, balanced(event).ok()));

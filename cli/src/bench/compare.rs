@@ -20,7 +20,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
     if compared.pairs.is_empty() {
         bail!("nothing to compare: {} and {}: no figure is in both", args.before.display(), args.after.display());
     }
-    let mut table = table(["DEVICE", "FIGURE", "FIRST", "SECOND", "RATIO"], &[2, 3, 4]);
+    let mut table = table(["device", "figure", "first", "second", "ratio"], &[2, 3, 4]);
     for pair in &compared.pairs {
         let ratio = format!("{:.2}", pair.ratio);
         let ratio = if pair.is_apart { ratio } else { format!("({ratio})") };

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bench::{DeviceReport, Kind, LeftOut, Report, Spread};
 
 use crate::output::table;
-use crate::words::{plural, thousands};
+use crate::words::{Role, mark, plural, thousands};
 
 /// The whole report, without a line end.
 pub(super) fn report(report: &Report) -> String {
@@ -27,14 +27,14 @@ fn head(report: &Report) -> String {
         size(machine.last_cache_bytes),
     );
     if report.stopped {
-        text.push_str("\nstopped: this is what there was");
+        text += &format!("\n{}", mark(Role::Warn, "stopped: this is what there was"));
     }
     for device in &report.devices {
-        let identity = device.identity.map_or("not compared".to_owned(), |identity| {
+        let identity = device.identity.map_or_else(|| mark(Role::Bad, "not compared"), |identity| {
             let (cases, rows) = (identity.cases as u64, identity.rows as u64);
             format!("{} and {} scored to the CPU's bits", plural(cases, "case", "cases"), plural(rows, "row", "rows"))
         });
-        let software = if device.kind == Kind::Software { "software, " } else { "" };
+        let software = if device.kind == Kind::Software { mark(Role::Warn, "software") + ", " } else { String::new() };
         let _ = write!(text, "\n{} ({software}{}): {identity}", device.name, device.details);
     }
     let peak = report.peak_memory_bytes.map_or("unknown".to_owned(), |bytes| size(bytes as usize));
@@ -59,7 +59,7 @@ fn part<const N: usize>(title: &str, header: [&str; N], rows: Vec<[String; N]>) 
     let numbers: Vec<usize> = (1..N).collect();
     let mut table = table(header, &numbers);
     rows.into_iter().for_each(|row| _ = table.add_row(row));
-    Some(format!("{title}\n{table}"))
+    Some(format!("{}\n{table}", mark(Role::Head, title)))
 }
 
 fn limits(report: &Report) -> Option<String> {
@@ -76,7 +76,7 @@ fn limits(report: &Report) -> Option<String> {
             ]
         })
     });
-    let header = ["MEMORY OF", "READ", "IN ORDER", "RANDOM 32 BYTES", "TO THE DEVICE", "BACK"];
+    let header = ["memory of", "read", "in order", "random 32 bytes", "to the device", "back"];
     part("What memory gives at most, the best of three", header, rows.collect())
 }
 
@@ -102,7 +102,7 @@ fn scores(report: &Report) -> Option<String> {
         })
     });
     let header =
-        ["SCORING ON", "VIEWS", "TABLE", "ROWS", "KERNELS", "OF RANDOM", "ARROW TO SCORES", "THAT IS", "J/M ROWS"];
+        ["scoring on", "views", "table", "rows", "kernels", "of random", "arrow to scores", "that is", "J/M rows"];
     let title = "Rows a second: median ± half of the range of all runs (* by the device's own clock).\n\
                  Beside them look-ups of random reads of a table as large; over 100 %: caches answer.";
     part(title, header, rows.collect())
@@ -112,7 +112,7 @@ fn batches(report: &Report) -> Option<String> {
     let rows = report.devices.iter().flat_map(|device| {
         device.batches.iter().map(move |batch| [name(device), thousands(batch.rows as u64), rate(&batch.rows_per_s)])
     });
-    let table = part("Batches, ways to the device included", ["BATCHES ON", "ROWS", "ROWS A SECOND"], rows.collect())?;
+    let table = part("Batches, ways to the device included", ["batches on", "rows", "rows a second"], rows.collect())?;
     let others = report.devices.iter().filter(|device| device.kind != Kind::Cpu && !device.batches.is_empty());
     let lines = others.map(|device| match device.crossover_rows {
         Some(rows) => {
@@ -130,7 +130,7 @@ fn learning(report: &Report) -> Option<String> {
             [name(device), learn.views.to_string(), rows, rate(&learn.rows_per_s), share]
         })
     });
-    part("Counting cells", ["LEARNING ON", "VIEWS", "ROWS", "ROWS A SECOND", "CELLS OF RANDOM"], rows.collect())
+    part("Counting cells", ["learning on", "views", "rows", "rows a second", "cells of random"], rows.collect())
 }
 
 fn files(report: &Report) -> Option<String> {
@@ -140,7 +140,7 @@ fn files(report: &Report) -> Option<String> {
         let (read, scored) = (rate(&files.read_rows_per_s), rate(&files.score_rows_per_s));
         Some([name(device), thousands(files.rows as u64), read, learned, scored, percent(files.share_of_read)])
     });
-    let header = ["FILES ON", "ROWS", "READING ALONE", "TO A BASELINE", "TO SCORES IN FILES", "OF READING"];
+    let header = ["files on", "rows", "reading alone", "to a baseline", "to scores in files", "of reading"];
     part("From Parquet to Parquet, rows a second", header, rows.collect())
 }
 
@@ -154,7 +154,7 @@ fn left_out(left_out: &[LeftOut]) -> Option<String> {
         }
     }
     let text: Vec<String> =
-        lines.iter().map(|(device, why, all)| format!("left out: {device}: {}: {why}", all.join("; "))).collect();
+        lines.iter().map(|(device, why, all)| format!("{} {device}: {}: {why}", mark(Role::Warn, "left out:"), all.join("; "))).collect();
     (!text.is_empty()).then(|| text.join("\n"))
 }
 
@@ -207,7 +207,8 @@ mod tests {
     fn figures_of_a_reason_are_a_line() {
         let one = |what: &str, why: &str| LeftOut { device: "a card".into(), what: what.into(), why: why.into() };
         let text = left_out(&[one("8 views", "stopped"), one("files", "lost"), one("16 views", "stopped")]).unwrap();
-        assert_eq!(text, "left out: a card: 8 views; 16 views: stopped\nleft out: a card: files: lost");
+        let left = mark(Role::Warn, "left out:");
+        assert_eq!(text, format!("{left} a card: 8 views; 16 views: stopped\n{left} a card: files: lost"));
         assert_eq!(left_out(&[]), None);
     }
 }

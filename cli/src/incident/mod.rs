@@ -15,9 +15,10 @@ use triage::{Gap, Narrative, Options, RowLink, Sentence, Standing, Standings, Tr
 pub(crate) use verdict::{DismissArgs, UndoArgs, VerdictArgs};
 
 use crate::output::{print, print_json};
+use crate::score::{expected, last_days};
 use crate::show::shorten;
 use crate::techniques;
-use crate::words::{inline, one_in, plural};
+use crate::words::{Role, inline, mark, one_in, plural};
 
 /// Lines about what was not seen; JSON has all.
 const GAPS: usize = 8;
@@ -184,16 +185,12 @@ impl Promise {
         Ok(Self { expected, last_7_days: until.map(|until| archive::last_days(lasts.iter().copied(), until)) })
     }
 
-    /// Incidents are never more than the findings that they are made of.
     fn in_words(&self, triaged: &Triaged) -> String {
         let of = plural(triaged.findings, "finding", "findings");
         let mut text = format!("{}, of {of}", plural(triaged.incidents, "incident", "incidents"));
-        if let Some(expected) = self.expected {
-            text += &format!("; expected: at most {expected:.1} false a day");
-        }
-        if let Some(last) = self.last_7_days {
-            text += &format!("; last 7 days: {last}");
-        }
+        // Incidents are never more than the findings that they are made of.
+        text += &expected(self.expected, true);
+        text += &last_days(self.last_7_days, "incident");
         text + "\n"
     }
 }
@@ -201,9 +198,9 @@ impl Promise {
 /// What was not seen, before anything else.
 pub(crate) fn not_seen(gaps: &[Gap]) -> String {
     if gaps.is_empty() {
-        return "Coverage: no gap is known.\n".to_owned();
+        return format!("{}\n", mark(Role::Good, "Coverage: no gap is known."));
     }
-    let mut text = String::from("Not seen, or not whole:\n");
+    let mut text = format!("{}\n", mark(Role::Warn, "Not seen, or not whole:"));
     for gap in gaps.iter().take(GAPS) {
         text += &format!("  {:<9} {}\n", gap.kind.replace('_', " "), inline(&gap.text));
     }
@@ -216,10 +213,10 @@ pub(crate) fn not_seen(gaps: &[Gap]) -> String {
 /// One incident: its id, how rare, when and where; what.
 fn block(rank: usize, incident: &Incident, standing: Option<&Standing>) -> String {
     let findings = plural(incident.findings.len() as u64, "finding", "findings");
-    let rarity = format!("{}   {:.1} bits", one_in(incident.log2_n), incident.bits);
+    let rarity = format!("{}   {:.1} bits", mark(Role::Number, &one_in(incident.log2_n)), incident.bits);
     let hosts = if incident.hosts.is_empty() { String::new() } else { format!("   {}", incident.hosts.join(", ")) };
     let head = format!("{rank:>3}  {}   {rarity}   {}{}   {findings}", incident.id, when(incident), inline(&hosts));
-    let mut text = format!("{head}\n     {}\n", shorten(&inline(&incident.title)));
+    let mut text = format!("{head}\n     {}\n", mark(Role::Strong, &shorten(&inline(&incident.title))));
     let mut kinds: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     for link in &incident.links {
         let kind = kinds.entry(&link.kind).or_insert((0, &link.value));
@@ -231,7 +228,7 @@ fn block(rank: usize, incident: &Incident, standing: Option<&Standing>) -> Strin
     });
     let joined: Vec<String> = joined.collect();
     if !joined.is_empty() {
-        text += &format!("             joined by {}\n", joined.join("; "));
+        text += &format!("             {}\n", mark(Role::Dim, &format!("joined by {}", joined.join("; "))));
     }
     if let Some(standing) = standing {
         text += &format!("             {}\n", shorten(&inline(&standing.in_words())));
@@ -311,13 +308,14 @@ fn in_words(rank: usize, incident: &Incident, told: &Narrative) -> String {
     if !incident.aliases.is_empty() {
         text += &format!("also known as {}\n", incident.aliases.join(", "));
     }
-    text += &format!("{}   {:.1} bits   {}\n\n", one_in(incident.log2_n), incident.bits, when(incident));
+    let rarity = mark(Role::Number, &one_in(incident.log2_n));
+    text += &format!("{rarity}   {:.1} bits   {}\n\n", incident.bits, when(incident));
     for sentence in &told.title {
-        text += &format!("{}\n", rows.cite(&sentence.text, &sentence.rows));
+        text += &format!("{}\n", mark(Role::Strong, &rows.cite(&sentence.text, &sentence.rows)));
     }
     let mut part = |name: &str, sentences: &[Sentence]| {
         if !sentences.is_empty() {
-            text += &format!("\n{name}\n");
+            text += &format!("\n{}\n", mark(Role::Head, name));
         }
         for sentence in sentences {
             text += &format!("  {}\n", rows.cite(&sentence.text, &sentence.rows));
@@ -335,7 +333,7 @@ fn in_words(rank: usize, incident: &Incident, told: &Narrative) -> String {
         |one: &triage::Technique| Sentence { text: format!("{}: {}", one.id, one.why), rows: one.rows.clone() };
     let techniques: Vec<Sentence> = told.techniques.iter().map(technique).collect();
     part("ATT&CK suggestions (not detections)", &techniques);
-    text += "\nRows\n";
+    text += &format!("\n{}\n", mark(Role::Head, "Rows"));
     for (row, number) in rows.0.iter().zip(1..) {
         text += &format!("  {number:>3}  row {} of {}\n", row.row, inline(&row.file));
     }

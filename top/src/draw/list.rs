@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use archive::plain::{one_in, plural, reason, shorten};
 use model::explain::thousands;
 use store::{Finding, Incident, time_text};
+use terminal::{one_in, plural, shorten};
 
 use super::{Row, fit, heading};
 use crate::page::{Item, when};
@@ -154,7 +154,7 @@ fn beside_finding(finding: &Arc<Finding>) -> Vec<Item> {
     ];
     for one in finding.reasons.iter().take(REASONS) {
         let bits = (Role::Number, format!("{:>6.1}  ", one.bits));
-        items.push(text(vec![bits, (Role::Plain, shorten(&clean(&reason(one))))], 8));
+        items.push(text(vec![bits, (Role::Plain, shorten(&clean(&archive::reason_in_words(one))))], 8));
     }
     let rows = plural(finding.rows.len() as u64, "row", "rows");
     items.push(text(vec![(Role::Dim, format!("{rows}; Enter tells all"))], 0));

@@ -144,7 +144,7 @@ fn link(state: &State, columns: usize) -> Parts {
         Link::NotAsked => vec![(Role::Plain, "● folder".to_owned()), (Role::Dim, "   no agent is asked".to_owned())],
         Link::Waiting => vec![(Role::Warn, "○ waiting for the agent".to_owned()), (Role::Plain, format!("   {who}"))],
         Link::Live => {
-            let up = archive::plain::duration(status.map_or(0.0, |status| status.uptime_s));
+            let up = terminal::duration(status.map_or(0.0, |status| status.uptime_s));
             vec![(Role::Good, "● live".to_owned()), (Role::Plain, format!("   {who}, up {up}"))]
         }
         Link::NoWorker => {
@@ -152,7 +152,7 @@ fn link(state: &State, columns: usize) -> Parts {
             vec![(Role::Bad, "✗ no worker".to_owned()), (Role::Plain, format!("   {who}: {}", clean(why)))]
         }
         Link::Lost { since, why } => {
-            let ago = archive::plain::duration(state.now.saturating_sub(*since) as f64 / 1e9);
+            let ago = terminal::duration(state.now.saturating_sub(*since) as f64 / 1e9);
             let lost = format!("✗ lost since {} UTC ({ago})", clock(*since));
             vec![(Role::Bad, lost), (Role::Plain, format!("   trying again: {}", clean(why)))]
         }

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use archive::plain::one_in;
 use model::explain::thousands;
 use store::time_text;
+use terminal::one_in;
 
 use super::{Row, clock, fit, heading};
 use crate::page::memory;
@@ -182,7 +182,10 @@ fn scoring(status: &Status) -> String {
     let (Some(backend), Some(baseline)) = (&status.backend, &status.baseline) else {
         return "scores nothing: it has no baseline".to_owned();
     };
-    let expected = status.expected_per_day.map(|n| format!(", expected {n:.1} a day")).unwrap_or_default();
+    let expected = status
+        .expected_per_day
+        .map(|n| format!(", false alerts expected: {} a day", terminal::expected(n)))
+        .unwrap_or_default();
     let known = status.host_state.as_ref().map(|state| format!(", {}", clean(state))).unwrap_or_default();
     let unscored = match status.unscored {
         0 => String::new(),
@@ -253,7 +256,7 @@ fn found(state: &State) -> Vec<Section> {
         vec![
             (Role::Number, pad(&format!("{:.1} bits", one.bits), 13)),
             (Role::Strong, pad(&hosts, 8)),
-            (Role::Plain, format!(" {}", archive::plain::shorten(&clean(&one.title)))),
+            (Role::Plain, format!(" {}", terminal::shorten(&clean(&one.title)))),
         ]
     });
     let incidents = told("Incidents, the most unusual", lines.collect(), all.map(|all| all.total));
@@ -262,7 +265,7 @@ fn found(state: &State) -> Vec<Section> {
         vec![
             (Role::Dim, format!("{} ", clock(finding.time))),
             (Role::Number, pad(&one_in(finding.log2_n), 18)),
-            (Role::Plain, format!(" {}", archive::plain::shorten(&clean(&finding.title)))),
+            (Role::Plain, format!(" {}", terminal::shorten(&clean(&finding.title)))),
         ]
     });
     let findings = told("Findings, the newest", lines.collect(), newest.map(|all| all.total));

@@ -1,9 +1,8 @@
-//! Numbers and captured values as people read them: the same words and units wherever something is shown.
+//! Numbers and captured values as people read them.
 
-use model::explain::{counts_in_words, thousands};
-use store::FindingReason;
+use model::explain::thousands;
 
-use crate::words::is_hidden;
+use crate::colour;
 
 /// `1 in 4.2 million` from log2 of N.
 #[must_use]
@@ -27,13 +26,24 @@ pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n), if n == 1 { one } else { many })
 }
 
+/// How many a day are expected: `0.25`, `5.0`, `1,124`.
+#[must_use]
+pub fn expected(per_day: f64) -> String {
+    match per_day {
+        n if n < 1.0 => format!("{n:.2}"),
+        n if n < 100.0 => format!("{n:.1}"),
+        n => thousands(n.round() as u64),
+    }
+}
+
 /// `12.0 MiB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     match count {
         0..1024 => format!("{count} B"),
         1024..0x10_0000 => format!("{:.1} KiB", count as f64 / 1024.0),
-        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", count as f64 / 1_073_741_824.0),
     }
 }
 
@@ -50,12 +60,24 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Text for a terminal: what was captured, file names included, can hold anything. Line ends stay.
+/// Whether a character could change what a terminal shows of the others: control characters, and those that are
+/// invisible or turn the direction of writing. Our own marks of colour are among them.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    let invisible = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    c.is_control() || invisible || colour::is_mark(c)
+}
+
+/// Text for a terminal: what was captured, file names included, can hold anything. Line ends and marks stay.
 #[must_use]
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c != '\n' && is_hidden(c) {
+        if c != '\n' && is_hidden(c) && !colour::is_mark(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -64,10 +86,18 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// A captured value within a line: its line ends do not end ours.
+/// A captured value within a line: its line ends do not end ours, and it colours nothing.
 #[must_use]
 pub fn inline(text: &str) -> String {
-    visible(text).replace('\n', "\\n")
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            c if is_hidden(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Long paths without their middle: `/srv/…/bin/httpd`. JSON has them whole.
@@ -84,13 +114,6 @@ pub fn shorten(text: &str) -> String {
         .collect()
 }
 
-/// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
-#[must_use]
-pub fn reason(reason: &FindingReason) -> String {
-    let given = if reason.context.is_empty() { String::new() } else { format!(" given {}", reason.context) };
-    format!("{}{given}: {}", reason.child, counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +127,8 @@ mod tests {
         assert_eq!(one_in(25.0), "1 in 34 million");
         assert_eq!(plural(1, "row", "rows"), "1 row");
         assert_eq!(["0 B", "1.5 KiB", "2.0 MiB"], [0, 1536, 2 << 20].map(bytes).each_ref().map(String::as_str));
+        assert_eq!(bytes(5 << 30), "5.0 GiB");
+        assert_eq!([0.254, 5.0, 1123.5].map(expected), ["0.25", "5.0", "1,124"].map(str::to_owned));
         let durations = [59.9, 60.0, 3725.0, 90_000.0, -1.0, f64::NAN].map(duration);
         assert_eq!(durations, ["59 s", "1 min 0 s", "1 h 2 min", "1 d 1 h", "0 s", "0 s"].map(str::to_owned));
     }
@@ -112,6 +137,11 @@ mod tests {
     fn nothing_captured_commands_a_terminal() {
         assert_eq!(visible("a\nb\x1b[2J"), "a\nb\\u{1b}[2J");
         assert_eq!(inline("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
+        assert_eq!(inline("\u{fdd1}a"), "\\u{fdd1}a");
+        for c in ['\u{ad}', '\u{61c}', '\u{180e}', '\u{2028}', '\u{2029}', '\u{fffa}', '\u{e0041}'] {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        assert!(!is_hidden('é') && !is_hidden('…') && !is_hidden('‧'));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-"""The same models in DuckDB and Polars. Every score of a row depends on (host, a, b) alone, so in the full model each distinct one is
+"""The same models in DuckDB, Polars and DataFusion. Every score of a row depends on (host, a, b) alone, so in the full model each distinct one is
 scored once and joined to the rows: by far faster than to join every level to every row."""
 
 import math
@@ -9,8 +9,12 @@ UNSEEN = 30.0
 BINS = 1024
 
 
-class Duckdb:
-    name = "duckdb"
+class Engine:
+    """Learns and scores with queries; `name` is its package's."""
+
+
+class Duckdb(Engine):
+    name = "DuckDB"
 
     def __init__(self, work, model, pairs, threads):
         import duckdb
@@ -88,8 +92,8 @@ class Duckdb:
         self.run(f"copy ({select}) to '{self.out}' (format parquet, compression zstd)")
 
 
-class Polars:
-    name = "polars"
+class Polars(Engine):
+    name = "Polars"
 
     def __init__(self, work, model, pairs, threads):
         import polars
@@ -155,3 +159,87 @@ class Polars:
         reasons = [top.list.get(at).struct.field(field).alias(f"reason{at + 1}_{field}") for at in range(3) for field in ("view", "bits")]
         bits = sum(views, pl.lit(0.0)).cast(pl.Float32)
         rows.select("file", "row", bits.alias("bits"), *reasons).sink_parquet(self.out, compression="zstd")
+
+
+class Datafusion(Engine):
+    name = "DataFusion"
+
+    def __init__(self, work, model, pairs, threads):
+        from datafusion import SessionConfig, SessionContext
+
+        self.pairs, self.model, self.out = pairs, model, work / "datafusion.parquet"
+        self.context = SessionContext(SessionConfig().with_target_partitions(threads))
+        # It has no number of a row in its file: a row is known by these.
+        self.key = ["time", "pid", "ppid"]
+        self.context.register_parquet("e", f"{work}/archive/")
+
+    def run(self, query):
+        return self.context.sql(query).collect()
+
+    def make(self, name, query):
+        self.run(f"drop table if exists {name}")
+        self.run(f"create table {name} as {query}")
+
+    def learn(self):
+        if self.model == "flat":
+            rows = self.run("select count(*) n from e")[0]["n"][0].as_py()
+            for at, (a, b) in enumerate(self.pairs):
+                self.make(f"b{at}", f"select {a} a, {b} b, -log2((count(*) + 0.5) / ({rows} + 1)) s from e group by {a}, {b}")
+            return
+        for at, (a, b) in enumerate(self.pairs):
+            self.make(f"c{at}", f"select host, {a} a, {b} b, count(*) n from e group by host, {a}, {b}")
+            for name, keys, source in [
+                ("ha", "host, a", f"c{at}"),
+                ("fa", "a", f"(select a, b, count(*) n from c{at} group by a, b)"),
+                ("hb", "host", f"(select host, b, sum(n) n from c{at} group by host, b)"),
+                ("fb", "", f"(select b, count(distinct host) n from c{at} group by b)"),
+            ]:
+                over = f"partition by {keys}" if keys else ""
+                cells = ", ".join(filter(None, [keys, "b"]))
+                self.make(f"{name}{at}", f"select {cells}, n, sum(n) over ({over}) total, count(*) over ({over}) kinds from {source}")
+            self.make(f"d{at}", self.surprisals(at, f"c{at}"))
+            # For every bin, and not only for those that were seen: there is no join to the next one below.
+            self.make(f"k{at}", f"""
+                with h as (select {self.bin("s")} bin, sum(n) m from d{at} group by 1),
+                k as (select bin, least(bin / 16.0, log2((sum(m) over ()) + 1) - log2(1 + sum(m) over (order by bin desc))) bits from h)
+                select g.value bin, max(k.bits) bits from generate_series(0, {BINS - 1}) g join k on k.bin <= g.value group by g.value""")
+
+    def bin(self, s):
+        return f"cast(least({BINS - 1}, floor({s} * 16)) as bigint)"
+
+    def surprisals(self, at, distinct):
+        """As in DuckDB."""
+        context = lambda name, keys: f"(select distinct {keys + ', ' if keys else ''}total, kinds from {name}{at})"
+        escape = lambda level: f"coalesce(log2({level}.total + {level}.kinds) - log2({level}.kinds), 0)"
+        hit = lambda cell: f"log2({cell}.total + {cell}.kinds) - log2({cell}.n)"
+        return f"""select d.host, d.a, d.b, d.n, case
+                when ha.n > 0 then {hit("ha")}
+                when fa.n > 0 then {escape("xha")} + {hit("fa")}
+                when hb.n > 0 then {escape("xha")} + {escape("xfa")} + {hit("hb")}
+                when fb.n > 0 then {escape("xha")} + {escape("xfa")} + {escape("xhb")} + {hit("fb")}
+                else {escape("xha")} + {escape("xfa")} + {escape("xhb")} + {escape("xfb")} + log2((select count(*) from fb{at}) + 1) end s
+            from {distinct} d
+            left join ha{at} ha on d.host = ha.host and d.a = ha.a and d.b = ha.b left join {context("ha", "host, a")} xha on d.host = xha.host and d.a = xha.a
+            left join fa{at} fa on d.a = fa.a and d.b = fa.b left join {context("fa", "a")} xfa on d.a = xfa.a
+            left join hb{at} hb on d.host = hb.host and d.b = hb.b left join {context("hb", "host")} xhb on d.host = xhb.host
+            left join fb{at} fb on d.b = fb.b left join {context("fb", "")} xfb on true"""
+
+    def score(self):
+        key = ", ".join(f"r.{column}" for column in self.key)
+        numbers = range(len(self.pairs))
+        if self.model == "flat":
+            sums = " + ".join(f"coalesce(b{at}.s, {UNSEEN})" for at in numbers)
+            joins = " ".join(f"left join b{at} on r.{a} = b{at}.a and r.{b} = b{at}.b" for at, (a, b) in enumerate(self.pairs))
+            select = f"select {key}, cast({sums} as float) bits from e r {joins}"
+        else:
+            for at, (a, b) in enumerate(self.pairs):
+                seen = f"(select host, {a} a, {b} b, count(*) n from e group by host, {a}, {b})"
+                self.make(f"s{at}", f"select s.host, s.a, s.b, k.bits from ({self.surprisals(at, seen)}) s join k{at} k on {self.bin('s.s')} = k.bin")
+            joins = " ".join(f"left join s{at} on r.host = s{at}.host and r.{a} = s{at}.a and r.{b} = s{at}.b" for at, (a, b) in enumerate(self.pairs))
+            views = [f"coalesce(s{at}.bits, 0)" for at in numbers]
+            named = ", ".join(f"struct({view} as bits, '{b} given {a}' as view)" for view, (a, b) in zip(views, self.pairs))
+            reasons = ", ".join(f"odd[{at}]['view'] reason{at}_view, cast(odd[{at}]['bits'] as float) reason{at}_bits" for at in (1, 2, 3))
+            inner = f"select {key}, cast({' + '.join(views)} as float) bits, array_sort([{named}], 'DESC') odd from e r {joins}"
+            select = f"select {', '.join(self.key)}, bits, {reasons} from ({inner})"
+        self.out.unlink(missing_ok=True)
+        self.run(f"copy ({select}) to '{self.out}' stored as parquet options (compression 'zstd(3)')")

@@ -1,6 +1,6 @@
 """Other detectors on the labelled sets, on the same rows by the same protocols as `ebbline eval`.
 
-    python peers.py DATA_FOLDER OUT.json [SET ...]
+    python accuracy.py DATA_FOLDER OUT.json [SET ...]
 
 Plain rarity, IsolationForest, HBOS, ECOD, half-space trees and MIDAS. Each gets the columns that Ebbline's lens of the set
 reads, without the labels. Detectors of numbers get, for every column and pair of columns that belong together, how rare its value
@@ -17,57 +17,12 @@ import time
 import numpy as np
 import pandas as pd
 from numba import njit
-from pyod.models.ecod import ECOD
-from pyod.models.hbos import HBOS
-from river.anomaly import HalfSpaceTrees
-from sklearn.ensemble import IsolationForest
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from detectors import DETECTORS, draw
 
 # Rows a detector of numbers is fitted on, at most: drawn, with a fixed seed.
 FIT_ROWS = 50_000
-# Rows that half-space trees learn, at most: they take one at a time.
-TREE_ROWS = 10_000
-
-
-def draw(x, rows):
-    if len(x) <= rows:
-        return x
-    return x[np.sort(np.random.default_rng(0).choice(len(x), rows, replace=False))]
-
-
-class Trees:
-    """River's half-space trees, which want features from 0 to 1 and one row at a time."""
-
-    def fit(self, x):
-        self.low, self.high = x.min(0), x.max(0)
-        self.trees = HalfSpaceTrees(n_trees=25, height=8, window_size=250, seed=0)
-        for row in self.scaled(draw(x, TREE_ROWS)):
-            self.trees.learn_one(row)
-        return self
-
-    def decision_function(self, x):
-        return np.array([self.trees.score_one(row) for row in self.scaled(x)])
-
-    def scaled(self, x):
-        y = np.clip((x - self.low) / np.maximum(self.high - self.low, 1e-9), 0, 1)
-        return [dict(enumerate(row)) for row in y.tolist()]
-
-
-class Forest:
-    def fit(self, x):
-        self.forest = IsolationForest(n_estimators=100, random_state=0).fit(x)
-        return self
-
-    def decision_function(self, x):
-        return -self.forest.score_samples(x)
-
-
-DETECTORS = {
-    "IsolationForest (scikit-learn)": Forest,
-    "HBOS (pyod)": HBOS,
-    "ECOD (pyod)": ECOD,
-    "half-space trees (river)": Trees,
-}
 
 
 def codes(frame, columns):

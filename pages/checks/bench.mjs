@@ -1,7 +1,7 @@
 // The page of `ebbline bench`: its words and figures, of cards that are worth it and of some that are not.
 
 import { join } from "node:path";
-import { empty, result, sample } from "../samples/bench.mjs";
+import { empty, odd, result, sample } from "../samples/bench.mjs";
 import { checkOne, expect, open, pageOf, texts } from "./browser.mjs";
 
 export const VIEWS = [""];
@@ -39,14 +39,16 @@ export async function check(context, folder) {
   await says(many, "several", 21, "server: Made Up RTX 9 is the fastest from Parquet to Parquet", "These results differ in seed");
   const nothing = await checkOne(context, "nothing", make("nothing", [empty()]), VIEWS);
   await says(nothing, "nothing", 0, "Nothing was timed", "stopped this run");
+  await checkOne(context, "odd numbers", make("odd", [odd()]), VIEWS);
   return "cards that are worth it and some that are not, told as they are";
 }
 
-/** Pictures of all of it. */
+/** A picture of its figures; what follows is text. */
 export async function shots(context, colorScheme, path, folder) {
   const { page } = await open(context, path);
   await page.waitForTimeout(250);
-  await page.screenshot({ path: join(folder, `bench-${colorScheme}.png`), fullPage: true });
+  const height = await page.evaluate(() => document.querySelector("#left-out").getBoundingClientRect().top + scrollY);
+  await page.screenshot({ path: join(folder, `bench-${colorScheme}.png`), fullPage: true, clip: { x: 0, y: 0, width: 1280, height } });
   return page;
 }
 

@@ -76,5 +76,19 @@ export function empty() {
   return of;
 }
 
+/** A run of which no number makes sense. */
+export function odd() {
+  const of = result({ card: 8 });
+  const numbers = [0, -1, 1e308, 5e-324, 2 ** 53, null];
+  let at = 0;
+  const twist = (value) => {
+    if (typeof value === "number") return numbers[at++ % numbers.length];
+    if (Array.isArray(value)) return value.map(twist);
+    return value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, twist(one)])) : value;
+  };
+  of.report.devices = twist(of.report.devices);
+  return of;
+}
+
 /** What goes into the page. */
 export const sample = (results) => ({ format: 1, version: "0.1.0", results });

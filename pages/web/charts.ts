@@ -43,7 +43,7 @@ export function axes(x: string, y: string): [uPlot.Axis, uPlot.Axis] {
 /** Powers of ten alone. */
 export const powers: uPlot.Axis = {
   splits: (_plot, _axis, least, most) => {
-    const from = Math.max(0, Math.floor(Math.log10(Math.max(least, 1))));
+    const from = Math.max(0, Math.ceil(Math.log10(Math.max(least, 1)) - 1e-9));
     return Array.from({ length: Math.max(1, Math.floor(Math.log10(Math.max(most, 1))) - from + 1) }, (_, at) => 10 ** (from + at));
   },
   filter: (_plot, ticks) => ticks,

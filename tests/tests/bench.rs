@@ -52,8 +52,8 @@ fn check_device(device: &Value) {
 #[test]
 fn every_device_is_checked_and_measured_and_the_report_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("report.json");
-    let ended = run(&["--json", "--out", file.to_str().unwrap()]);
+    let (file, page) = (folder.path().join("report.json"), folder.path().join("report.html"));
+    let ended = run(&["--json", "--out", file.to_str().unwrap(), "--html", page.to_str().unwrap()]);
     let report = ended.json();
     assert_eq!((ended.code, &report["left_out"]), (0, &Value::Array(Vec::new())), "{}", ended.stderr);
     assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap(), report);
@@ -75,6 +75,57 @@ fn every_device_is_checked_and_measured_and_the_report_is_kept() {
     let told = ebbline(["bench", "compare", path, path]);
     assert!(told.code == 0 && told.stdout.contains("(1.00)"), "{told:?}");
     refuses_others(folder.path(), &report);
+    pages_have_the_figures(folder.path(), &report);
+}
+
+/// What is in a page's block of data.
+fn data_of(page: &Path) -> Value {
+    let text = std::fs::read_to_string(page).unwrap();
+    assert!(text.contains("data-page=\"bench\"") && text.contains("default-src 'none'"), "{}", page.display());
+    let (_, from) = text.rsplit_once("id=\"data\">").expect("a block of data");
+    let (block, _) = from.split_once("</script").expect("its end");
+    assert!(!block.contains(['<', '>', '&']), "{block}");
+    serde_json::from_str(block).unwrap()
+}
+
+/// `--html` has the figures of `--json`; `page` has those of files, under their names, and whatever texts are in them.
+fn pages_have_the_figures(folder: &Path, report: &Value) {
+    let own = data_of(&folder.join("report.html"));
+    assert_eq!(
+        (&own["format"], &own["results"]),
+        (&1.into(), &serde_json::json!([{ "name": null, "report": report }]))
+    );
+
+    let mut other = report.clone();
+    other["devices"][0]["name"] = "</script><script>alert(1)</script><!--".into();
+    let (first, second, page) = (folder.join("report.json"), folder.join("other.json"), folder.join("both.html"));
+    std::fs::write(&second, other.to_string()).unwrap();
+    let make = |out: &Path| {
+        let [first, second, out] = [&first, &second, out].map(Path::as_os_str);
+        ebbline(["bench".as_ref(), "page".as_ref(), first, second, "--out".as_ref(), out, "--json".as_ref()])
+    };
+    let told = make(&page).json();
+    assert_eq!((told["results"].as_u64(), told["bytes"].as_u64()), (Some(2), Some(page.metadata().unwrap().len())));
+    let both = serde_json::json!([{ "name": "report", "report": report }, { "name": "other", "report": other }]);
+    assert_eq!(data_of(&page)["results"], both);
+    let again = folder.join("again.html");
+    make(&again);
+    assert_eq!(std::fs::read(&page).unwrap(), std::fs::read(&again).unwrap(), "equal results give an equal file");
+
+    for (name, text, why) in [
+        ("cut.json", &report.to_string()[..1000], "no report of `ebbline bench --json`: EOF"),
+        ("later.json", "{\"format\": 2}", "its format is 2, this program reads 1"),
+        ("long.json", &" ".repeat((16 << 20) + 1), "it is longer than 16 MiB"),
+        ("binary.json", "\u{0}\u{1}", "no report of"),
+    ] {
+        std::fs::write(&second, text).unwrap();
+        let (out, wrong) = (folder.join(name).with_extension("html"), make(&folder.join(name).with_extension("html")));
+        assert!(wrong.code == 1 && !out.exists() && wrong.error().contains(why), "{name}: {wrong:?}");
+        assert!(
+            wrong.error().starts_with("error: cannot make a page: ") && wrong.error().contains("other.json"),
+            "{wrong:?}"
+        );
+    }
 }
 
 /// A report of another format, and a file that is none.
@@ -135,6 +186,15 @@ fn what_cannot_be_is_one_line() {
     assert!(none.error().starts_with("error: no such device: no such card: use one of \"cpu\""), "{none:?}");
     let nowhere = ebbline(["bench", "--out", "no-such-folder/report.json"]);
     assert!(nowhere.error().contains("the folder above it does not exist"), "{nowhere:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("both");
+    let file = file.to_str().unwrap();
+    let both = ebbline(["bench", "--out", file, "--html", file]);
+    assert!(both.error().contains("named for the JSON and for the page"), "{both:?}");
+    let missing = ebbline(["bench", "page", "no-such.json", "--out", file]);
+    assert!(missing.error().starts_with("error: cannot make a page: no-such.json: "), "{missing:?}");
+    assert!(!Path::new(file).exists());
+    assert_eq!(ebbline(["bench", "page"]).code, 2);
     for wrong in [["bench", "--views", "0"], ["bench", "--views", "257"], ["bench", "--rows", "x"]] {
         assert_eq!(ebbline(wrong).code, 2, "{wrong:?}");
     }

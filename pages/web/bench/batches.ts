@@ -4,17 +4,23 @@ import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Subject, good, sorted } from "./data";
-import { dash, logarithmic, ink, labels, places, rates, upwards } from "./style";
+import { dash, dashName, ink, labels, legend, logarithmic, places, ranges, rates, upwards } from "./style";
 import { spread } from "./units";
 
 const of = (subject: Subject, rows: number) => subject.device.batches.find((batch) => batch.rows === rows)?.rows_per_s;
 
 function picture(all: Subject[], sizes: number[]): HTMLElement {
-  const values = all.map((subject) => sizes.map((rows) => good(of(subject, rows)?.median)));
+  const spreads = all.map((subject) => sizes.map((rows) => of(subject, rows)));
+  const values = spreads.map((line) => line.map((spread) => good(spread?.median)));
   // One of them alone marks the point: they are on the lines of their devices.
   const marks = sizes.map((rows, at) => {
     const here = all.flatMap((subject, n) => (subject.device.crossover_rows === rows ? [values[n]?.[at] ?? null] : []));
     return here.find((n) => n !== null) ?? null;
+  });
+  // At its last point each line has the number of its device.
+  const ends = all.map((subject, n) => {
+    const last = values[n]?.reduce((known, value, at) => (value === null ? known : at), -1);
+    return { words: sizes.map((_, at) => (at === last ? String(subject.number) : null)) };
   });
   const marked = marks.some((n) => n !== null);
   const across = places(sizes, count);
@@ -24,13 +30,14 @@ function picture(all: Subject[], sizes: number[]): HTMLElement {
     return {
       series: [
         { label: "rows", value: (_: uPlot, n: number | null) => (n === null ? "" : count(n)) },
-        ...all.map((subject): uPlot.Series => ({ label: subject.label, value: rates, stroke: ink(subject), width: 1.75, spanGaps: true, points: { show: true, size: 5, fill: ink(subject) }, ...dash(subject) })),
+        ...all.map((subject): uPlot.Series => ({ label: `${subject.number} ${subject.label}`, value: rates, stroke: ink(subject), width: 1.75, spanGaps: true, points: { show: true, size: 5, fill: ink(subject) }, ...dash(subject) })),
         ...(marked ? [mark] : []),
       ],
       axes: [{ ...x, ...across.axis }, { ...y, ...upwards }],
-      scales: { x: across.scale, y: logarithmic(values.flat()) },
+      scales: { x: across.scale, y: logarithmic(spreads.flat().flatMap((spread) => [good(spread?.median), good(spread?.least), good(spread?.most)])) },
       cursor: { drag: { x: false, y: false } },
-      plugins: [labels([...all.map(() => []), ...(marked ? [marks.map((n, at) => (n === null ? null : `from ${count(sizes[at] ?? 0)} rows`))] : [])], "--accent", 13)],
+      legend: legend(all.map(dashName)),
+      plugins: [ranges(spreads, false), labels([...ends, ...(marked ? [{ words: marks.map((n, at) => (n === null ? null : `from ${count(sizes[at] ?? 0)} rows`)), colour: "--accent", above: 13 }] : [])])],
     };
   };
   const data = [sizes, ...values, ...(marked ? [marks] : [])] as uPlot.AlignedData;
@@ -57,7 +64,7 @@ export function batches(subjects: Subject[]): HTMLElement {
   const lines = sizes.map((rows) => [count(rows), ...all.map((subject) => spread(of(subject, rows)))]);
   const heads = ["Rows of a batch", ...all.map((subject) => subject.label)];
   part.append(
-    h("p", { class: "muted" }, "From codes to scores, ways to the device and back included, with the first number of views and the smallest table. A ring marks from where on a device stays at least as fast as the CPU."),
+    h("p", { class: "muted" }, "From codes to scores, ways to the device and back included, with the first number of views and the smallest table. Lines across the points go from the slowest to the fastest run. A ring marks from where on a device stays at least as fast as the CPU."),
     ...crossings(all).map((text) => h("p", {}, text)),
     picture(all, sizes),
     fold("The numbers as a table", wide("Batches", table("Rows a second by rows of a batch", heads, heads.map(() => true), lines))),

@@ -83,7 +83,9 @@ export interface Subject {
   label: string;
   device: Device;
   result: Result;
-  /** Which one of its kind. */
+  /** Its number on this page, from 1. */
+  number: number;
+  /** Which one of its kind, from 0. */
   nth: number;
 }
 
@@ -104,7 +106,7 @@ export function subjects(results: Result[]): Subject[] {
     result.report.devices.map((device) => {
       const plain = result.name === null || results.length === 1 ? nameOf(device) : `${result.name}: ${nameOf(device)}`;
       const twin = next(known, plain);
-      return { label: twin ? `${plain} #${twin + 1}` : plain, device, result, nth: next(nth, device.kind) };
+      return { label: twin ? `${plain} #${twin + 1}` : plain, device, result, number: next(known, "") + 1, nth: next(nth, device.kind) };
     }),
   );
 }

@@ -4,8 +4,11 @@ import uPlot from "uplot";
 import { axes, chart } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Spread, type Subject, good, sorted, widest } from "./data";
-import { dash, ink, labels } from "./style";
+import { ink, labels, ranges } from "./style";
 import { percent, rate, size, spread, tick } from "./units";
+
+/** Bars, and gaps between groups, that fit beside another chart with words above each. */
+const SLOTS = 12;
 
 /** A chart of bars: groups across, in each a bar for each device. */
 interface Bars {
@@ -17,25 +20,30 @@ interface Bars {
 function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
   const step = all.length + 1;
   const at = groups.flatMap((_, group) => all.map((_, n) => group * step + n));
-  const values = all.map((subject, n) => groups.flatMap((_, group) => all.map((_, other) => (other === n ? good(of(subject, group)?.median) : null))));
-  const most = Math.max(1, ...values.flat().map((n) => n ?? 0));
+  const spreads = all.map((subject, n) => groups.flatMap((_, group) => all.map((_, other) => (other === n ? of(subject, group) : null))));
+  const values = spreads.map((line) => line.map((spread) => good(spread?.median)));
+  const tops = spreads.map((line) => line.map((spread) => good(spread?.most)));
+  const most = Math.max(1, ...values.flat().map((n) => n ?? 0), ...tops.flat().map((n) => n ?? 0));
+  const middle = Math.floor((all.length - 1) / 2);
+  /** Below each bar its number, and below those of a group what they are of. */
+  const words = (n: number) => `${all[n % step]?.number ?? ""}${n % step === middle ? `\n${groups[Math.floor(n / step)] ?? ""}` : ""}`;
   const bars = uPlot.paths.bars?.({ size: [0.8, 44] });
   const options = () => {
     const [x, y] = axes("", "rows a second");
     return {
       series: [
         {},
-        ...all.map((subject): uPlot.Series => ({ label: subject.label, stroke: ink(subject), width: 1.5, points: { show: false }, ...(subject.nth ? {} : { fill: ink(subject) }), ...dash(subject), ...(bars ? { paths: bars } : {}) })),
+        ...all.map((subject): uPlot.Series => ({ label: `${subject.number} ${subject.label}`, stroke: ink(subject), fill: ink(subject), points: { show: false }, ...(bars ? { paths: bars } : {}) })),
       ],
-      axes: [{ ...x, labelSize: 0, ticks: { show: false }, splits: () => groups.map((_, group) => group * step + (all.length - 1) / 2), values: () => groups }, { ...y, values: (_: uPlot, ticks: number[]) => ticks.map(tick) }],
+      axes: [{ ...x, labelSize: 0, ticks: { show: false }, splits: () => at, filter: (_: uPlot, ticks: number[]) => ticks, space: 0, size: 44, values: () => at.map(words) }, { ...y, values: (_: uPlot, ticks: number[]) => ticks.map(tick) }],
       scales: { x: { time: false, range: (): [number, number] => [-1, groups.length * step - 1] }, y: { range: (): [number, number] => [0, most * 1.15] } },
       cursor: { show: false },
       legend: { live: false },
-      plugins: [labels(values.map((line) => line.map((n) => (n === null ? null : rate(n)))))],
+      plugins: [ranges(spreads, true), labels(values.map((line, n) => ({ words: line.map((n) => (n === null ? null : rate(n))), above: 5, at: tops[n] ?? [] })), 1)],
     };
   };
-  const words = `${title}: rows a second of ${plural(all.length, "device", "devices")}. The tables below have the numbers.`;
-  return h("figure", {}, h("figcaption", {}, h("b", {}, title)), chart(words, options, [at, ...values] as uPlot.AlignedData, 230));
+  const label = `${title}: rows a second of ${plural(all.length, "device", "devices")}. The tables below have the numbers.`;
+  return h("figure", {}, h("figcaption", {}, h("b", {}, title)), chart(label, options, [at, ...values] as uPlot.AlignedData, 230));
 }
 
 function charts(all: Subject[]): Bars[] {
@@ -85,9 +93,11 @@ export function devices(subjects: Subject[]): HTMLElement {
     part.append(h("p", {}, "Nothing was timed; what was left out is said below."));
     return part;
   }
+  const drawn = charts(all);
+  const many = drawn.some(({ groups }) => groups.length * (all.length + 1) > SLOTS);
   part.append(
-    h("p", { class: "muted" }, "Rows a second, medians. With the largest table that each device was measured with. “Parquet to Parquet” has the lenses of the tables; a baseline is learned by the CPU."),
-    h("div", { class: "grid" }, ...charts(all).map((bars) => picture(bars, all))),
+    h("p", { class: "muted" }, "Rows a second: medians, and lines from the slowest to the fastest run. Bars have the numbers of the devices above. With the largest table that each device was measured with. “Parquet to Parquet” has the lenses of the tables; a baseline is learned by the CPU."),
+    h("div", { class: many ? "grid single" : "grid" }, ...drawn.map((bars) => picture(bars, all))),
     fold("The numbers as tables", scored(all), filesOf(all), learnedBy(all)),
   );
   return part;

@@ -12,9 +12,9 @@ function identity({ device }: Subject): string {
 }
 
 export function measured(all: Subject[]): HTMLElement {
-  const rows = all.map((subject) => [subject.label, KINDS[subject.device.kind] ?? subject.device.kind, subject.device.name, subject.device.details, identity(subject)]);
-  const heads = ["Device", "Kind", "Full name", "Details", "Scored to the CPU's bits"];
-  return h("section", { id: "measured" }, h("h2", {}, "What was measured"), wide("Devices", table("Devices, and what was compared before anything was timed", heads, [], rows)));
+  const rows = all.map((subject) => [count(subject.number), subject.label, KINDS[subject.device.kind] ?? subject.device.kind, subject.device.name, subject.device.details, identity(subject)]);
+  const heads = ["No.", "Device", "Kind", "Full name", "Details", "Scored to the CPU's bits"];
+  return h("section", { id: "measured" }, h("h2", {}, "What was measured"), wide("Devices", table("Devices, and what was compared before anything was timed", heads, [true], rows)));
 }
 
 /** Of one device and for one reason in one line. */

@@ -4,11 +4,13 @@ import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Score, type Subject, good, sorted } from "./data";
-import { logarithmic, labels, places, rates, upwards } from "./style";
+import { type Words, labels, legend, logarithmic, places, rates, upwards } from "./style";
 import { perSecond, percent, rate, size, spread } from "./units";
 
 interface Line {
   label: string;
+  /** Of a limit, what is beside its line. */
+  limit?: string;
   of: (score: Score) => number | null;
   series: () => Partial<uPlot.Series>;
 }
@@ -21,19 +23,20 @@ const faint = (dash: number[]) => () => ({ stroke: colour("--muted"), width: 1, 
 const LINES: Line[] = [
   { label: "kernels", of: (score) => good(score.kernel_rows_per_s.median), series: () => ({ stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }) },
   { label: "Arrow to scores", of: (score) => good(score.arrow_rows_per_s.median), series: () => ({ stroke: colour("--ink"), width: 1.5, points: { show: true, size: 6, fill: colour("--ink") } }) },
-  { label: "limit: random reads", of: (score) => limit(score.kernel_rows_per_s.median, score.share_of_gathers), series: faint([6, 3]) },
-  { label: "limit: reading in order", of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_stream), series: faint([2, 3]) },
-  { label: "limit: copies back", of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_copies), series: faint([8, 3, 2, 3]) },
+  { label: "limit: random reads", limit: "random reads", of: (score) => limit(score.kernel_rows_per_s.median, score.share_of_gathers), series: faint([6, 3]) },
+  { label: "limit: reading in order", limit: "reading in order", of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_stream), series: faint([2, 3]) },
+  { label: "limit: copies back", limit: "copies back", of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_copies), series: faint([8, 3, 2, 3]) },
 ];
 
-const legend = { markers: { width: 2, dash: (_: uPlot, at: number) => (at > 4 ? "dashed" : at > 3 ? "dotted" : at > 2 ? "dashed" : "solid") } };
-
 function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
-  const scores = subject.device.scores.filter((score) => score.views === views).sort((a, b) => a.table_bytes - b.table_bytes);
+  const scores = subject.device.scores.filter((score) => score.views === views && good(score.table_bytes)).sort((a, b) => a.table_bytes - b.table_bytes);
   const at = scores.map((score) => score.table_bytes);
   const lines = LINES.map((line) => ({ ...line, values: scores.map(line.of) })).filter((line) => line.values.some((n) => n !== null));
   const across = places(at, size);
-  const shares = lines.map((line) => (line.label === "kernels" ? scores.map((score) => percent(score.share_of_gathers)) : []));
+  const beside = lines.map(({ label, limit }): Words => {
+    if (limit) return { words: [limit], colour: "--muted", above: 4 };
+    return label === "kernels" ? { words: scores.map((score) => percent(score.share_of_gathers)), colour: "--accent" } : {};
+  });
   const options = () => {
     const [x, y] = axes("size of the table", "rows a second");
     return {
@@ -41,8 +44,8 @@ function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
       axes: [{ ...x, ...across.axis }, { ...y, ...upwards }],
       scales: { x: across.scale, y: scale },
       cursor: { drag: { x: false, y: false } },
-      plugins: [labels(shares, "--accent")],
-      legend,
+      plugins: [labels(beside)],
+      legend: legend(["solid", "solid", "dashed", "dotted", "dashed"]),
     };
   };
   const words = `${subject.label}, ${plural(views, "view", "views")}: rows a second by size of the table, under their limits. The table below has the numbers.`;

@@ -183,7 +183,7 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
 fn score_live(fixture: &Fixture, root: &Path, out: &Path) -> Vec<store::Finding> {
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
     let opened =
-        LiveScorer::new(baseline, Choice::Cpu, None, Line::RarerThan(1000.0), out.to_path_buf(), "host1", TODAY);
+        LiveScorer::new(baseline, &Choice::Cpu.into(), Line::RarerThan(1000.0), out.to_path_buf(), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let mut writers = BTreeMap::new();
     let complete = |writer: &mut TableWriter, scorer: &mut LiveScorer| {
@@ -234,7 +234,7 @@ fn a_file_that_was_not_scored_says_why() {
     let at = tempfile::tempdir().expect("a folder for the test");
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
     let opened =
-        LiveScorer::new(baseline, Choice::Cpu, None, Line::RarerThan(1000.0), at.path().join("out"), "host1", TODAY);
+        LiveScorer::new(baseline, &Choice::Cpu.into(), Line::RarerThan(1000.0), at.path().join("out"), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let part = today().find(|part| part.table == events::PROCESS).expect("there are processes");
     let options = WriterOptions::default();
@@ -297,8 +297,7 @@ impl Ordered {
     fn live(&self, root: &Path, out: &Path) -> Vec<store::Finding> {
         let opened = LiveScorer::new(
             self.baseline.clone(),
-            Choice::Cpu,
-            None,
+            &Choice::Cpu.into(),
             Line::RarerThan(1000.0),
             out.to_path_buf(),
             "host1",
@@ -328,7 +327,7 @@ impl Ordered {
 
     fn later(&self, root: &Path, out: &Path, threads: usize) -> Vec<store::Finding> {
         let line = Line::RarerThan(1000.0);
-        let options = ScoreOptions { choice: Choice::Cpu, threads, line, ..ScoreOptions::default() };
+        let options = ScoreOptions { backend: Choice::Cpu.into(), threads, line, ..ScoreOptions::default() };
         ::archive::score(&[root], &self.baseline, out, &options, &Silent).expect("scored").findings
     }
 }

@@ -100,7 +100,9 @@ pub struct Opener<'a> {
 impl<'a> Opener<'a> {
     /// Nothing is looked for before it is needed.
     pub fn new(wish: Wish, memory: &'a mut dyn Memory) -> Self {
-        Self { wish, memory, patience: Patience::default(), found: None, gone: None }
+        // Programs that act as adapters are slow.
+        let patience = if wish.software_too { Patience::long() } else { Patience::default() };
+        Self { wish, memory, patience, found: None, gone: None }
     }
 
     /// What is wished.

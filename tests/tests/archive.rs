@@ -333,6 +333,30 @@ impl Ordered {
 }
 
 #[test]
+fn scores_do_not_depend_on_how_many_rows_are_scored_at_a_time() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().expect("a folder"));
+    let sources = folder.path().join("busy");
+    write_archive(&sources, archive_from(3, 40_000, 1, TODAY, 1));
+    let files = discover(&[&sources]).expect("there are files");
+    let rows = |source: &store::Source| ArchiveFile::open(&source.path).expect("a file").rows();
+    assert!(files.iter().map(rows).max() > Some(2 * 256), "some files are several batches");
+    let score = |name: &str, more: &[&str]| {
+        let (out, baseline) = (folder.path().join(name), fixture.path("normal.baseline"));
+        let args = ["score", text(&sources), "--baseline", text(&baseline), "--out", text(&out), "--rarer-than", "50"];
+        assert_eq!(ebbline(args.iter().chain(more)).code, 0);
+        [files_below(&out.join("scores")), files_below(&out.join("findings"))]
+    };
+    let whole = score("whole", &["--backend", "cpu"]);
+    assert!(whole.iter().all(|files| !files.is_empty()));
+    for (name, size) in [("256", "256"), ("300", "300"), ("all", "1048576")] {
+        assert!(score(name, &["--backend", "cpu", "--batch-rows", size]) == whole, "--batch-rows {size}");
+    }
+    for wrong in ["0", "255", "1048577", "many"] {
+        assert_eq!(fixture.score("none", &["--batch-rows", wrong]).code, 2, "{wrong}");
+    }
+}
+
+#[test]
 fn what_depends_on_earlier_rows_is_the_same_live_and_later() {
     let ordered = Ordered::new();
     let at = |name: &str| ordered.folder.path().join(name);

@@ -1,6 +1,7 @@
 //! `ebbline bench`.
 
 mod args;
+mod auto;
 mod compare;
 mod print;
 mod progress;
@@ -23,6 +24,7 @@ use crate::output::{print, print_json};
 pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     match &args.command {
         Some(BenchCommand::Compare(args)) => compare::run(args),
+        Some(BenchCommand::Auto(args)) => auto::run(args),
         None => measure(args),
     }
 }

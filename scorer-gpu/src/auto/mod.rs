@@ -32,6 +32,13 @@ pub(crate) struct Patience {
     pub(crate) opened: Duration,
 }
 
+impl Patience {
+    /// For tests.
+    pub(crate) fn long() -> Self {
+        Self { measured: Duration::from_secs(120), opened: Duration::from_secs(120) }
+    }
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Self { measured: Duration::from_secs(5), opened: Duration::from_secs(30) }

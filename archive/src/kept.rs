@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use scorer_gpu::measure::BatchFigure;
+use scorer_gpu::measure::{BatchFigure, Spread};
 use scorer_gpu::{About, AdapterInfo, Batches, Choice, Measured, Memory, Opener, Recalled, Wish};
 use serde::{Deserialize, Serialize};
 
@@ -142,7 +142,8 @@ impl Entry {
     /// Whether it can have been written by this program.
     fn is_sound(&self) -> bool {
         let sound = |figures: &[BatchFigure]| {
-            let rates = figures.iter().all(|figure| figure.rows > 0 && figure.rows_per_s.median > 0.0);
+            let rising = |rate: &Spread| rate.least > 0.0 && rate.least <= rate.median && rate.median <= rate.most;
+            let rates = figures.iter().all(|figure| figure.rows > 0 && rising(&figure.rows_per_s));
             rates && figures.len() <= FIGURES && figures.is_sorted_by(|a, b| a.rows < b.rows)
         };
         sound(&self.cpu) && sound(&self.gpu) && self.date.parse::<jiff::civil::Date>().is_ok()

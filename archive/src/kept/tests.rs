@@ -1,6 +1,5 @@
 use super::*;
 use proptest::prelude::*;
-use scorer_gpu::measure::Spread;
 use scorer_gpu::{AdapterKind, Size};
 
 fn about() -> About {

@@ -16,7 +16,7 @@ pub use like::Size;
 use like::like;
 
 /// Time for the figures of one device, its start not included.
-const SHARE: Duration = Duration::from_millis(400);
+const SHARE: Duration = Duration::from_millis(600);
 /// Runs of a figure, at most.
 const RUNS: usize = 9;
 

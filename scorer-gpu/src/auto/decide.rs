@@ -77,7 +77,7 @@ fn best(figures: &[BatchFigure], batches: Batches) -> Option<(usize, f64)> {
             let top = sizes().map(rate).fold(0.0, f64::max);
             let found = sizes().rfind(|figure| rate(figure) * CLEARLY >= top).or(figures.first())?;
             // Sizes beyond the last that was measured took too long for that, and cost no more a row.
-            let is_last = sizes().last().is_none_or(|last| last.rows == found.rows);
+            let is_last = sizes().next_back().is_none_or(|last| last.rows == found.rows);
             Some((if is_last { most } else { found.rows }, rate(found)))
         }
     }

@@ -95,7 +95,7 @@ Examples:
 /// Where to score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum BackendArg {
-    /// A hardware GPU if there is one, else the CPU
+    /// A hardware GPU if it is faster here than the CPU, which is measured once
     Auto,
     /// The CPU
     Cpu,

@@ -1,11 +1,11 @@
 //! Backends, opened once per table and lent to whoever scores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::baseline::Baseline;
 use model::{Backend, BackendError, CpuBackend, EncodedBatch, Encoder, Lens, Scores, Snapshot, StageCounters};
-use scorer_gpu::Choice;
+use scorer_gpu::{Choice, Opened, Opener};
 
 use crate::error::ArchiveError;
 
@@ -14,6 +14,8 @@ pub struct Engine {
     snapshot: Arc<Snapshot>,
     encoder: Box<dyn Fn() -> Encoder + Send + Sync>,
     views: Vec<String>,
+    /// Rows of a batch that suit what was opened.
+    batch_rows: usize,
     /// Whether the CPU may go on where a device fails: not where a GPU was asked for by name.
     relieved: bool,
     state: Mutex<State>,
@@ -24,6 +26,8 @@ struct State {
     name: String,
     device: String,
     reason: String,
+    /// Where figures in the reason are from.
+    note: Option<String>,
     /// On the CPU one backend per thread that asks; on a GPU the only one, kept locked while it works.
     backends: Vec<Box<dyn Backend>>,
     /// Work of a backend that failed.
@@ -37,20 +41,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`ArchiveError::Open`] when the wished backend is not there.
-    pub fn open(
-        choice: Choice,
-        adapter: Option<&str>,
-        baseline: &Baseline,
-        table: &str,
-    ) -> Result<Option<Self>, ArchiveError> {
+    pub fn open(opener: &mut Opener<'_>, baseline: &Baseline, table: &str) -> Result<Option<Self>, ArchiveError> {
         let Some(snapshot) = baseline.snapshot(table) else { return Ok(None) };
-        let opened = scorer_gpu::open(choice, adapter, snapshot.clone())?;
+        let Opened { backend, reason, note, batch_rows } = opener.open(snapshot.clone())?;
         let (lens, key) = (snapshot.lens.clone(), baseline.hash_key().clone());
         Ok(Some(Self {
             views: snapshot.lens.views().iter().map(|view| view.name.clone()).collect(),
             encoder: Box::new(move || Encoder::new(&lens, &key)),
-            relieved: choice == Choice::Auto,
-            state: Mutex::new(State::new(opened.backend, opened.reason)),
+            batch_rows,
+            relieved: opener.choice() == Choice::Auto,
+            state: Mutex::new(State { note, ..State::new(backend, reason) }),
             snapshot,
         }))
     }
@@ -65,6 +65,12 @@ impl Engine {
     #[must_use]
     pub fn encoder(&self) -> Encoder {
         (self.encoder)()
+    }
+
+    /// Rows of a batch that suit the backend.
+    #[must_use]
+    pub fn batch_rows(&self) -> usize {
+        self.batch_rows
     }
 
     /// Names of the views, by number.
@@ -128,6 +134,7 @@ impl State {
             name: backend.name().to_owned(),
             device: backend.device(),
             reason,
+            note: None,
             backends: vec![backend],
             before: StageCounters::default(),
             trouble: None,
@@ -139,7 +146,8 @@ impl State {
         let mut before = self.before;
         self.backends.iter().for_each(|failed| before += failed.counters());
         let reason = format!("{}; {trouble}", self.reason);
-        *self = Self { before, trouble: Some(trouble), ..Self::new(backend, reason) };
+        let note = self.note.take();
+        *self = Self { before, note, trouble: Some(trouble), ..Self::new(backend, reason) };
     }
 }
 
@@ -152,14 +160,13 @@ impl Engines {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open<S: AsRef<str>>(
-        choice: Choice,
-        adapter: Option<&str>,
+        opener: &mut Opener<'_>,
         baseline: &Baseline,
         tables: impl IntoIterator<Item = S>,
     ) -> Result<Self, ArchiveError> {
         let mut engines = BTreeMap::new();
         for table in tables {
-            if let Some(engine) = Engine::open(choice, adapter, baseline, table.as_ref())? {
+            if let Some(engine) = Engine::open(opener, baseline, table.as_ref())? {
                 engines.insert(table.as_ref().to_owned(), engine);
             }
         }
@@ -185,7 +192,9 @@ impl Engines {
             all.dedup();
             all.join(" + ")
         };
-        (joined(|e| &e.name), joined(|e| &e.device), joined(|e| &e.reason))
+        let notes: BTreeSet<String> = self.0.values().filter_map(|engine| engine.lock().note.clone()).collect();
+        let reason = [vec![joined(|e| &e.reason)], notes.into_iter().collect()].concat().join("; ");
+        (joined(|e| &e.name), joined(|e| &e.device), reason)
     }
 
     /// [`Engine::trouble`] of any table.
@@ -245,6 +254,7 @@ mod tests {
             snapshot: snapshot.clone(),
             encoder: Box::new(move || Encoder::new(&lens, &key)),
             views: Vec::new(),
+            batch_rows: 1,
             relieved,
             state: Mutex::new(State::new(Box::new(failing), "gpu: a card".to_owned())),
         }

@@ -10,12 +10,12 @@ use model::units::{RowRef, UnitTable};
 use model::{EncodedBatch, Encoder, Lens, Reason, Scores};
 use store::{SidecarWriter, Source, TableFile};
 
-use crate::Progress;
 use crate::engine::{Engine, Engines};
 use crate::error::ArchiveError;
 use crate::filter::Filter;
 use crate::rows::{Numbers, Rows};
 use crate::tables::{self, wanted};
+use crate::{Progress, SCORE_ROWS};
 
 /// Batches that may wait between decoding and scoring.
 const AHEAD: usize = 2;
@@ -156,7 +156,9 @@ fn rows_of(file: &TableFile, lanes: &[Lane<'_>], filter: &Filter) -> Result<Rows
             }
         }
     }
-    Rows::of(file, columns, first, filter)
+    // One read serves all: what is too much for one of them would be its memory's trouble.
+    let batch_rows = lanes.iter().map(|lane| lane.engine.batch_rows()).min().unwrap_or(SCORE_ROWS);
+    Rows::at_once(file, columns, first, filter, batch_rows)
 }
 
 impl Encoders {

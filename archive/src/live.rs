@@ -8,7 +8,6 @@ use arrow_array::RecordBatch;
 use model::baseline::Baseline;
 use model::units::{RowRef, UnitScore, UnitTable};
 use model::{Budget, EncodedBatch, Encoder, Line, Scores};
-use scorer_gpu::Choice;
 use store::{Finding, Finished, Placed, Run, SidecarWriter, live_name, write_findings};
 
 use crate::engine::Engines;
@@ -16,6 +15,7 @@ use crate::error::ArchiveError;
 use crate::evidence::{RowEvidence, finding, of_row};
 use crate::expect::{enter, state};
 use crate::file::{append_range, spanned};
+use crate::kept::BackendWish;
 
 /// Units of open windows that are kept. Beyond it those with the fewest bits give way, an eighth of them at a time: a loop
 /// that starts sessions must not fill the memory, and it must not push out what is odd.
@@ -73,15 +73,15 @@ impl LiveScorer {
     /// When the wished backend is not there.
     pub fn new(
         baseline: Arc<Baseline>,
-        choice: Choice,
-        adapter: Option<&str>,
+        wish: &BackendWish,
         line: Line,
         out: PathBuf,
         host: &str,
         started: i64,
     ) -> Result<Self, ArchiveError> {
         let tables: Vec<String> = baseline.snapshots().iter().map(|s| s.lens.table().to_owned()).collect();
-        let engines = Engines::open(choice, adapter, &baseline, tables)?;
+        let mut kept = wish.memory();
+        let engines = Engines::open(&mut wish.opener(&mut kept), &baseline, tables)?;
         let budget = Budget::new(&baseline, &[Some(host.to_owned())].into(), line);
         let mut units = UnitTable::new(&baseline, 1.0);
         units.set_line(budget.line);

@@ -45,7 +45,7 @@ impl Rows {
     /// The columns of a lens, and of the filter, of the rows that it lets pass. Row groups of which the footer says that no
     /// row does are not read.
     pub(crate) fn open(file: &TableFile, lens: &Lens, filter: &Filter) -> Result<Self, ArchiveError> {
-        Self::of(file, wanted(lens), lens, filter)
+        Self::at_once(file, wanted(lens), lens, filter, SCORE_ROWS)
     }
 
     /// As [`Rows::open`], of these columns of one of Ebbline's own tables, which the file must have, so many rows at a time.
@@ -65,17 +65,8 @@ impl Rows {
         Self::at_once(file, columns.iter().map(wanted).collect(), &lens, filter, batch_rows)
     }
 
-    /// As [`Rows::open`], of these columns.
-    pub(crate) fn of(
-        file: &TableFile,
-        columns: Vec<Wanted>,
-        lens: &Lens,
-        filter: &Filter,
-    ) -> Result<Self, ArchiveError> {
-        Self::at_once(file, columns, lens, filter, SCORE_ROWS)
-    }
-
-    fn at_once(
+    /// As [`Rows::open`], of these columns, so many rows at a time.
+    pub(crate) fn at_once(
         file: &TableFile,
         mut columns: Vec<Wanted>,
         lens: &Lens,

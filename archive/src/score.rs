@@ -19,16 +19,15 @@ use crate::filter::Filter;
 use crate::finished::Finished;
 use crate::inputs::Inputs;
 use crate::job::{Gathered, Job};
+use crate::kept::BackendWish;
 use crate::part::{Done, Runner, Worker};
 use crate::{evidence, expect, tables};
 
 /// How to score.
 #[derive(Debug, Clone)]
 pub struct ScoreOptions {
-    /// Backend.
-    pub choice: Choice,
-    /// Adapter by name, for [`Choice::Gpu`].
-    pub adapter: Option<String>,
+    /// What scores, and in which batches.
+    pub backend: BackendWish,
     /// What makes a unit a finding.
     pub line: Line,
     /// Files in work at a time; 0 is one per core.
@@ -46,8 +45,7 @@ pub struct ScoreOptions {
 impl Default for ScoreOptions {
     fn default() -> Self {
         Self {
-            choice: Choice::Auto,
-            adapter: None,
+            backend: Choice::Auto.into(),
             line: Line::default(),
             threads: 0,
             strict: false,
@@ -119,8 +117,10 @@ pub fn score_by<P: AsRef<Path>>(
     let sources = tables::discover(sources, lenses, &options.settings, filter, progress)?;
     let mut inputs = Inputs::look(sources, baselines, filter, options.strict, progress)?;
     let mut against = Vec::with_capacity(baselines.len());
+    let mut kept = options.backend.memory();
+    let mut opener = options.backend.opener(&mut kept);
     for baseline in baselines {
-        let engines = Engines::open(options.choice, options.adapter.as_deref(), baseline, &inputs.tables)?;
+        let engines = Engines::open(&mut opener, baseline, &inputs.tables)?;
         against.push(Against { baseline, engines });
     }
     if runner.is_none() {

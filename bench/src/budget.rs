@@ -2,29 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Time from some beginning on, always later.
-pub trait Clock: Send + Sync {
-    /// Since the beginning.
-    fn now(&self) -> Duration;
-}
-
-/// The machine's clock.
-#[derive(Debug)]
-pub struct SystemClock(Instant);
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for SystemClock {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
+use scorer_gpu::measure::Clock;
 
 /// When a run is to end, by its clock or because somebody asks.
 #[derive(Clone)]

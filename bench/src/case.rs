@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use model::snapshot::lay_out;
 use model::testing::{self, Rng};
-use model::{Backend, Calibration, Codes, CpuBackend, EncodedBatch, Encoder, HashKey, Lens, Scores, Snapshot, compile};
+use model::{Backend, Calibration, CpuBackend, EncodedBatch, Encoder, HashKey, Lens, Scores, Snapshot, compile};
 
 use crate::device::Failure;
 
@@ -154,23 +154,10 @@ impl Case {
     }
 }
 
-/// The first rows of a batch.
-pub(crate) fn head(batch: &EncodedBatch, rows: usize) -> EncodedBatch {
-    let rows = rows.min(batch.rows);
-    let codes = |of: &Codes| Codes { codes: of.codes[..rows].to_vec(), ..of.clone() };
-    EncodedBatch {
-        rows,
-        fields: batch.fields.iter().map(codes).collect(),
-        host: codes(&batch.host),
-        class: batch.class[..rows].to_vec(),
-        time: batch.time[..rows].to_vec(),
-        units: Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use scorer_gpu::measure::head;
 
     #[test]
     fn lenses_have_as_many_views_as_asked_all_different() {

@@ -1,9 +1,9 @@
 //! Two reports side by side.
 
+use scorer_gpu::measure::Spread;
 use serde::Serialize;
 
 use crate::report::{DeviceReport, Report};
-use crate::stats::Spread;
 
 /// Runs of which the range means something.
 const ENOUGH: usize = 3;

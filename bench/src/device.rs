@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::cpu::Counted;
 use model::{BackendError, EncodedBatch, Lens, Scores, Snapshot};
+use scorer_gpu::measure::Gone;
 use scorer_gpu::{AdapterKind, OpenError};
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,17 @@ impl Failure {
     #[must_use]
     pub fn ends_device(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Silent(_) | Self::Differs(_))
+    }
+}
+
+impl From<Gone> for Failure {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Silent(limit) => Self::Silent(limit),
+            Gone::Stopped => Self::Stopped,
+            Gone::Panicked => Self::Lost(gone.to_string()),
+            Gone::NoThread(_) => Self::Refused(gone.to_string()),
+        }
     }
 }
 

@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::{Choice, LearnOptions, ScoreOptions, Silent};
+use archive::{BackendWish, Choice, LearnOptions, ScoreOptions, Silent};
 use model::Baseline;
+use scorer_gpu::measure::{Clock, Spread};
 use store::{ArchiveFile, TableWriter, WriterOptions};
 
-use crate::budget::Clock;
 use crate::case::key;
 use crate::device::{About, Failure, Kind};
 use crate::report::FileFigures;
-use crate::stats::Spread;
 
 /// Runs of each figure: these are long.
 const RUNS: usize = 3;
@@ -47,11 +46,9 @@ impl Files {
     /// Scores the archive on a device, as often as fits into the time, once at least.
     pub(crate) fn score(&self, about: &About, clock: &dyn Clock, share: Duration) -> Result<FileFigures, Failure> {
         let is_cpu = about.kind == Kind::Cpu;
-        let options = ScoreOptions {
-            choice: if is_cpu { Choice::Cpu } else { Choice::Gpu },
-            adapter: (!is_cpu).then(|| about.name.clone()),
-            ..ScoreOptions::default()
-        };
+        let choice = if is_cpu { Choice::Cpu } else { Choice::Gpu };
+        let backend = BackendWish::for_files(choice, (!is_cpu).then(|| about.name.clone()), None);
+        let options = ScoreOptions { backend, ..ScoreOptions::default() };
         let (archive, mut run) = (self.folder.join("archive"), 0);
         let seconds = times(clock, share, || {
             run += 1;
@@ -161,8 +158,8 @@ pub(crate) type Shared = Arc<Files>;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::SystemClock;
     use crate::device::{Cpu, Device};
+    use scorer_gpu::measure::SystemClock;
 
     #[test]
     fn files_become_scores_and_nothing_stays() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::testing;
 use model::{Backend, CpuBackend, EncodedBatch, Scores, Snapshot};
+use scorer_gpu::measure::{Clock, difference};
 
-use crate::budget::Clock;
 use crate::device::{Device, Failure};
 use crate::report::Identity;
 
@@ -41,25 +41,11 @@ pub(crate) fn plainly(snapshot: &Arc<Snapshot>, batch: &EncodedBatch) -> Result<
 
 /// Whether `got`, of `rows` rows, is the beginning of what was expected; the first difference is the error.
 pub(crate) fn same(place: &str, expected: &Scores, got: &Scores, rows: usize) -> Result<(), Failure> {
-    let differs = |what: String| Err(Failure::Differs(format!("{place}: {what}")));
-    if got.bits.len() != rows || expected.bits.len() < rows {
-        return differs(format!("{} rows came back of {rows}", got.bits.len()));
-    }
-    let (all, some) = (expected.bits.len().max(1), rows.max(1));
-    let views = expected.surprisal.len() / all;
-    if got.surprisal.len() != views * rows {
-        return differs(format!("{} surprisals came back of {}", got.surprisal.len(), views * rows));
-    }
-    for (view, (a, b)) in expected.surprisal.chunks(all).zip(got.surprisal.chunks(some)).enumerate() {
-        if let Some(row) = a.iter().zip(b).position(|(a, b)| a != b) {
-            return differs(format!("surprisal of view {view}, row {row}: {} and {}", a[row], b[row]));
-        }
-    }
-    let of = |scores: &Scores, row: usize| (scores.bits[row], scores.log2_n[row], scores.reasons[row]);
-    match (0..rows).find(|row| of(expected, *row) != of(got, *row)) {
-        Some(row) => differs(format!("row {row}: {:?} and {:?}", of(expected, row), of(got, row))),
-        None => Ok(()),
-    }
+    let different = match expected.bits.len() < rows {
+        true => Some(format!("{} rows were expected of {rows}", expected.bits.len())),
+        false => difference(expected, got, rows),
+    };
+    different.map_or(Ok(()), |what| Err(Failure::Differs(format!("{place}: {what}"))))
 }
 
 #[cfg(test)]
@@ -70,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_processor_is_itself() {
-        let clock = crate::budget::SystemClock::default();
+        let clock = scorer_gpu::measure::SystemClock::default();
         let identity = check(&Cpu, 11, &clock, Duration::MAX).unwrap();
         assert!(identity.cases > 20 && identity.rows > 20_000);
         assert_eq!(check(&Cpu, 11, &clock, Duration::ZERO).unwrap().cases, LEAST);
@@ -80,7 +66,7 @@ mod tests {
     fn any_other_bit_is_named() {
         let case = testing::case("small", Plan { rows: 50, ..Plan::default() }, 1);
         let expected = plainly(&case.snapshot, &case.batch).unwrap();
-        let few = plainly(&case.snapshot, &crate::case::head(&case.batch, 20)).unwrap();
+        let few = plainly(&case.snapshot, &scorer_gpu::measure::head(&case.batch, 20)).unwrap();
         assert_eq!(same("here", &expected, &few, 20), Ok(()));
         let changes: [fn(&mut Scores); 5] = [
             |scores| scores.surprisal[23] ^= 1,

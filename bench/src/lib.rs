@@ -13,22 +13,20 @@ mod files;
 mod identity;
 mod measure;
 mod memory;
-mod patience;
 mod plan;
 mod report;
 mod run;
-mod stats;
 #[cfg(test)]
 mod testing;
 
-pub use budget::{Budget, Clock, SystemClock};
+pub use budget::Budget;
 pub use compare::{Comparison, Pair, compare};
 pub use device::{About, Counter, Device, Failure, Kind, Limits, Scorer, devices};
 pub use memory::{best, gathers_per_s, last_cache, stream_bytes_per_s};
 pub use plan::Plan;
 pub use report::{
-    BatchFigure, DeviceReport, FORMAT, FileFigures, Identity, LearnFigure, LeftOut, LimitsAt, Machine, Report,
-    ReportError, ScoreFigure,
+    DeviceReport, FORMAT, FileFigures, Identity, LearnFigure, LeftOut, LimitsAt, Machine, Report, ReportError,
+    ScoreFigure,
 };
 pub use run::{Watch, run};
-pub use stats::Spread;
+pub use scorer_gpu::measure::{BatchFigure, Clock, Spread, SystemClock};

@@ -64,9 +64,4 @@ impl Plan {
             ..Self::quick()
         }
     }
-
-    /// Sizes of the batches of a sweep: up to the largest, each four times the one before.
-    pub(crate) fn batches(&self) -> Vec<usize> {
-        std::iter::successors(Some(256), |rows| Some(rows * 4)).take_while(|rows| *rows <= self.rows).collect()
-    }
 }

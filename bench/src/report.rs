@@ -1,9 +1,9 @@
 //! What was measured, in the form in which it is kept (docs/contracts.md §13).
 
+use scorer_gpu::measure::{BatchFigure, Spread};
 use serde::{Deserialize, Serialize};
 
 use crate::device::{Kind, Limits};
-use crate::stats::Spread;
 
 /// Version of this form.
 pub const FORMAT: u32 = 1;
@@ -141,15 +141,6 @@ pub struct ScoreFigure {
     pub share_of_copies: Option<f64>,
     /// Energy of the processor's packages.
     pub joules_per_million_rows: Option<f64>,
-}
-
-/// How fast batches of a size are scored, from codes to scores, ways to the device included.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BatchFigure {
-    /// Rows of the batch.
-    pub rows: usize,
-    /// Rows a second.
-    pub rows_per_s: Spread,
 }
 
 /// How fast rows are counted.

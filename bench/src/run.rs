@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::{Budget, Clock};
+use scorer_gpu::measure::{Clock, Timing, crossover, sizes, within};
+
+use crate::budget::Budget;
 use crate::case::{Case, Rows};
 use crate::device::{About, Cpu, Device, Failure, Kind};
 use crate::energy::Meter;
 use crate::files::{Files, Scratch, Shared};
-use crate::measure::{self, Timing};
-use crate::patience::within;
+use crate::measure;
 use crate::plan::Plan;
 use crate::report::{DeviceReport, FORMAT, LeftOut, LimitsAt, Machine, Report};
 use crate::{identity, memory};
@@ -217,7 +218,7 @@ impl<'a> Run<'a> {
     }
 
     fn sweep(&mut self, case: &Case) {
-        let sizes = self.plan.batches();
+        let sizes = sizes(self.plan.rows);
         for at in 0..self.entries.len() {
             let (case, sizes) = (case.clone(), sizes.clone());
             let work = move |given: &Given| measure::sweep(given.device.as_ref(), &case, &sizes, &given.timing());
@@ -246,7 +247,7 @@ impl<'a> Run<'a> {
         let is_cpu = |entry: &&Entry| entry.report.kind == Kind::Cpu;
         let Some(cpu) = self.entries.iter().find(is_cpu).map(|entry| entry.report.batches.clone()) else { return };
         for entry in self.entries.iter_mut().filter(|entry| entry.report.kind != Kind::Cpu) {
-            entry.report.crossover_rows = measure::crossover(&cpu, &entry.report.batches);
+            entry.report.crossover_rows = crossover(&cpu, &entry.report.batches);
         }
     }
 
@@ -291,7 +292,7 @@ impl<'a> Run<'a> {
         self.watch.begin(&format!("{name}: {what}"), self.done - 1, self.of);
         let given = Given { device, clock: Arc::clone(self.budget.clock()), share: share?, runs: self.plan.runs };
         let patience = self.plan.patience.min(self.budget.left() + GRACE);
-        within(patience, &|| self.budget.is_stopped(), move || work(&given))
+        within(patience, &|| self.budget.is_stopped(), move || work(&given))?
     }
 
     /// The figure, or a line about why there is none.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use model::cpu::Counted;
 use model::{EncodedBatch, Lens, Scores, Snapshot};
+use scorer_gpu::measure::{Clock, Spread};
 
-use crate::budget::Clock;
 use crate::device::{About, Counter, Cpu, Device, Failure, Kind, Limits, Scorer};
 use crate::report::{DeviceReport, FORMAT, FileFigures, Identity, LeftOut, LimitsAt, Machine, Report, ScoreFigure};
-use crate::stats::Spread;
 
 /// A clock that goes on when it is told to.
 #[derive(Debug, Default)]
@@ -170,7 +169,7 @@ pub(crate) fn report() -> Report {
         identity: Some(Identity { cases: 3, rows: 300 }),
         limits: vec![limits],
         scores: vec![score],
-        batches: vec![crate::report::BatchFigure { rows: 256, rows_per_s: spread(3e5) }],
+        batches: vec![scorer_gpu::measure::BatchFigure { rows: 256, rows_per_s: spread(3e5) }],
         crossover_rows: Some(1024),
         learn: vec![crate::report::LearnFigure {
             views: 8,

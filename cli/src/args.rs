@@ -178,12 +178,15 @@ pub(crate) struct ScoreArgs {
     /// The folder to write to; it is made if the folder above it exists.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// What computes the scores: auto takes a hardware GPU if there is one, else the CPU.
+    /// What computes the scores: auto takes a hardware GPU if it is faster here than the CPU, which it measures once.
     #[arg(long, value_name = "auto|cpu|gpu", default_value = "auto", value_parser = choice)]
     pub(crate) backend: Choice,
     /// A GPU by name, or a part of its name; with --backend gpu also a software adapter.
     #[arg(long, value_name = "NAME")]
     pub(crate) adapter: Option<String>,
+    /// Rows scored at a time (default: what suits the backend, at most 65,536). Scores do not depend on it, memory does.
+    #[arg(long, value_name = "N", value_parser = batch_rows)]
+    pub(crate) batch_rows: Option<usize>,
     /// So many false alerts a day are expected, over all hosts and kinds of units together.
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = alerts_per_day)]
     pub(crate) alerts_per_day: f64,
@@ -308,6 +311,11 @@ impl Filters {
 
 fn choice(text: &str) -> Result<Choice, String> {
     text.parse().map_err(|_| "use auto, cpu or gpu".to_owned())
+}
+
+fn batch_rows(text: &str) -> Result<usize, String> {
+    let rows = text.parse().ok().filter(|rows| (256..=1 << 20).contains(rows));
+    rows.ok_or_else(|| "use a number from 256 to 1048576".to_owned())
 }
 
 fn since(text: &str) -> Result<i64, String> {

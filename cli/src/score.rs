@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use archive::ScoreOptions;
+use archive::{BackendWish, ScoreOptions};
 use model::{Baseline, Budget, Line, Stage};
 use serde_json::{Value, json};
 
@@ -18,8 +18,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<bool> {
     use_threads(args.reading.threads)?;
     let baselines = load(args)?;
     let options = ScoreOptions {
-        choice: args.backend,
-        adapter: args.adapter.clone(),
+        backend: BackendWish::for_files(args.backend, args.adapter.clone(), args.batch_rows).kept_for_user(),
         line: args.rarer_than.map_or(Line::AlertsPerDay(args.alerts_per_day), Line::RarerThan),
         threads: args.reading.threads.unwrap_or(0),
         strict: args.reading.strict,

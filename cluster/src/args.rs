@@ -79,7 +79,8 @@ pub(crate) struct ExecutorArgs {
     /// Files to work on at a time (default: one per core).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) tasks: Option<u16>,
-    /// What computes the scores: auto takes a hardware GPU if there is one, else the CPU. All give the same bits.
+    /// What computes the scores: auto takes a hardware GPU if it is faster here than the CPU, which it measures
+    /// once. All give the same bits.
     #[arg(long, value_name = "auto|cpu|gpu", default_value = "auto", value_parser = choice)]
     pub(crate) backend: Choice,
     /// A GPU by name, or a part of its name; with --backend gpu also a software adapter.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use archive::BackendWish;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 
@@ -29,7 +30,8 @@ pub(crate) async fn run(args: &ExecutorArgs) -> Result<()> {
     let name = format!("{host}:{}", args.port);
     let tasks = args.tasks.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let work_dir = WorkDir::make(args.work_dir.clone(), &tag)?;
-    let runs = Arc::new(Runs::new(name.clone(), args.backend, args.adapter.clone()));
+    let backend = BackendWish::for_files(args.backend, args.adapter.clone(), None).kept_for_user();
+    let runs = Arc::new(Runs::new(name.clone(), backend));
     let config = ExecutorProcessConfig {
         executor_id: tag,
         bind_host: args.listen.to_string(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
-use archive::{Against, ArchiveError, Choice, Engines, PartReport, PartTask, score_part};
+use archive::{Against, ArchiveError, BackendWish, Engines, PartReport, PartTask, score_part};
 use model::Baseline;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -24,8 +24,7 @@ pub(crate) type Answer = Result<Vec<u8>, String>;
 #[derive(Debug)]
 pub(crate) struct Runs {
     name: String,
-    choice: Choice,
-    adapter: Option<String>,
+    backend: BackendWish,
     open: Mutex<VecDeque<(Run, Sender<Asked>)>>,
 }
 
@@ -37,8 +36,8 @@ struct Asked {
 
 impl Runs {
     /// None yet, for an executor of this name.
-    pub(crate) fn new(name: String, choice: Choice, adapter: Option<String>) -> Self {
-        Self { name, choice, adapter, open: Mutex::new(VecDeque::new()) }
+    pub(crate) fn new(name: String, backend: BackendWish) -> Self {
+        Self { name, backend, open: Mutex::new(VecDeque::new()) }
     }
 
     /// Has a part of a run scored; the answer comes when it comes, or never if the thread failed.
@@ -54,10 +53,10 @@ impl Runs {
         }
         open.retain(|(known, _)| known != run);
         let (send, tasks) = channel();
-        let (of_run, name, choice, adapter) = (run.clone(), self.name.clone(), self.choice, self.adapter.clone());
+        let (of_run, name, backend) = (run.clone(), self.name.clone(), self.backend.clone());
         std::thread::spawn(move || {
             let tasks = &tasks;
-            if let Err(why) = serve(&of_run, &name, (choice, adapter.as_deref()), tasks) {
+            if let Err(why) = serve(&of_run, &name, &backend, tasks) {
                 for Asked { task, answer } in tasks.try_iter() {
                     let _ = answer.send(refused(&of_run, &task, &why, &name));
                 }
@@ -88,7 +87,7 @@ fn bytes<T: Serialize>(report: &T) -> Answer {
 }
 
 /// Does the parts of a run until no more can come.
-fn serve(run: &Run, name: &str, backend: (Choice, Option<&str>), tasks: &Receiver<Asked>) -> Result<(), String> {
+fn serve(run: &Run, name: &str, backend: &BackendWish, tasks: &Receiver<Asked>) -> Result<(), String> {
     let filter = run.filter.filter()?;
     let baselines = match &run.step {
         Step::Score(baselines) => baselines,
@@ -104,9 +103,11 @@ fn serve(run: &Run, name: &str, backend: (Choice, Option<&str>), tasks: &Receive
     };
     let loaded = baselines.iter().map(|(path, id)| load(path, id)).collect::<Result<Vec<_>, _>>()?;
     let mut against = Vec::with_capacity(loaded.len());
+    let mut kept = backend.memory();
+    let mut opener = backend.opener(&mut kept);
     for baseline in &loaded {
         let tables: Vec<&str> = baseline.lenses().map(|lens| lens.table()).collect();
-        let engines = Engines::open(backend.0, backend.1, baseline, tables).map_err(|e| e.to_string())?;
+        let engines = Engines::open(&mut opener, baseline, tables).map_err(|e| e.to_string())?;
         against.push(Against { baseline, engines });
     }
     let step = archive::Step { against: &against, filter: &filter, out: &run.out, sidecars: true };

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ScoreArgs, runtime: &Runtime) -> Result<bool> {
     host_and_port(&reading.scheduler)?;
     let baselines = load(&args.baseline)?;
     let options = ScoreOptions {
-        choice: Choice::Cpu, // for the words of findings; what scores is the executors' choice
+        backend: Choice::Cpu.into(), // for the words of findings; what scores is the executors' choice
         line: args.rarer_than.map_or(Line::AlertsPerDay(args.alerts_per_day), Line::RarerThan),
         strict: reading.strict,
         settings: reading.option.clone(),

@@ -31,6 +31,12 @@ use view::{Asked, FEWEST, Work};
 /// Rows scored at a time by one thread: what is known of them stays in its second-level cache.
 const BLOCK: usize = 1024;
 
+/// Threads that score.
+#[must_use]
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// Scores on the processor's cores.
 #[derive(Debug)]
 pub struct CpuBackend {
@@ -60,7 +66,7 @@ impl Backend for CpuBackend {
     }
 
     fn device(&self) -> String {
-        format!("{} threads, {}", rayon::current_num_threads(), self.path.name())
+        format!("{} threads, {}", threads(), self.path.name())
     }
 
     fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {

@@ -40,6 +40,14 @@ impl GpuBackend {
         Self::with_limit(info, adapter, snapshot, u64::MAX)
     }
 
+    /// The device stamps when kernels begin and end, if it can.
+    pub(crate) fn timed(info: &AdapterInfo, adapter: &wgpu::Adapter, snapshot: &Snapshot) -> Result<Self, OpenError> {
+        let gpu = Gpu::new(info, adapter, wgpu::Features::TIMESTAMP_QUERY)?;
+        let can = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let tick = can.then(|| gpu.queue.get_timestamp_period()).filter(|tick| *tick > 0.0);
+        Ok(Self { tick, ..Self::on(gpu, snapshot)? })
+    }
+
     /// As if the adapter took at most `limit` bytes in a binding.
     pub(crate) fn with_limit(
         info: &AdapterInfo,
@@ -47,8 +55,12 @@ impl GpuBackend {
         snapshot: &Snapshot,
         limit: u64,
     ) -> Result<Self, OpenError> {
-        let mut gpu = Gpu::new(info, adapter)?;
+        let mut gpu = Gpu::new(info, adapter, wgpu::Features::empty())?;
         gpu.largest = gpu.largest.min(limit);
+        Self::on(gpu, snapshot)
+    }
+
+    fn on(gpu: Gpu, snapshot: &Snapshot) -> Result<Self, OpenError> {
         let slices = Slices::of(&gpu, snapshot)?;
         let kernels = Kernels::new(&gpu.device, slices.number);
         gpu.check_open()?;
@@ -56,7 +68,7 @@ impl GpuBackend {
         let part = rows_that_fit(&gpu, &resident, ROWS);
         if part == 0 {
             return Err(OpenError::TooLarge {
-                adapter: info.name.clone(),
+                adapter: gpu.info.name.clone(),
                 what: "a block of rows with all views",
                 needed: crate::slot::result_bytes(resident.views),
                 limit: gpu.largest,
@@ -82,15 +94,8 @@ impl GpuBackend {
         self.part = rows_that_fit(&self.gpu, &self.resident, rows.clamp(1, ROWS));
     }
 
-    /// Has the device stamp when kernels begin and end, if it can.
-    pub fn time_kernels(&mut self) {
-        let can = self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        self.tick = can.then(|| self.gpu.queue.get_timestamp_period()).filter(|tick| *tick > 0.0);
-        self.slots.clear();
-        self.room = 0;
-    }
-
-    /// Seconds that kernels took since [`GpuBackend::time_kernels`], by the device's own clock; `None` where it has none.
+    /// Seconds that kernels took so far, by the device's own clock; `None` where it has none, and unless it was opened by
+    /// [`crate::open_adapter_timed`].
     pub fn kernel_seconds(&self) -> Option<f64> {
         self.tick.map(|tick| self.ticks as f64 * f64::from(tick) / 1e9)
     }
@@ -271,8 +276,10 @@ mod tests {
         let case = case();
         for (info, adapter) in adapters() {
             let mut plain = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
-            let mut timed = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
-            timed.time_kernels();
+            let mut timed = GpuBackend::timed(&info, &adapter, &case.snapshot).unwrap();
+            let asked = |gpu: &GpuBackend| gpu.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+            assert!(!asked(&plain), "scoring asks for nothing that it does not use");
+            assert_eq!(asked(&timed), adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY));
             timed.limit_rows(256);
             let [mut expected, mut got] = [Scores::default(), Scores::default()];
             plain.score(&case.batch, &mut expected).unwrap();
@@ -315,7 +322,7 @@ mod tests {
     fn what_exceeds_the_limits_is_refused_with_its_size() {
         let case = case();
         let (info, adapter) = adapters().pop().unwrap();
-        let mut gpu = Gpu::new(&info, &adapter).unwrap();
+        let mut gpu = Gpu::new(&info, &adapter, wgpu::Features::empty()).unwrap();
         let kernels = Kernels::new(&gpu.device, 1);
         let bytes = case.snapshot.slots.len() as u64 * 16;
         gpu.largest = bytes / 8;

@@ -1,8 +1,10 @@
 //! From a wish and what the machine has to one backend, with the reason in words.
 
 use crate::adapter::{AdapterInfo, AdapterKind};
+use crate::auto::{self, Batches, Decided, Memory, Open, Patience};
 use crate::backend::GpuBackend;
-use crate::error::OpenError;
+use crate::error::{OpenError, one_line};
+use crate::measure::within;
 use model::{Backend, CpuBackend, Snapshot};
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 /// The value of `--backend`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// A hardware GPU if there is one, else the CPU.
+    /// A hardware GPU if it is faster here than the CPU, else the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -43,6 +45,28 @@ impl fmt::Display for Choice {
     }
 }
 
+/// What scores are wanted from, and in which batches.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// CPU, GPU, or the faster.
+    pub choice: Choice,
+    /// An adapter by its name, or a part of it in any case.
+    pub adapter: Option<String>,
+    /// Batches that the caller makes.
+    pub batches: Batches,
+    /// Takes software adapters for hardware: how tests come to what `auto` does with a card.
+    #[doc(hidden)]
+    pub software_too: bool,
+}
+
+impl Wish {
+    /// Without an adapter's name.
+    #[must_use]
+    pub fn new(choice: Choice, batches: Batches) -> Self {
+        Self { choice, adapter: None, batches, software_too: false }
+    }
+}
+
 /// A backend and why it was chosen, for example
 /// `cpu: no hardware GPU found (llvmpipe is a software adapter)`.
 pub struct Opened {
@@ -50,32 +74,140 @@ pub struct Opened {
     pub backend: Box<dyn Backend>,
     /// What was chosen and why, one line.
     pub reason: String,
+    /// Where figures in the reason are from.
+    pub note: Option<String>,
+    /// Rows of a batch that suit it.
+    pub batch_rows: usize,
 }
 
-/// Opens the backend that `choice` and `adapter_name` ask for. A name matches exactly or, failing that, as a part in any case.
-pub fn open(choice: Choice, adapter_name: Option<&str>, snapshot: Arc<Snapshot>) -> Result<Opened, OpenError> {
-    if choice == Choice::Cpu {
-        return Ok(cpu(snapshot, "asked for"));
+/// An adapter, and how it is opened.
+struct Found {
+    info: AdapterInfo,
+    open: Open,
+}
+
+/// Opens backends for the snapshots of a run. An adapter that failed or hung is not asked again.
+pub struct Opener<'a> {
+    wish: Wish,
+    memory: &'a mut dyn Memory,
+    patience: Patience,
+    /// What this machine has, once that was asked for.
+    found: Option<Vec<Found>>,
+    /// Why an adapter is of no use.
+    gone: Option<String>,
+}
+
+impl<'a> Opener<'a> {
+    /// Nothing is looked for before it is needed.
+    pub fn new(wish: Wish, memory: &'a mut dyn Memory) -> Self {
+        // Programs that act as adapters are slow.
+        let patience = if wish.software_too { Patience::long() } else { Patience::default() };
+        Self { wish, memory, patience, found: None, gone: None }
     }
-    let mut found = crate::adapter::enumerate();
-    let infos: Vec<_> = found.iter().map(|(info, _)| info.clone()).collect();
-    match pick(choice, adapter_name, &infos) {
-        Ok(index) => {
-            let (info, adapter) = found.swap_remove(index);
-            match GpuBackend::new(&info, &adapter, &snapshot) {
-                Ok(gpu) => Ok(Opened { reason: format!("gpu: {info}"), backend: Box::new(gpu) }),
-                Err(error) if choice == Choice::Auto => Ok(cpu(snapshot, &error.to_string())),
-                Err(error) => Err(error),
-            }
+
+    /// What is wished.
+    #[must_use]
+    pub fn choice(&self) -> Choice {
+        self.wish.choice
+    }
+
+    /// Opens the backend that is wished for a snapshot.
+    ///
+    /// # Errors
+    /// What was asked for by name is not there, or fails. `auto` never fails: there is always the CPU.
+    pub fn open(&mut self, snapshot: Arc<Snapshot>) -> Result<Opened, OpenError> {
+        let choice = self.wish.choice;
+        if choice == Choice::Cpu {
+            return Ok(self.cpu(snapshot, "cpu: asked for".to_owned()));
         }
-        Err(error) if choice == Choice::Auto => Ok(cpu(snapshot, &error.why())),
-        Err(error) => Err(error),
+        let found = self.found.get_or_insert_with(found);
+        let infos: Vec<_> = found.iter().map(|found| found.info.clone()).collect();
+        match pick(&self.wish, &infos) {
+            Ok(index) => {
+                let Found { info, open } = &found[index];
+                let (info, open) = (info.clone(), Arc::clone(open));
+                match choice {
+                    Choice::Auto => Ok(self.faster(&info, &open, snapshot)),
+                    _ => {
+                        let reason = format!("gpu: {info}");
+                        Ok(Opened { backend: open(&snapshot)?, reason, note: None, batch_rows: self.batch_rows() })
+                    }
+                }
+            }
+            Err(error) if choice == Choice::Auto => Ok(self.cpu(snapshot, format!("cpu: {}", error.why()))),
+            Err(error) => Err(error),
+        }
     }
+
+    /// The faster of the CPU and this adapter; the CPU where the adapter fails.
+    fn faster(&mut self, info: &AdapterInfo, open: &Open, snapshot: Arc<Snapshot>) -> Opened {
+        if let Some(why) = &self.gone {
+            let reason = format!("cpu: {why}");
+            return self.cpu(snapshot, reason);
+        }
+        let about = auto::about(info, &snapshot);
+        let decided = auto::decided((&about, open), self.wish.batches, self.memory, self.patience);
+        let Decided { decision, note } = match decided {
+            Ok(decided) => decided,
+            Err(why) => return self.without(info, &why, snapshot),
+        };
+        let reason = decision.words(&format!("{} ({}, {})", info.name, info.backend, info.driver));
+        let (batch_rows, note) = (decision.batch_rows, Some(note));
+        if !decision.is_gpu {
+            return Opened { batch_rows, note, ..self.cpu(snapshot, reason) };
+        }
+        let (work, table) = (Arc::clone(open), Arc::clone(&snapshot));
+        match within(self.patience.opened, &|| false, move || work(&table)) {
+            Ok(Ok(backend)) => Opened { backend, reason, note, batch_rows },
+            // It may have no room for this table and have some for the next.
+            Ok(Err(error)) => self.cpu(snapshot, format!("cpu: {error}")),
+            Err(gone) => self.without(info, &gone.to_string(), snapshot),
+        }
+    }
+
+    /// The CPU, now and for all snapshots that are to come.
+    fn without(&mut self, info: &AdapterInfo, why: &str, snapshot: Arc<Snapshot>) -> Opened {
+        let named = format!("{}: ", info.name);
+        let why = format!("{named}{}", one_line(why.strip_prefix(&named).unwrap_or(why)));
+        let reason = format!("cpu: {why}");
+        self.gone = Some(why);
+        self.cpu(snapshot, reason)
+    }
+
+    fn cpu(&self, snapshot: Arc<Snapshot>, reason: String) -> Opened {
+        let backend = Box::new(CpuBackend::new(snapshot));
+        Opened { backend, reason, note: None, batch_rows: self.batch_rows() }
+    }
+
+    fn batch_rows(&self) -> usize {
+        match self.wish.batches {
+            Batches::UpTo(rows) | Batches::Of(rows) => rows,
+        }
+    }
+}
+
+/// The adapters of this machine, the ones `auto` prefers first.
+fn found() -> Vec<Found> {
+    let all = crate::adapter::enumerate().into_iter();
+    let found = all.map(|(info, adapter)| {
+        let of = info.clone();
+        let open = move |snapshot: &Arc<Snapshot>| -> Result<Box<dyn Backend>, OpenError> {
+            Ok(Box::new(GpuBackend::new(&of, &adapter, snapshot)?))
+        };
+        Found { info, open: Arc::new(open) }
+    });
+    found.collect()
 }
 
 /// Opens the adapter with this name on the GPU backend itself, where its settings are wanted.
 pub fn open_adapter(name: &str, snapshot: &Snapshot) -> Result<GpuBackend, OpenError> {
     open_adapter_with_limit(name, snapshot, u64::MAX)
+}
+
+/// As [`open_adapter`], on a device that is asked how long its kernels take, if it can tell.
+pub fn open_adapter_timed(name: &str, snapshot: &Snapshot) -> Result<GpuBackend, OpenError> {
+    let (info, adapter) = find(name)?;
+    GpuBackend::timed(&info, &adapter, snapshot)
 }
 
 /// As if the adapter took at most `limit` bytes in a binding: how a table larger than that is scored with.
@@ -89,16 +221,14 @@ pub fn open_adapter_with_limit(name: &str, snapshot: &Snapshot, limit: u64) -> R
 pub(crate) fn find(name: &str) -> Result<(AdapterInfo, wgpu::Adapter), OpenError> {
     let mut found = crate::adapter::enumerate();
     let infos: Vec<_> = found.iter().map(|(info, _)| info.clone()).collect();
-    let index = pick(Choice::Gpu, Some(name), &infos)?;
+    let any = Wish { adapter: Some(name.to_owned()), ..Wish::new(Choice::Gpu, Batches::Of(1)) };
+    let index = pick(&any, &infos)?;
     Ok(found.swap_remove(index))
 }
 
-fn cpu(snapshot: Arc<Snapshot>, why: &str) -> Opened {
-    Opened { backend: Box::new(CpuBackend::new(snapshot)), reason: format!("cpu: {why}") }
-}
-
 /// The index of the adapter to open. `found` is in order of preference.
-fn pick(choice: Choice, name: Option<&str>, found: &[AdapterInfo]) -> Result<usize, OpenError> {
+fn pick(wish: &Wish, found: &[AdapterInfo]) -> Result<usize, OpenError> {
+    let name = wish.adapter.as_deref();
     let matching: Vec<usize> = match name {
         None => (0..found.len()).collect(),
         Some(name) => matches(name, found),
@@ -106,7 +236,7 @@ fn pick(choice: Choice, name: Option<&str>, found: &[AdapterInfo]) -> Result<usi
     if let (true, Some(name)) = (matching.is_empty(), name) {
         return Err(OpenError::NoSuchAdapter { name: name.to_owned(), found: found.to_vec() });
     }
-    let software_allowed = choice == Choice::Gpu && name.is_some();
+    let software_allowed = wish.software_too || (wish.choice == Choice::Gpu && name.is_some());
     matching
         .into_iter()
         .find(|&index| software_allowed || found[index].kind == AdapterKind::Hardware)
@@ -126,67 +256,4 @@ fn matches(name: &str, found: &[AdapterInfo]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn adapter(name: &str, kind: AdapterKind) -> AdapterInfo {
-        AdapterInfo { name: name.to_owned(), kind, backend: "vulkan".to_owned(), driver: "test 1.0".to_owned() }
-    }
-
-    fn both() -> Vec<AdapterInfo> {
-        vec![adapter("Radeon 780M", AdapterKind::Hardware), adapter("llvmpipe (LLVM 15)", AdapterKind::Software)]
-    }
-
-    #[test]
-    fn auto_and_gpu_take_hardware_only() {
-        assert_eq!(pick(Choice::Auto, None, &both()).unwrap(), 0);
-        assert_eq!(pick(Choice::Gpu, None, &both()).unwrap(), 0);
-        let software = &both()[1..];
-        for choice in [Choice::Auto, Choice::Gpu] {
-            let error = pick(choice, None, software).unwrap_err();
-            assert!(matches!(error, OpenError::NoHardware { .. }));
-            assert_eq!(error.why(), "no hardware GPU found (llvmpipe (LLVM 15) is a software adapter)");
-        }
-        assert!(pick(Choice::Auto, Some("llvmpipe"), software).is_err());
-    }
-
-    #[test]
-    fn a_named_software_adapter_is_taken_by_gpu() {
-        assert_eq!(pick(Choice::Gpu, Some("LLVMPIPE"), &both()).unwrap(), 1);
-        assert_eq!(pick(Choice::Gpu, Some("Radeon 780M"), &both()).unwrap(), 0);
-    }
-
-    #[test]
-    fn errors_are_one_line_with_the_next_step() {
-        let errors = [
-            pick(Choice::Gpu, None, &[]).unwrap_err(),
-            pick(Choice::Gpu, None, &both()[1..]).unwrap_err(),
-            pick(Choice::Gpu, Some("H100"), &both()).unwrap_err(),
-            "fpga".parse::<Choice>().unwrap_err(),
-        ];
-        for error in errors {
-            let text = error.to_string();
-            assert!(!text.contains('\n') && text.contains("--"), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_was_opened_says_why() {
-        let snapshot = model::testing::case("open", model::testing::Plan::default(), 1).snapshot;
-        let hardware = crate::adapters().iter().any(|adapter| adapter.kind == AdapterKind::Hardware);
-        let auto = open(Choice::Auto, None, Arc::clone(&snapshot)).unwrap();
-        assert_eq!(auto.backend.name(), if hardware { "gpu" } else { "cpu" });
-        assert!(
-            auto.reason.starts_with(if hardware { "gpu: " } else { "cpu: no hardware GPU found" }),
-            "{}",
-            auto.reason
-        );
-        assert_eq!(open(Choice::Gpu, None, Arc::clone(&snapshot)).is_ok(), hardware);
-        let cpu = open(Choice::Cpu, Some("ignored"), Arc::clone(&snapshot)).unwrap();
-        assert_eq!((cpu.backend.name(), cpu.reason.as_str()), ("cpu", "cpu: asked for"));
-        for adapter in crate::adapters() {
-            let named = open(Choice::Gpu, Some(&adapter.name), Arc::clone(&snapshot)).unwrap();
-            assert_eq!((named.backend.name(), named.reason), ("gpu", format!("gpu: {adapter}")));
-        }
-    }
-}
+mod tests;

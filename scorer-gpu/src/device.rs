@@ -28,12 +28,12 @@ pub(crate) struct Gpu {
 }
 
 impl Gpu {
-    pub(crate) fn new(info: &AdapterInfo, adapter: &wgpu::Adapter) -> Result<Self, OpenError> {
+    /// Opens a device with those of the features that it has.
+    pub(crate) fn new(info: &AdapterInfo, adapter: &wgpu::Adapter, wanted: wgpu::Features) -> Result<Self, OpenError> {
         let limits = adapter.limits();
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("ebbline"),
-            // Asked for by benchmarks alone, and costs nothing where it is not.
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & wanted,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()

@@ -83,7 +83,7 @@ impl GpuCounter {
     /// Opens the adapter with this name for views of a lens of so many fields, whose keys start from `seed`.
     pub fn open(name: &str, views: &[ViewProgram], lens_fields: usize, seed: [u32; 2]) -> Result<Self, OpenError> {
         let (info, adapter) = find(name)?;
-        let gpu = Gpu::new(&info, &adapter)?;
+        let gpu = Gpu::new(&info, &adapter, wgpu::Features::empty())?;
         let kernels = Kernels::new(&gpu.device);
         gpu.check_open()?;
         let plan = ColumnPlan::new(views);

@@ -45,7 +45,7 @@ struct Params {
 /// Measures the adapter with this name, with a buffer of at most `bytes`.
 pub fn measure(name: &str, bytes: u64) -> Result<Rates, OpenError> {
     let (info, adapter) = find(name)?;
-    let gpu = Gpu::new(&info, &adapter)?;
+    let gpu = Gpu::new(&info, &adapter, wgpu::Features::empty())?;
     let bench = Bench::new(&gpu, bytes.min(gpu.largest))?;
     let in_order = bench.kernel("stream");
     let random = bench.kernel("gather");

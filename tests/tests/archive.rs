@@ -183,7 +183,7 @@ fn a_part_of_an_archive_scores_as_in_the_whole() {
 fn score_live(fixture: &Fixture, root: &Path, out: &Path) -> Vec<store::Finding> {
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
     let opened =
-        LiveScorer::new(baseline, Choice::Cpu, None, Line::RarerThan(1000.0), out.to_path_buf(), "host1", TODAY);
+        LiveScorer::new(baseline, &Choice::Cpu.into(), Line::RarerThan(1000.0), out.to_path_buf(), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let mut writers = BTreeMap::new();
     let complete = |writer: &mut TableWriter, scorer: &mut LiveScorer| {
@@ -234,7 +234,7 @@ fn a_file_that_was_not_scored_says_why() {
     let at = tempfile::tempdir().expect("a folder for the test");
     let baseline = Arc::new(model::Baseline::load(&fixture.path("normal.baseline")).expect("sound"));
     let opened =
-        LiveScorer::new(baseline, Choice::Cpu, None, Line::RarerThan(1000.0), at.path().join("out"), "host1", TODAY);
+        LiveScorer::new(baseline, &Choice::Cpu.into(), Line::RarerThan(1000.0), at.path().join("out"), "host1", TODAY);
     let mut scorer = opened.expect("the CPU is there");
     let part = today().find(|part| part.table == events::PROCESS).expect("there are processes");
     let options = WriterOptions::default();
@@ -297,8 +297,7 @@ impl Ordered {
     fn live(&self, root: &Path, out: &Path) -> Vec<store::Finding> {
         let opened = LiveScorer::new(
             self.baseline.clone(),
-            Choice::Cpu,
-            None,
+            &Choice::Cpu.into(),
             Line::RarerThan(1000.0),
             out.to_path_buf(),
             "host1",
@@ -328,8 +327,32 @@ impl Ordered {
 
     fn later(&self, root: &Path, out: &Path, threads: usize) -> Vec<store::Finding> {
         let line = Line::RarerThan(1000.0);
-        let options = ScoreOptions { choice: Choice::Cpu, threads, line, ..ScoreOptions::default() };
+        let options = ScoreOptions { backend: Choice::Cpu.into(), threads, line, ..ScoreOptions::default() };
         ::archive::score(&[root], &self.baseline, out, &options, &Silent).expect("scored").findings
+    }
+}
+
+#[test]
+fn scores_do_not_depend_on_how_many_rows_are_scored_at_a_time() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().expect("a folder"));
+    let sources = folder.path().join("busy");
+    write_archive(&sources, archive_from(3, 40_000, 1, TODAY, 1));
+    let files = discover(&[&sources]).expect("there are files");
+    let rows = |source: &store::Source| ArchiveFile::open(&source.path).expect("a file").rows();
+    assert!(files.iter().map(rows).max() > Some(2 * 256), "some files are several batches");
+    let score = |name: &str, more: &[&str]| {
+        let (out, baseline) = (folder.path().join(name), fixture.path("normal.baseline"));
+        let args = ["score", text(&sources), "--baseline", text(&baseline), "--out", text(&out), "--rarer-than", "50"];
+        assert_eq!(ebbline(args.iter().chain(more)).code, 0);
+        [files_below(&out.join("scores")), files_below(&out.join("findings"))]
+    };
+    let whole = score("whole", &["--backend", "cpu"]);
+    assert!(whole.iter().all(|files| !files.is_empty()));
+    for (name, size) in [("256", "256"), ("300", "300"), ("all", "1048576")] {
+        assert!(score(name, &["--backend", "cpu", "--batch-rows", size]) == whole, "--batch-rows {size}");
+    }
+    for wrong in ["0", "255", "1048577", "many"] {
+        assert_eq!(fixture.score("none", &["--batch-rows", wrong]).code, 2, "{wrong}");
     }
 }
 

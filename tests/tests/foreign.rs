@@ -25,8 +25,12 @@ fn learn(sources: &[PathBuf], name: &str) -> Learned {
 }
 
 fn score(sources: &[&Path], baseline: &Baseline, out: &Path) -> Vec<store::Finding> {
-    let options =
-        ScoreOptions { choice: Choice::Cpu, line: Line::RarerThan(2.0), strict: true, ..ScoreOptions::default() };
+    let options = ScoreOptions {
+        backend: Choice::Cpu.into(),
+        line: Line::RarerThan(2.0),
+        strict: true,
+        ..ScoreOptions::default()
+    };
     archive::score(sources, baseline, out, &options, &Silent).expect("scored").findings
 }
 

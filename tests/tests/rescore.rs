@@ -224,7 +224,7 @@ fn an_input_that_vanishes_on_the_way_is_named() {
     let source = at.path().join("some");
     let gone = discover(&[&source]).expect("there are files")[3].path.clone();
     let baseline = model::Baseline::load(Path::new(&fixture.at("key.baseline"))).expect("a baseline");
-    let options = |strict| ScoreOptions { choice: ::archive::Choice::Cpu, strict, ..ScoreOptions::default() };
+    let options = |strict| ScoreOptions { backend: ::archive::Choice::Cpu.into(), strict, ..ScoreOptions::default() };
     let content = fs::read(&gone).expect("read");
     let strict =
         ::archive::score(&[&source], &baseline, &at.path().join("strict"), &options(true), &Vanishing(gone.clone()));

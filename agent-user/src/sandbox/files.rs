@@ -10,10 +10,10 @@ use std::path::Path;
 /// The newest version whose rights were looked at; what later kernels add stays allowed until somebody did.
 const KNOWN: ABI = ABI::V7;
 
-/// What a GPU's driver needs: its devices, and its own files.
+/// What a GPU's driver needs: its devices, and its own files; and what the processor calls itself, beside which it is measured.
 const DRIVER_DEVICES: [&str; 7] =
     ["/dev/dri", "/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-modeset", "/dev/kfd", "/dev/shm"];
-const DRIVER_FILES: [&str; 5] = ["/usr", "/etc", "/sys", "/proc/self", "/proc/driver"];
+const DRIVER_FILES: [&str; 6] = ["/usr", "/etc", "/sys", "/proc/self", "/proc/driver", "/proc/cpuinfo"];
 
 /// Where a hash key comes from.
 const RANDOM: &str = "/dev/urandom";

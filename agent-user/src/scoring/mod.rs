@@ -19,7 +19,7 @@ pub use serve::serve;
 pub use start::{OwnProcess, Starter};
 
 use crate::{books::WriterBooks, error::AgentError, kernel, rows::Batch, sink::Follower};
-use archive::{LiveFile, LiveScorer};
+use archive::{BackendWish, LiveFile, LiveScorer};
 use arrow_array::RecordBatch;
 use model::Baseline;
 use std::{
@@ -57,15 +57,14 @@ impl Scoring {
         let now = kernel::utc_now();
         let baseline_id = baseline.id().to_owned();
         let tables = baseline.snapshots().iter().map(|snapshot| snapshot.lens.table().to_owned()).collect();
-        let adapter = settings.adapter.as_deref();
         let backend = |error: archive::ArchiveError| AgentError::Backend(error.to_string());
         let folder = |error: store::StoreError| AgentError::Archive { path: out.clone(), why: error.to_string() };
         let (host, line) = (&settings.host, settings.line);
         if !settings.again && !baseline.knows_host(Some(host)) {
             crate::say!("{}", archive::stranger(&baseline, host, None));
         }
-        let choice = settings.backend.into();
-        let scorer = LiveScorer::new(baseline.into(), choice, adapter, line, out.clone(), host, now);
+        let wish = BackendWish::live(settings.backend.into(), settings.adapter.clone()).kept_in_results(&out);
+        let scorer = LiveScorer::new(baseline.into(), &wish, line, out.clone(), host, now);
         let scorer = scorer.map_err(backend)?;
         // Later a disk may be full for a while: that ends nothing.
         let tried = |()| if settings.again { Ok(()) } else { store::try_folder(&out) };

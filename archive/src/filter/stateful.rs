@@ -70,7 +70,7 @@ type Scored = (u64, f32, f32);
 
 /// The bits of every row, with its rarity, by file.
 fn scores(folder: &Path, out: &Path, baseline: &model::Baseline, filter: Filter) -> Vec<(String, Vec<Scored>)> {
-    let options = ScoreOptions { choice: crate::Choice::Cpu, filter, ..ScoreOptions::default() };
+    let options = ScoreOptions { backend: crate::Choice::Cpu.into(), filter, ..ScoreOptions::default() };
     let run = score(&[folder], baseline, out, &options, &Silent).unwrap().run;
     let mut names: Vec<String> = run.inputs_done.into_iter().map(|input| input.path).collect();
     names.sort();

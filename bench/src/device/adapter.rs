@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::cpu::Counted;
 use model::snapshot::programs;
 use model::{Backend, EncodedBatch, Lens, Scores, Snapshot};
-use scorer_gpu::{AdapterInfo, GpuBackend, GpuCounter, open_adapter, roofline};
+use scorer_gpu::{AdapterInfo, GpuBackend, GpuCounter, open_adapter_timed, roofline};
 
 use super::{About, Counter, Device, Failure, Limits, Scorer};
 
@@ -26,9 +26,7 @@ impl Device for Adapter {
     }
 
     fn open(&self, snapshot: &Arc<Snapshot>) -> Result<Box<dyn Scorer>, Failure> {
-        let mut backend = open_adapter(&self.0.name, snapshot)?;
-        backend.time_kernels();
-        Ok(Box::new(OfAdapter(backend)))
+        Ok(Box::new(OfAdapter(open_adapter_timed(&self.0.name, snapshot)?)))
     }
 
     fn counter(&self, lens: &Lens, seed: [u32; 2]) -> Result<Box<dyn Counter>, Failure> {

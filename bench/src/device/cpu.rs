@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::cpu::Counted;
 use model::{Backend, CellCounter, CpuBackend, EncodedBatch, Lens, Scores, Snapshot};
+use scorer_gpu::measure::processor;
 
 use super::{About, Counter, Device, Failure, Kind, Limits, Scorer};
 use crate::memory;
@@ -19,7 +20,7 @@ pub(crate) struct Cpu;
 
 impl Device for Cpu {
     fn about(&self) -> About {
-        let details = format!("{}, {}", model(), words());
+        let details = format!("{}, {}", processor(), words());
         About { name: "cpu".to_owned(), kind: Kind::Cpu, details }
     }
 
@@ -40,13 +41,6 @@ impl Device for Cpu {
     fn counter(&self, lens: &Lens, seed: [u32; 2]) -> Result<Box<dyn Counter>, Failure> {
         Ok(Box::new(CountsOfCpu { lens: lens.clone(), seed }))
     }
-}
-
-/// What the processor calls itself.
-fn model() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| "a processor without a name".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 /// Threads and instructions, as the backend says.

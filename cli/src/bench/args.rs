@@ -21,6 +21,7 @@ Examples:
   ebbline bench --quick --html bench.html          the same as a page with charts
   ebbline bench page laptop.json server.json       a page of results that are there already
   ebbline bench compare before.json after.json     how much faster or slower
+  ebbline bench auto normal.baseline               what --backend auto takes here, and why
 
 Ctrl-C ends it at any moment with what there is.
 Exit codes: 0 done, 1 failed or wrong scores, 2 wrong usage, 3 done but figures were left out and named."
@@ -65,6 +66,36 @@ pub(crate) struct BenchArgs {
 pub(crate) enum BenchCommand {
     Compare(CompareArgs),
     Page(PageArgs),
+    Auto(AutoArgs),
+}
+
+/// Say what `--backend auto` takes for the tables of a baseline on this machine, and why.
+///
+/// A hardware GPU and the CPU are measured with a model of the same size, once: for files, that come in large batches, and for
+/// rows as an agent captures them, which come in small ones. Where there is no hardware GPU nothing is measured.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  ebbline bench auto normal.baseline
+  ebbline bench auto normal.baseline --again       after a change that no version tells
+
+Removing the file that it names is the same as --again.")]
+pub(crate) struct AutoArgs {
+    /// The baseline to score with.
+    #[arg(value_name = "BASELINE")]
+    pub(super) baseline: PathBuf,
+    /// Forget what was measured before, of all baselines, and measure again.
+    #[arg(long)]
+    pub(super) again: bool,
+    /// A GPU by name, or a part of its name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) adapter: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Take software adapters for hardware: for tests.
+    #[arg(long, hide = true)]
+    pub(super) software_too: bool,
 }
 
 /// Set two reports side by side: how much faster or slower the second is, and where the runs differ.

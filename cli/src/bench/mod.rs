@@ -1,6 +1,7 @@
 //! `ebbline bench`.
 
 mod args;
+mod auto;
 mod compare;
 mod load;
 mod page;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
     match &args.command {
         Some(BenchCommand::Compare(args)) => compare::run(args),
         Some(BenchCommand::Page(args)) => page::run(args),
+        Some(BenchCommand::Auto(args)) => auto::run(args),
         None => measure(args),
     }
 }

@@ -151,7 +151,7 @@ impl Fixture {
     /// Scores the archive by this process.
     pub fn alone(&self, out: &str, threads: usize) {
         let line = Line::RarerThan(LINE.parse().unwrap());
-        let options = ScoreOptions { line, threads, choice: Choice::Cpu, ..ScoreOptions::default() };
+        let options = ScoreOptions { line, threads, backend: Choice::Cpu.into(), ..ScoreOptions::default() };
         let baseline = Baseline::load(&self.at("a.baseline")).unwrap();
         archive::score(&[self.at("archive")], &baseline, &self.at(out), &options, &Silent).unwrap();
     }

@@ -30,7 +30,7 @@ pub(crate) struct DemoArgs {
 }
 
 /// Units rarer than 1 in this many are shown: low, so that ordinary first-evers show up beside the unusual.
-const RARER_THAN: &str = "32";
+pub(crate) const RARER_THAN: &str = "32";
 
 pub(crate) fn run(args: DemoArgs) -> Result<()> {
     run_loudly(&["cargo", "build", "--quiet", "--locked", "--bins", "--workspace"])?;

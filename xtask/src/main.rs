@@ -12,6 +12,7 @@ mod overhead_bench;
 mod package;
 mod package_test;
 mod peers;
+mod pictures;
 mod report;
 mod rescore_bench;
 mod sensor_bench;
@@ -57,6 +58,8 @@ enum Chore {
     SensorBench(sensor_bench::SensorBenchArgs),
     /// Measure what watching costs the watched, beside auditd and bpftrace.
     OverheadBench(overhead_bench::OverheadBenchArgs),
+    /// Take the pictures in docs/images and README.md, of real runs.
+    Pictures(pictures::PicturesArgs),
     /// Run other detectors on the labelled sets, for `ebbline eval --peers`.
     Peers(peers::PeersArgs),
     /// Learn and score a generated archive, beside DuckDB, Polars and DataFusion.
@@ -83,6 +86,7 @@ fn main() -> std::process::ExitCode {
         Chore::PackageTest(args) => package_test::run(&args),
         Chore::SensorBench(args) => sensor_bench::run(&args),
         Chore::OverheadBench(args) => overhead_bench::run(&args),
+        Chore::Pictures(args) => pictures::run(&args),
         Chore::Peers(args) => peers::run(&args),
         Chore::RescoreBench(args) => rescore_bench::run(&args),
         Chore::Benchmarks(args) => rescore_bench::page(&args),

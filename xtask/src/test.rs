@@ -24,9 +24,7 @@ pub(crate) fn run(args: TestArgs) -> Result<()> {
     })?;
     step("build", || shell::run(&["cargo", "build", "--workspace", "--bins", "--locked"]))?;
     step("kernel object", || kernel_object(!args.no_install))?;
-    step("pages", || {
-        missed(report::check(&report::ReportCheckArgs { install: !args.no_install, shots: None }), report::ready)
-    })?;
+    step("pages", || missed(report::check(&report::ReportCheckArgs { install: !args.no_install }), report::ready))?;
     step("aarch64", || {
         missed(aarch64::run(&aarch64::Aarch64Args { install: !args.no_install, link: false }), aarch64::ready)
     })?;

@@ -32,9 +32,6 @@ pub(crate) struct ReportCheckArgs {
     /// Install node, npm, Chromium (as root on Debian) and the pinned packages first
     #[arg(long)]
     pub(crate) install: bool,
-    /// Also write pictures, of a report on the recording in tests/data and of what this machine does, into this folder
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) shots: Option<PathBuf>,
 }
 
 /// Builds.

@@ -167,8 +167,13 @@ fn row(name: &str, event: &EventStatus, flight: Option<InFlight>) -> [String; 9]
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{text as marked, *};
     use crate::status::{AgentStage, KernelStage, WriterStage};
+
+    /// Without colours: standard output of a test is no terminal.
+    fn text(status: &Status) -> String {
+        terminal::for_stdout(&marked(status))
+    }
 
     fn event(produced: u64, lost: u64, received: u64, written: u64) -> EventStatus {
         let dropped: Dropped = (lost > 0).then(|| ("ring_full".to_owned(), lost)).into_iter().collect();

@@ -173,13 +173,15 @@ fn agent(state: &State, status: &Status) -> Section {
         (Role::Plain, format!(", {} proportional   rings {}", memory(own.pss_bytes), memory(own.ring_bytes))),
     ];
     let (hooks, processes, restarts) = (own.hooks, thousands(own.processes), own.restarts);
-    let holds = format!("cpu {:.1} s   hooks {hooks}   processes {processes}   restarts {restarts}", own.cpu_s);
+    let baseline = status.baseline.as_deref().map(|id| format!("   baseline {}", clean(id))).unwrap_or_default();
+    let cpu = own.cpu_s;
+    let holds = format!("cpu {cpu:.1} s   hooks {hooks}   processes {processes}   restarts {restarts}{baseline}");
     let lines = vec![used, vec![(Role::Plain, scoring(status))], vec![(Role::Plain, holds)]];
     Section::new("Agent", 2, lines)
 }
 
 fn scoring(status: &Status) -> String {
-    let (Some(backend), Some(baseline)) = (&status.backend, &status.baseline) else {
+    let (Some(backend), Some(_)) = (&status.backend, &status.baseline) else {
         return "scores nothing: it has no baseline".to_owned();
     };
     let expected = status
@@ -192,7 +194,7 @@ fn scoring(status: &Status) -> String {
         rows => format!(", rows not scored {}", thousands(rows)),
     };
     let findings = thousands(status.findings);
-    format!("findings {findings}{expected}{known}{unscored}   on {}, baseline {}", clean(backend), clean(baseline))
+    format!("findings {findings}{expected}{known}{unscored}   on {}", clean(backend))
 }
 
 fn rows_by_hour(volume: &Volume, columns: usize) -> Section {

@@ -77,8 +77,14 @@ fn screens(of: &Recording) -> Result<Vec<(&'static str, String)>> {
             ebbline("incident", &[Path::new("show"), &of.scored, Path::new(first), archive[0], archive[1]])?,
         ),
         ("explain.txt", explained),
-        ("doctor.txt", String::from_utf8(doctor.stdout)?),
+        ("doctor.txt", without_build(&String::from_utf8(doctor.stdout)?)),
     ])
+}
+
+/// What a kernel was built for is nobody's business.
+fn without_build(text: &str) -> String {
+    let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
+    format!("{}\n{rest}", head.split('-').next().unwrap_or_default())
 }
 
 /// Pictures light and dark, not those of paper and of a narrow window.

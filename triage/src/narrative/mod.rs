@@ -264,14 +264,14 @@ impl Story<'_> {
         } else {
             format!("between {} and {} UTC", time_text(incident.first), time_text(incident.last))
         };
-        let one_in = thousands(f64::from(incident.log2_n).exp2().round() as u64);
+        let one_in = terminal::one_in(self.incident.log2_n);
         let number = match self.findings.len() {
             1 => "One finding".to_owned(),
             number => format!("{} findings", thousands(number as u64)),
         };
         let hosts =
             if incident.hosts.is_empty() { String::new() } else { format!(" on {}", incident.hosts.join(", ")) };
-        let head = format!("{number}{hosts}, {times}; the rarest is 1 in {one_in}.");
+        let head = format!("{number}{hosts}, {times}; the rarest is {one_in}.");
         let mut summary = some(said(head, self.rows_of(self.rarest())));
         for (rule, rows) in self.signs.iter().take(3) {
             let more = if rows.len() > 1 { format!(" ({} times)", rows.len()) } else { String::new() };

@@ -104,8 +104,12 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
 /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
 #[must_use]
 pub fn reason_in_words(reason: &FindingReason) -> String {
-    let given = if reason.context.is_empty() { String::new() } else { format!(" given {}", reason.context) };
-    format!("{}{given}: {}", reason.child, counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct))
+    let given = if reason.context.is_empty() { "anything" } else { reason.context.as_str() };
+    format!(
+        "{} given {given}: {}",
+        reason.child,
+        counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct)
+    )
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
     }
     let rest = finding.bits - shown.iter().map(|r| r.bits).sum::<f32>();
     if rest > 0.05 {
-        text += &mark(Role::Dim, &format!("     {rest:>6.1}  other\n"));
+        text += &format!("{}\n", mark(Role::Dim, &format!("     {rest:>6.1}  other")));
     }
     if let Some(row) = finding.rows.first() {
         let more = finding.rows.len() - 1;

@@ -85,13 +85,16 @@ export function minute(time: string): string {
 
 /** From when until when, without saying a day twice. */
 export function span(first: string, last: string): string {
-  if (minute(first) === minute(last)) return minute(first);
-  return day(first) === day(last) ? `${minute(first)} – ${last.slice(11, 16)}` : `${minute(first)} – ${minute(last)}`;
+  const [from, to] = [`${day(first)} ${clock(first)}`, `${day(last)} ${clock(last)}`];
+  if (from === to) return from;
+  return day(first) === day(last) ? `${from} – ${clock(last)}` : `${from} – ${to}`;
 }
 
 /** How long after, in two units at most. */
 export function later(from: string, to: string): string {
-  const s = Math.round((Date.parse(to) - Date.parse(from)) / 1000);
+  // As the clocks beside it, which have whole seconds.
+  const second = (time: string) => Math.floor(Date.parse(time) / 1000);
+  const s = second(to) - second(from);
   if (!(s > 0)) return "";
   const [d, hours, m] = [Math.floor(s / 86400), Math.floor(s / 3600) % 24, Math.floor(s / 60) % 60];
   if (d) return `+${d} d ${hours} h`;

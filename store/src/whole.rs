@@ -58,8 +58,18 @@ impl WholeFile {
     }
 
     /// A file that takes the place of `path` when committed. The temporary name holds the process id, so that two
-    /// programs that write the same result do not mix.
+    /// programs that write the same result do not mix. What a link leads to is replaced, and not the link.
+    ///
+    /// # Errors
+    /// There is something of that name which is no file, such as a device or a pipe.
     pub(crate) fn replace(path: &Path) -> io::Result<Self> {
+        let path = &match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => fs::canonicalize(path)?,
+            _ => path.to_path_buf(),
+        };
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and is no file; give another name"));
+        }
         if let Some(tag) = TAG.get() {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             return Self::at(path, suffixed(path, &format!(".{TAGGED}{tag}-{number}.tmp")));
@@ -216,4 +226,27 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_stays_and_links_lead_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, file, link) =
+            (folder.path().join("socket"), folder.path().join("file"), folder.path().join("link"));
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let write = |path: &Path| write_whole(path, |to| to.write_all(b"new"));
+        let error = write(&socket).unwrap_err().to_string();
+        assert!(error.contains("socket") && error.contains("is no file"), "{error}");
+        assert!(!fs::metadata(&socket).unwrap().is_file());
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left behind");
+    }
 }

@@ -52,6 +52,11 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
         archive.display(),
         folders.scores.display()
     );
+    println!(
+        "The same for a browser: target/debug/ebbline report {} --archive {} --out report.html",
+        folders.scores.display(),
+        archive.display()
+    );
     Ok(())
 }
 

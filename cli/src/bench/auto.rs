@@ -59,7 +59,7 @@ fn of(baseline: &Baseline, caller: &str, wish: &BackendWish) -> Result<Vec<Value
 
 fn words(found: &[Value], kept: Option<&std::path::Path>) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
-    let mut table = table(["TABLE", "FOR", "ROWS A BATCH", "TAKES"], &[2]);
+    let mut table = table(["table", "for", "rows a batch", "takes"], &[2]);
     for one in found {
         let rows = thousands(one["batch_rows"].as_u64().unwrap_or(0));
         let why = [&one["reason"], &one["note"]].into_iter().filter(|part| part.is_string()).map(text);

@@ -59,6 +59,7 @@ export function volume(report: Report): HTMLElement {
   part.append(
     h("p", { class: "muted" }, `Rows by table, ${unit}. In all: ${totals}.`),
     // One step is no line.
+    ...(axis.steps > 1 ? [] : [h("p", {}, `All of it is within one ${stepInWords(axis)}: there is no course to draw.`)]),
     ...(axis.steps > 1 ? [chart(`Volume, ${unit}. In all: ${totals}. The table below has the numbers.`, options, data)] : []),
     fold("The numbers as a table", table(unit, ["From (UTC)", ...volume.map((one) => one.table)], [false, ...volume.map(() => true)], lines)),
   );

@@ -25,7 +25,7 @@ class Rows {
 
   list(): HTMLElement {
     const items = this.rows.map((row, at) =>
-      h("li", { id: `row-${at + 1}`, tabindex: -1 }, h("code", {}, row.file), ` row ${count(row.row)}`),
+      h("li", { id: `row-${at + 1}`, tabindex: -1 }, h("code", {}, row.file), ` row ${row.row}`),
     );
     return h("ol", { class: "rows" }, ...items);
   }
@@ -45,7 +45,7 @@ export function incident(one: Incident, of: number): HTMLElement {
     content.some(Boolean) && article.append(h("section", {}, h("h3", {}, name), ...content));
   part("Summary", told.summary.length > 0 && paragraphs(told.summary, rows));
   part("What happened", told.timeline.length > 0 && timeline(told.timeline, rows));
-  part("Why it is unusual here", reasons(one.reasons, rows) || (told.reasons.length > 0 && list(told.reasons, rows)));
+  part("Why it is unusual", reasons(one.reasons, rows) || (told.reasons.length > 0 && list(told.reasons, rows)));
   part(
     "What led to it",
     one.graph.nodes.length > 0 && lineage(one.graph, one.id),
@@ -54,7 +54,7 @@ export function incident(one: Incident, of: number): HTMLElement {
   part("Harmless if", told.harmless.length > 0 && list(told.harmless, rows));
   part("Check next", told.checks.length > 0 && list(told.checks, rows));
   part("Why this is one incident", told.links.length > 0 && list(told.links, rows));
-  part("ATT&CK techniques: suggestions, not detections", told.techniques.length > 0 && techniques(one, rows));
+  part("ATT&CK suggestions (not detections)", told.techniques.length > 0 && techniques(one, rows));
   article.append(evidence(one, rows));
   return article;
 }
@@ -103,7 +103,7 @@ function reasons(all: Reason[], rows: Rows): HTMLElement | false {
   const most = Math.max(...all.map((one) => one.bits), 1);
   const lines = all.map((one) => [
     h("span", { class: "bits" }, meter(one.bits / most), bits(one.bits)),
-    h("div", { class: "value" }, h("span", {}, one.value, rows.cite(one.rows)), one.context ? h("small", {}, `given ${one.context}`) : false),
+    h("div", { class: "value" }, h("span", {}, one.value, rows.cite(one.rows)), h("small", {}, `given ${one.context || "anything"}`)),
     h("span", { title: one.words }, `${count(one.n)} of ${count(one.N)}`),
     h("span", {}, count(one.T)),
     h("span", { class: "scope" }, one.scope),
@@ -131,7 +131,7 @@ function evidence(one: Incident, rows: Rows): HTMLElement {
   return h(
     "section",
     {},
-    h("h3", {}, "Evidence"),
+    h("h3", {}, "Rows"),
     rows.rows.length > 0 ? rows.list() : h("p", {}, "None of its rows could be read."),
     fold(plural(one.findings.length, "finding", "findings"), h("ul", {}, ...findings)),
     one.root.key ? h("p", { class: "muted" }, "Root process ", h("code", {}, one.root.key), one.root.host ? ` on ${one.root.host}` : "") : null,

@@ -50,8 +50,12 @@ export class List {
   readonly #said = h("p", { class: "muted", role: "status" });
   readonly #list = h("ol", { class: "list" });
   readonly #total: number;
+  readonly #moved: (first: Incident | undefined) => void;
+  #current: Incident | undefined;
 
-  constructor(incidents: { total: number; shown: Incident[] }) {
+  /** `moved` is told the first that fits, or none, when the filter no longer lets through what is shown. */
+  constructor(incidents: { total: number; shown: Incident[] }, moved: (first: Incident | undefined) => void) {
+    this.#moved = moved;
     this.#total = incidents.total;
     this.#entries = incidents.shown.map(entry);
     const hosts = [...new Set(incidents.shown.flatMap((one) => one.hosts))].sort();
@@ -78,6 +82,7 @@ export class List {
   }
 
   mark(incident: Incident | undefined): void {
+    this.#current = incident;
     for (const one of this.#entries) {
       if (one.incident === incident) {
         one.link.setAttribute("aria-current", "true");
@@ -107,6 +112,9 @@ export class List {
     if (this.#order.value === "new") order.sort((a, b) => b.incident.last.localeCompare(a.incident.last));
     this.#list.replaceChildren(...order.map((one) => one.item));
     this.#said.textContent = this.#words(left);
+    const seen = this.#seen();
+    if (this.#current && !seen.some((one) => one.incident === this.#current)) this.#moved(seen[0]?.incident);
+    else if (!this.#current && seen[0]) this.#moved(seen[0].incident);
   }
 
   #words(left: number): string {

@@ -3,7 +3,7 @@
 import { follow, resize } from "../charts";
 import { day, fold, h, minute, perDay, plural } from "../dom";
 import { loss, scores, volume } from "./charts";
-import { type Gap, type Report, load } from "./data";
+import { type Gap, type Incident, type Report, load } from "./data";
 import { hosts } from "./hosts";
 import { incident } from "./incident";
 import { List } from "./list";
@@ -47,11 +47,13 @@ function coverage(gaps: Gap[]): HTMLElement {
 
 const TERMS: [string, string][] = [
   ["1 in N", "How rare: of units (a process tree in an hour, for example) that are as usual as those learned from, one in N is expected to be as unusual as this or more."],
-  ["bits", "The same as a logarithm: 10 bits are 1 in 1,024, 20 bits 1 in a million. The bits of an incident are those of its whole path, by Fisher's combination; it orders incidents and promises nothing."],
-  ["expected", "How many false alerts a day the baseline expects at the line that was drawn. There are never more incidents than findings."],
+  ["bits", "How unusual, as a logarithm. Of one reason: how rare what was seen is where it was seen, 10 bits are 1 in 1,024. Of a row: its reasons added up, as they overlap that is more than its rarity. Of an incident: its whole path, by Fisher's combination of the rarities of its findings, so it can be less than a row of it has; it orders incidents and promises nothing."],
+  ["given anything", "No finer context knew it: so it was not seen under any program before, whatever the program."],
+  ["learning", "A host is known well after some days. Before that, much of what is usual there is still new, and the list is longer than it will be."],
+  ["false alerts expected", "How many false alerts a day the baseline expects at the line that was drawn. There are never more incidents than findings."],
   ["seen before", "n of N: how often this was seen in this context, of how often anything was, when the baseline was learned."],
   ["harmless if", "What would explain it without an attack. Nothing here says that something is an attack."],
-  ["evidence", "The small numbers behind sentences lead to rows of the archive, which are listed at the end of each incident."],
+  ["rows", "The small numbers behind sentences lead to rows of the archive, which are listed at the end of each incident."],
 ];
 
 function about(report: Report): HTMLElement {
@@ -69,8 +71,14 @@ function about(report: Report): HTMLElement {
 function main(): void {
   const report = load();
   document.title = `Ebbline report: ${report.source}${report.until ? `, ${day(report.until)}` : ""}`;
-  const list = new List(report.incidents);
   const detail = h("div", { id: "detail", tabindex: -1 });
+  const tell = (known: Incident | undefined) => {
+    shown = known?.id ?? "";
+    detail.replaceChildren(known ? incident(known, report.incidents.total) : h("p", { class: "empty" }, "No incident fits the filter."));
+    list.mark(known);
+  };
+  let [shown, before] = ["", ""];
+  const list = new List(report.incidents, (first) => before && tell(first));
   const none = h("p", { class: "empty" }, `No incident: none of the findings in ${report.source} are over the line. What was not seen is said above.`);
   const panes = report.incidents.shown.length ? h("div", { class: "panes" }, list.element, detail) : none;
   const incidents = h("section", { "data-view": "incidents", "aria-label": "Incidents" }, promise(report), panes);
@@ -88,7 +96,6 @@ function main(): void {
     makers[view]?.();
     delete makers[view];
   };
-  let [shown, before] = ["", ""];
   const go = (moved: boolean) => {
     const [view = "", id, row] = location.hash.slice(1).split("/");
     const here = VIEWS.some(([name]) => name === view) ? view : "incidents";
@@ -103,9 +110,8 @@ function main(): void {
     before = here;
     const known = list.find(view === "incident" ? id : undefined);
     if (here === "incidents" && known && (known.id !== shown || view === "incident")) {
-      if (known.id !== shown) detail.replaceChildren(incident(known, report.incidents.total));
-      shown = known.id;
-      list.mark(known);
+      if (known.id !== shown) tell(known);
+      else list.mark(known);
       const target = row ? detail.querySelector<HTMLElement>(`#row-${Number(row)}`) : detail.querySelector<HTMLElement>("h2");
       if (moved && view === "incident") target?.focus();
     } else if (view === "incident" && !known) {

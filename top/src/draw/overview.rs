@@ -241,7 +241,7 @@ fn unseen(state: &State) -> Vec<Section> {
         let text = if all.is_some() { "no gap is known" } else { "reading …" };
         lines.push(vec![(Role::Dim, text.to_owned())]);
     }
-    sections.push(Section::new("Not seen, not whole (Enter: all)", 2, lines));
+    sections.push(Section::new("Not seen, or not whole (Enter: all)", 2, lines));
     sections
 }
 

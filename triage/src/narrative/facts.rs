@@ -37,6 +37,12 @@ impl Fact {
         self.cells.get(column).map_or("", String::as_str)
     }
 
+    /// Whether its cells say the same as a reason does: `exe=/usr/bin/id, user=33`, of columns that it has.
+    pub(crate) fn holds(&self, child: &str) -> bool {
+        let mut pairs = child.split(", ").filter_map(|pair| pair.split_once('=')).peekable();
+        pairs.peek().is_some() && pairs.all(|(column, value)| !value.is_empty() && self.get(column) == value)
+    }
+
     /// The last name of a path.
     pub(crate) fn leaf(&self, column: &str) -> &str {
         self.get(column).rsplit('/').next().unwrap_or_default()

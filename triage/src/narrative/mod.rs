@@ -330,10 +330,10 @@ impl Story<'_> {
 
     fn reasons(&self) -> Vec<Sentence> {
         let one = |(reason, finding): &(&FindingReason, &Finding)| {
-            let given = if reason.context.is_empty() { String::new() } else { format!(" given {}", reason.context) };
+            let given = if reason.context.is_empty() { "anything" } else { reason.context.as_str() };
             let counts = counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct);
-            let text = format!("{:.1} bits: {}{given}: {counts} [{}]", reason.bits, reason.child, reason.view);
-            some(said(facts::cut(&text), self.rows_of(Some(finding))))
+            let text = format!("{:.1} bits: {} given {given}: {counts} [{}]", reason.bits, reason.child, reason.view);
+            some(said(facts::cut(&text), self.rows_with(reason, finding)))
         };
         self.strongest().iter().flat_map(one).collect()
     }
@@ -349,7 +349,7 @@ impl Story<'_> {
             distinct: reason.distinct,
             scope: reason.scope.clone(),
             view: reason.view.clone(),
-            rows: self.rows_of(Some(finding)),
+            rows: self.rows_with(reason, finding),
         };
         self.strongest().iter().map(one).collect()
     }
@@ -460,6 +460,19 @@ impl Story<'_> {
 
     fn rarest(&self) -> Option<&Finding> {
         self.findings.iter().max_by(|a, b| a.log2_n.total_cmp(&b.log2_n).then_with(|| b.id.cmp(&a.id)))
+    }
+
+    /// The rows of a finding in which a reason's value can be read; all, where it is not in a column as it is told.
+    fn rows_with(&self, reason: &FindingReason, finding: &Finding) -> Vec<RowLink> {
+        let own = self
+            .facts
+            .iter()
+            .filter(|fact| finding.rows.iter().any(|row| row.row == fact.link.row && row.file == fact.link.file));
+        let mut with: Vec<(f32, RowLink)> =
+            own.filter(|fact| fact.holds(&reason.child)).map(|fact| (fact.bits, fact.link.clone())).collect();
+        with.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let with: Vec<RowLink> = with.into_iter().map(|(_, link)| link).take(LINKS).collect();
+        if with.is_empty() { self.rows_of(Some(finding)) } else { with }
     }
 
     fn rows_of(&self, finding: Option<&Finding>) -> Vec<RowLink> {

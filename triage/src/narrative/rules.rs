@@ -51,7 +51,7 @@ pub(crate) const RULES: &[Rule] = &[
                     .iter()
                     .any(|folder| row.get("exe").starts_with(folder))
         },
-        phrase: "{exe} ran from a folder that everyone can write to",
+        phrase: "{exe} ran from below a folder that everyone can write to",
         harmless: "Installers and builds unpack programs there and run them.",
         check: "Look at who wrote {exe} and when, and compare its digest ({exe_sha256}) with what you ship.",
         techniques: &["T1036.005", "T1105"],

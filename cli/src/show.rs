@@ -217,7 +217,7 @@ mod tests {
         let text = block(1, &finding, &[]);
         let has = |part: &str| text.contains(part);
         assert!(text.lines().next().is_some_and(|line| line.ends_with("UTC   user   ada")), "{text}");
-        assert!(has("12.0  asn=131279: ") && !has("given user=ada"), "{text}");
+        assert!(has("12.0  asn=131279 given anything: ") && !has("given user=ada"), "{text}");
         assert!(has("5.0  os=a\\nb") && has("4.0  gw=1") && !has("gw=2") && has("10.0  other"), "{text}");
         assert!(has("row 7 of vpn.csv, and 1 more"), "{text}");
         finding.host = "web1".into();

@@ -166,6 +166,8 @@ fn zeeks_own_format_says_what_is_unset() {
     assert!(read(&folder.file("truth.log", truth), &wanted()).unwrap()[0].contains(" true "));
     assert!(error("short.log", log.replace("\t7\ta,b c", "")).contains("line 8: 2 fields, the head has 4"));
     assert!(error("headless.log", "#fields\ttime\nx\n").contains("line 2: the head"));
+    let fewer = error("fewer.log", format!("{log}#fields\ttime\n1795269789.0\n"));
+    assert!(fewer.contains("peer.address") && !fewer.contains("gave up"), "a second head with fewer fields: {fewer}");
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl ZeekRows {
             }
             // Logs that are joined have more than one head.
             self.head.read(&line).map_err(|why| self.lines.bad(why))?;
-            if line.starts_with("#types") {
+            if line.starts_with("#fields") || line.starts_with("#types") {
                 self.find()?;
             }
         }

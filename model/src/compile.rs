@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::count::{Counted, PART_CELLS, Source, for_each_part};
+use crate::count::{Alone, Counted, PART_CELLS, Source, for_each_part};
 use crate::decay::{FULL, weight};
 use crate::keys::{HashKey, PairMap, join, pair};
 use crate::layout::Layout;
@@ -55,7 +55,7 @@ const KEPT_CELLS: usize = 1 << 21;
 
 /// The table of a set of segments of one lens, and its groups; a segment named twice counts once.
 pub fn compile_with<'a>(key: &HashKey, segments: impl IntoIterator<Item = &'a Segment>, options: &Options) -> Compiled {
-    compile_in_parts(key, segments, options, PART_CELLS, KEPT_CELLS)
+    compile_sources(&sources(key, segments, options), options).0
 }
 
 /// The table of a set of segments of one lens, all of which count in full.
@@ -63,31 +63,34 @@ pub fn compile<'a>(key: &HashKey, segments: impl IntoIterator<Item = &'a Segment
     compile_with(key, segments, &Options::default()).slots
 }
 
-fn compile_in_parts<'a>(
-    key: &HashKey,
-    segments: impl IntoIterator<Item = &'a Segment>,
+/// The table of what counts, and what hosts that are asked for have alone.
+pub(crate) fn compile_sources(sources: &[Source<'_>], options: &Options) -> (Compiled, Alone) {
+    compile_in_parts(sources, options, PART_CELLS, KEPT_CELLS)
+}
+
+fn compile_in_parts(
+    sources: &[Source<'_>],
     options: &Options,
     part_cells: usize,
     kept_cells: usize,
-) -> Compiled {
-    let sources = sources(key, segments, options);
+) -> (Compiled, Alone) {
     let all: usize = sources.iter().map(|s| s.segment.cells()).sum();
     let mut sizes = Sizes::new(options.max_entries.unwrap_or(MAX_ENTRIES).min(MOST_ENTRIES), all);
-    let groups = options.groups.clone();
-    if all <= kept_cells {
-        let mut kept = Vec::new();
-        for_each_part(&sources, part_cells, &mut |part| {
-            sizes.add(&part);
+    let mut kept = Vec::new();
+    for_each_part(sources, part_cells, &mut |mut part| {
+        sizes.add(&mut part);
+        if all <= kept_cells {
             kept.push(part);
-        });
-        let mut table = Filling::new(sizes);
-        kept.iter().for_each(|part| table.add(part));
-        return table.finish(groups);
-    }
-    for_each_part(&sources, part_cells, &mut |part| sizes.add(&part));
+        }
+    });
+    let alone = std::mem::take(&mut sizes.alone);
     let mut table = Filling::new(sizes);
-    for_each_part(&sources, part_cells, &mut |part| table.add(&part));
-    table.finish(groups)
+    if all <= kept_cells {
+        kept.iter().for_each(|part| table.add(part));
+    } else {
+        for_each_part(sources, part_cells, &mut |part| table.add(&part));
+    }
+    (table.finish(options.groups.clone()), alone)
 }
 
 /// The segments that count, each once, a host's after each other, with the weight of their days.
@@ -109,6 +112,7 @@ pub(crate) fn sources<'a>(
             host: key.value(segment.host.as_deref()),
             group: group.map(|group| key.group(&group.name)),
             weight: options.half_life_days.map_or(FULL, |half_life| weight(age, half_life)),
+            is_asked: false,
         }
     };
     segments.into_iter().map(source).filter(|s| s.weight > 0).collect()
@@ -131,16 +135,17 @@ struct Sizes {
     cut: PairMap<[u32; 2]>,
     /// Cells by rank; empty if all fit for certain.
     ranks: Vec<u64>,
+    alone: Alone,
 }
 
 impl Sizes {
     fn new(max_entries: u64, cells: usize) -> Self {
         // A cell of a segment makes at most a context and a cell in each of three scopes.
         let ranks = if cells as u64 * 6 > max_entries { vec![0; RANKS] } else { Vec::new() };
-        Self { max_entries, contexts: 0, cells: 0, cut: PairMap::default(), ranks }
+        Self { max_entries, contexts: 0, cells: 0, cut: PairMap::default(), ranks, alone: Alone::default() }
     }
 
-    fn add(&mut self, part: &Counted) {
+    fn add(&mut self, part: &mut Counted) {
         self.contexts += part.contexts.len() as u64;
         self.cells += part.cells.len() as u64;
         for [low, high, total, kinds] in &part.cut {
@@ -149,6 +154,12 @@ impl Sizes {
         }
         if !self.ranks.is_empty() {
             part.cells.iter().for_each(|cell| self.ranks[rank(cell)] += 1);
+        }
+        if self.alone.is_empty() {
+            self.alone = std::mem::take(&mut part.alone);
+        }
+        for (key, cells) in part.alone.drain() {
+            *self.alone.entry(key).or_default() += cells;
         }
     }
 
@@ -295,7 +306,7 @@ mod tests {
                 segments.push(segments[usize::from(a) % n].clone());
             }
             for kept in [0, usize::MAX] {
-                prop_assert_eq!(&compile_in_parts(&key(), &segments, &options, part, kept), &want);
+                prop_assert_eq!(&compile_in_parts(&sources(&key(), &segments, &options), &options, part, kept).0, &want);
             }
         }
 
@@ -333,7 +344,7 @@ mod tests {
             let max_entries = (all.len() as f64 * room) as u64;
             let small = Options { max_entries: Some(max_entries), ..options };
             for (part, kept) in [(7, 0), (PART_CELLS, KEPT_CELLS)] {
-                let limited = compile_in_parts(&key(), &segments, &small, part, kept);
+                let limited = compile_in_parts(&sources(&key(), &segments, &small), &small, part, kept).0;
                 let stay = used(&limited.slots);
                 prop_assert!(stay.len() as u64 <= max_entries.max(contexts as u64));
                 prop_assert_eq!(stay.iter().filter(|s| s[3] > 0).count(), contexts, "contexts stay");

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::decay::decayed;
-use crate::keys::{FLEET, Pair, pair, scoped};
+use crate::keys::{FLEET, Pair, PairMap, absorb, join, pair, scoped};
 use crate::segment::{Cell, Segment};
 
 /// Most cells of all segments in a part, except where more segments than this have the same one.
@@ -19,6 +19,16 @@ pub(crate) struct Source<'a> {
     pub(crate) group: Option<Pair>,
     /// [`crate::decay::weight`].
     pub(crate) weight: u16,
+    /// Whether to count what the host alone has: [`Alone`].
+    pub(crate) is_asked: bool,
+}
+
+/// How many cells of a context only one host has, by [`of_alone`]; contexts without any are absent.
+pub(crate) type Alone = PairMap<u32>;
+
+/// The key of a scoped context and a host in [`Alone`].
+pub(crate) fn of_alone(context: Pair, host: Pair) -> u64 {
+    join(absorb(context, host))
 }
 
 /// The slots of a part, in all scopes.
@@ -29,7 +39,12 @@ pub(crate) struct Counted {
     /// Contexts that go on in another part: N and T of what lies in this one.
     pub(crate) cut: Vec<[u32; 4]>,
     pub(crate) cells: Vec<[u32; 4]>,
+    /// In the scopes of groups and of the fleet, of the hosts that are asked for.
+    pub(crate) alone: Alone,
 }
+
+/// A cell of a scope of several hosts: its context, itself, how many hosts have it, and the number of one that has.
+type OfHosts = (u64, u64, u32, u32);
 
 /// Some cells of a segment that follow each other.
 #[derive(Clone)]
@@ -100,22 +115,37 @@ fn divide<'a>(part: Part<'a>, part_cells: usize, f: &mut dyn FnMut(Part<'a>)) {
 impl Part<'_> {
     fn count(self) -> Counted {
         let mut out = Counted::default();
-        let mut fleet = Vec::new();
-        let mut groups: std::collections::BTreeMap<Pair, Vec<Cell>> = Default::default();
+        let (mut hosts, mut fleet) = (Vec::new(), Vec::new());
+        let mut groups: std::collections::BTreeMap<Pair, Vec<OfHosts>> = Default::default();
         for of_host in self.pieces.chunk_by(|a, b| a.source.host == b.source.host) {
             let cells = merged(of_host);
-            self.emit(&cells, of_host[0].source.host, &mut out);
-            let once = cells.iter().map(|(context, cell, _)| (*context, *cell, 1));
-            if let Some(group) = of_host[0].source.group {
+            let Source { host, group, is_asked, .. } = of_host[0].source;
+            self.emit(&cells, host, &mut out);
+            let number = hosts.len() as u32;
+            hosts.push(is_asked.then_some(host));
+            let once = cells.iter().map(|(context, cell, _)| (*context, *cell, 1, number));
+            if let Some(group) = group {
                 groups.entry(group).or_default().extend(once.clone());
             }
             fleet.extend(once);
         }
-        for (group, cells) in groups {
-            self.emit(&merge(cells), group, &mut out);
-        }
-        self.emit(&merge(fleet), FLEET, &mut out);
+        groups
+            .into_iter()
+            .chain([(FLEET, fleet)])
+            .for_each(|(scope, cells)| self.emit_shared(cells, scope, &hosts, &mut out));
         out
+    }
+
+    /// Adds the slots of a scope of several hosts, and what each of them alone has there.
+    fn emit_shared(&self, cells: Vec<OfHosts>, scope: Pair, hosts: &[Option<Pair>], out: &mut Counted) {
+        let cells = shared(cells);
+        for (context, _, _, number) in cells.iter().filter(|cell| cell.2 == 1) {
+            if let Some(host) = hosts[*number as usize] {
+                *out.alone.entry(of_alone(scoped(pair(*context), scope), host)).or_default() += 1;
+            }
+        }
+        let cells: Vec<Cell> = cells.into_iter().map(|(context, cell, n, _)| (context, cell, n)).collect();
+        self.emit(&cells, scope, out);
     }
 
     /// Whether a context may have cells in other parts.
@@ -152,6 +182,7 @@ fn merged(pieces: &[Piece<'_>]) -> Vec<Cell> {
 }
 
 /// What is left of the cells of some sources, added up.
+#[cfg(test)]
 pub(crate) fn contributions(sources: &[Source<'_>]) -> Vec<Cell> {
     merged(&sources.iter().map(Piece::whole).collect::<Vec<_>>())
 }
@@ -165,6 +196,17 @@ pub(crate) fn merge(mut cells: Vec<Cell>) -> Vec<Cell> {
         if same {
             kept.2 = kept.2.saturating_add(next.2);
         }
+        same
+    });
+    cells
+}
+
+/// Sorts cells of several hosts, each of which has a cell once, and counts their hosts.
+fn shared(mut cells: Vec<OfHosts>) -> Vec<OfHosts> {
+    cells.sort_by_key(|c| (c.0, c.1));
+    cells.dedup_by(|next, kept| {
+        let same = next.0 == kept.0 && next.1 == kept.1;
+        kept.2 += u32::from(same);
         same
     });
     cells

@@ -22,9 +22,11 @@ use crate::encode::EncodedBatch;
 use crate::snapshot::Snapshot;
 use lanes::Path;
 
+pub(crate) use lanes::{Keys, Mask};
 pub use learn::{CellCounter, Counted};
 pub(crate) use memory::huge_pages;
 pub(crate) use part::{Counts, Part, Scratch};
+pub(crate) use probe::{expect, find};
 pub(crate) use trace::traced;
 use view::{Asked, FEWEST, Work};
 

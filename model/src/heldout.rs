@@ -1,9 +1,9 @@
-//! Scoring as if part of the learning data were absent (docs/model.md §4, "Held out").
+//! Scoring as if some rows of the learning data were absent (docs/model.md §4, "Held out").
 
 use std::collections::BTreeMap;
 
 use crate::compile::{Options, sources};
-use crate::count::{Source, contributions, merge};
+use crate::count::{Source, merge};
 use crate::cpu::Counts;
 use crate::decay::decayed;
 use crate::encode::EncodedBatch;
@@ -52,7 +52,7 @@ impl<'a> Learned<'a> {
 
 impl Counts for HeldOut<'_> {
     #[inline]
-    fn find(&self, key: Pair) -> [u32; 2] {
+    fn find(&self, _bare: Pair, key: Pair) -> [u32; 2] {
         HeldOut::find(self, key)
     }
 
@@ -60,7 +60,7 @@ impl Counts for HeldOut<'_> {
         self.snapshot.sketched()
     }
 
-    fn seen(&self, cell: Pair, total: u32) -> u32 {
+    fn seen(&self, _bare: Pair, cell: Pair, total: u32) -> u32 {
         HeldOut::seen(self, cell, total)
     }
 
@@ -106,27 +106,6 @@ impl<'a> HeldOut<'a> {
             }
             held_out.take(of_hosts.into_iter().map(|(host, cells)| (host, merge(cells))).collect());
         }
-        held_out.finish()
-    }
-
-    /// The snapshot with `rest` in the place of `segments`, all of which it was compiled from by these options: less the
-    /// rows that `segments` have and `rest` has not. Options that decay must name the day they count from.
-    pub fn segments(
-        snapshot: &'a Snapshot,
-        key: &HashKey,
-        options: &Options,
-        segments: &[&Segment],
-        rest: &[&Segment],
-    ) -> Self {
-        let by_host = |segments: &[&Segment]| -> BTreeMap<Pair, Vec<Cell>> {
-            let sources = sources(key, segments.iter().copied(), options);
-            sources.chunk_by(|a, b| a.host == b.host).map(|of_host| (of_host[0].host, contributions(of_host))).collect()
-        };
-        let (whole, rest) = (by_host(segments), by_host(rest));
-        let none = Vec::new();
-        let left = |host: &Pair| rest.get(host).unwrap_or(&none);
-        let mut held_out = Self::nothing(snapshot);
-        held_out.take(whole.into_iter().map(|(host, cells)| (host, difference(cells, left(&host)))).collect());
         held_out.finish()
     }
 
@@ -199,16 +178,6 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// Sorted cells less others, without those of which nothing is left.
-fn difference(cells: Vec<Cell>, less: &[Cell]) -> Vec<Cell> {
-    let less_of = |cell: &Cell| {
-        let at = less.binary_search_by_key(&(cell.0, cell.1), |c| (c.0, c.1));
-        at.map_or(0, |at| less[at].2)
-    };
-    let left = cells.into_iter().map(|cell| (cell.0, cell.1, cell.2.saturating_sub(less_of(&cell))));
-    left.filter(|cell| cell.2 > 0).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn so_it_does_with_decay_for_segments_and_parts_of_them() {
+    fn so_it_does_with_decay() {
         for seed in 0..8 {
             let plan = Plan { learned: 600, hosts: 6, ..Plan::default() };
             let mut rng = Rng(seed);
@@ -284,14 +253,8 @@ mod tests {
             let segments = testing::segments(&lens, &key, &batch);
             let left = testing::segments(&lens, &key, &only(&batch, cut..600));
             let (whole, rest) = (learned(&lens, &options, &segments), learned(&lens, &options, &left));
-            let (all, left): (Vec<&Segment>, Vec<&Segment>) = (segments.iter().collect(), left.iter().collect());
-            assert_equal(&HeldOut::segments(&whole, &key, &options, &all, &left), &whole, &rest);
             let from = Learned::new(&key, &segments, &options);
             assert_equal(&HeldOut::rows(&whole, &from, &batch, 0..cut as u32), &whole, &rest);
-            let (gone, kept) = all.split_at(all.len() / 2);
-            let kept: Vec<Segment> = kept.iter().map(|s| (*s).clone()).collect();
-            let rest = learned(&lens, &options, &kept);
-            assert_equal(&HeldOut::segments(&whole, &key, &options, gone, &[]), &whole, &rest);
         }
     }
 
@@ -304,10 +267,6 @@ mod tests {
         let (key, options) = (testing::key(), grouped());
         let segments = testing::segments(&lens, &key, &batch);
         let (whole, nothing) = (learned(&lens, &options, &segments), learned(&lens, &options, &[]));
-        let all: Vec<&Segment> = segments.iter().collect();
-        assert_equal(&HeldOut::segments(&whole, &key, &options, &all, &[]), &whole, &nothing);
-        let first = learned(&lens, &options, &segments[..1]);
-        assert_equal(&HeldOut::segments(&whole, &key, &options, &all[1..], &[]), &whole, &first);
         let from = Learned::new(&key, &segments, &options);
         assert_equal(&HeldOut::rows(&whole, &from, &batch, 0..500), &whole, &nothing);
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::baseline::{Baseline, Parts};
 use crate::cells::Taught;
-use crate::compile::{Options, compile_with};
+use crate::compile::{Compiled, Options, compile_with};
 use crate::dismissal;
 use crate::early::Early;
 use crate::encode::{EncodeError, EncodedBatch, Encoder};
@@ -164,7 +164,7 @@ fn learn_parts(
         lenses.iter().zip(&fresh).map(|(lens, fresh)| known(lens).into_iter().chain(fresh).collect()).collect();
     // Calibrating compiles what it scores against by itself: the whole table comes after it, not beside it.
     let snapshots: Result<Vec<Snapshot>, LearnError> =
-        lenses.iter().map(|lens| snapshot(lens, &key, &Options::default(), [])).collect();
+        lenses.iter().map(|lens| uncalibrated(lens, &key, compile_with(&key, [], &Options::default()))).collect();
     let snapshots = snapshots?;
     let counted = Counted { key: &key, options: &options, snapshots: &snapshots, segments: &segments, fresh: &fresh };
     let evidence = calibrate(&counted, early, source, progress)?;
@@ -186,14 +186,8 @@ fn learn_parts(
     Baseline::with_compiled(parts, options, compiled).map_err(LearnError::Inconsistent)
 }
 
-/// A snapshot of some segments without calibration.
-pub(crate) fn snapshot<'a>(
-    lens: &Lens,
-    key: &HashKey,
-    options: &Options,
-    segments: impl IntoIterator<Item = &'a Segment>,
-) -> Result<Snapshot, LearnError> {
-    let compiled = compile_with(key, segments, options);
+/// A snapshot of what was compiled, without calibration.
+pub(crate) fn uncalibrated(lens: &Lens, key: &HashKey, compiled: Compiled) -> Result<Snapshot, LearnError> {
     Snapshot::of(lens.clone(), key, compiled, Calibration::identity(lens.views().len()))
         .ok_or_else(|| LearnError::Inconsistent(format!("table {:?} has too many distinct cells", lens.table())))
 }

@@ -59,6 +59,7 @@ pub mod testing;
 mod top;
 pub mod units;
 mod values;
+mod without;
 mod words;
 
 pub use backend::{Backend, BackendError, Reason, Scores, StageCounters};

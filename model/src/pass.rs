@@ -1,24 +1,25 @@
 //! The second pass of learning: rows are scored against what they did not teach, and the scores counted (docs/model.md §5).
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::compile::Options;
+use crate::compile::{Options, compile_sources, sources};
+use crate::count::Alone;
 use crate::cpu::{Counts, Part, Scratch};
 use crate::early::Early;
-use crate::encode::Encoder;
+use crate::encode::{EncodedBatch, Encoder};
 use crate::evidence::Evidence;
 use crate::heldout::{HeldOut, Learned};
-use crate::keys::{HashKey, join};
-use crate::learn::{LearnError, LearnStage, RowSource, snapshot};
+use crate::keys::{HashKey, Pair, join};
+use crate::learn::{LearnError, LearnStage, RowSource, uncalibrated};
 use crate::lens::Lens;
 use crate::presence::{Presence, Times};
 use crate::sample::{Choice, Sample, Sorted, Units};
 use crate::segment::{Segment, day_of};
 use crate::snapshot::{Basis, Snapshot};
 use crate::tally::{Tally, UnitTops};
+use crate::without::WithoutHost;
 
 /// Most rows that calibrate, over all tables.
 pub(crate) const MAX_ROWS: u64 = 2_000_000;
@@ -142,7 +143,7 @@ impl Plan {
         for range in runs(scored.rows.batch.rows, |row| day_of(scored.rows.batch.time[row])) {
             let against = against(&self.against(day_of(scored.rows.batch.time[range.start])))?;
             scored.own_days(&against, range.clone());
-            scored.score(&against.snapshot, &against.snapshot, range.clone(), false);
+            scored.score(&against, range.clone());
             scored.by_peers(&against, range);
         }
         Ok(scored)
@@ -157,6 +158,8 @@ struct Against<'a> {
     days: Vec<i32>,
     presence: &'a Presence,
     snapshot: Snapshot,
+    /// What hosts that may be taken out have alone.
+    alone: Alone,
 }
 
 impl<'a> Against<'a> {
@@ -169,24 +172,50 @@ impl<'a> Against<'a> {
         presence: &'a Presence,
     ) -> Result<Self, LearnError> {
         let options = Options { as_of: days.last().copied(), ..counted.options.clone() };
-        let snapshot = snapshot(lens, counted.key, &options, segments.iter().copied())?;
-        Ok(Self { key: counted.key, options, segments, days: days.to_vec(), presence, snapshot })
+        let mut sources = sources(counted.key, segments.iter().copied(), &options);
+        sources.iter_mut().for_each(|source| source.is_asked = presence.is_chosen(join(source.host)));
+        let (compiled, alone) = compile_sources(&sources, &options);
+        let snapshot = uncalibrated(lens, counted.key, compiled)?;
+        Ok(Self { key: counted.key, options, segments, days: days.to_vec(), presence, snapshot, alone })
     }
 
     /// The same without a host; `None` if it has no peers, or taught nothing that could be held out, or is not chosen.
-    fn without(&self, host: u64) -> Option<HeldOut<'_>> {
-        let has_own = self.presence.days(host, &self.days) > 0;
-        if !has_own || !self.presence.has_peers(host, &self.days) || !self.presence.is_chosen(host) {
-            return None;
-        }
-        let own = |s: &&&Segment| join(self.key.value(s.host.as_deref())) == host;
-        let segments: Vec<&Segment> = self.segments.iter().filter(own).copied().collect();
-        Some(HeldOut::segments(&self.snapshot, self.key, &self.options, &segments, &[]))
+    fn without(&self, host: Pair) -> Option<WithoutHost<'_>> {
+        let of = join(host);
+        let is_held_out = self.presence.is_chosen(of)
+            && self.presence.days(of, &self.days) > 0
+            && self.presence.has_peers(of, &self.days);
+        is_held_out.then(|| WithoutHost::new(&self.snapshot, &self.alone, host))
     }
 }
 
+/// Some rows and their surprisals, view after view.
+type Piece = (Range<usize>, Vec<u16>);
+
+/// Scores some rows of a batch.
+fn surprisals<C: Counts>(
+    snapshot: &Snapshot,
+    counts: &C,
+    batch: &EncodedBatch,
+    rows: Range<usize>,
+    scratch: &mut Scratch,
+) -> Piece {
+    let mut out = vec![0; snapshot.views.len() * rows.len()];
+    let mut part = Part::new(counts, snapshot.seed, batch, rows.clone(), scratch);
+    for ((view, program), out) in (0..).zip(&snapshot.views).zip(out.chunks_mut(rows.len())) {
+        part.score(view, program, out);
+    }
+    (rows, out)
+}
+
+/// The rows in pieces that a thread scores at a time.
+fn blocks(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = rows.end;
+    rows.step_by(BLOCK).map(move |start| start..end.min(start + BLOCK))
+}
+
 /// Maximal ranges of rows with equal keys.
-fn runs<K: PartialEq>(rows: usize, key: impl Fn(usize) -> K) -> Vec<Range<usize>> {
+pub(crate) fn runs<K: PartialEq>(rows: usize, key: impl Fn(usize) -> K) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for row in 0..rows {
         match runs.last_mut() {
@@ -238,25 +267,25 @@ fn within_day(against: &Against<'_>, sample: Sample) -> Scored {
     let mut scored = Scored::new(whole.views.len(), sample.sorted_by(|group, _, _| group));
     let batch = &scored.rows.batch;
     let groups = runs(batch.rows, |row| scored.rows.group[row]);
-    let score = |scratch: &mut Scratch, range: Range<usize>| {
-        let rest = HeldOut::rows(whole, &learned, batch, range.start as u32..range.end as u32);
-        let mut out = vec![0; whole.views.len() * range.len()];
-        let mut rows = Part::new(&rest, whole.seed, batch, range.clone(), scratch);
-        for ((view, program), out) in (0..).zip(&whole.views).zip(out.chunks_mut(range.len())) {
-            rows.score(view, program, out);
-        }
-        (range, out)
+    let score = |scratch: &mut Scratch, rows: Range<usize>| {
+        let rest = HeldOut::rows(whole, &learned, batch, rows.start as u32..rows.end as u32);
+        surprisals(whole, &rest, batch, rows, scratch)
     };
-    let parts: Vec<(Range<usize>, Vec<u16>)> = groups.into_par_iter().map_init(Scratch::default, score).collect();
+    let parts: Vec<Piece> = groups.into_par_iter().map_init(Scratch::default, score).collect();
     let rows = batch.rows;
-    for (range, part) in parts {
-        for (view, part) in part.chunks(range.len()).enumerate() {
-            scored.surprisal[view * rows..][range.clone()].copy_from_slice(part);
-        }
-    }
+    put(&mut scored.surprisal, rows, parts);
     scored.own_days(against, 0..rows);
     scored.by_peers(against, 0..rows);
     scored
+}
+
+/// Puts surprisals in their place among those of all rows, of which there are so many.
+fn put(surprisal: &mut [u16], rows: usize, parts: Vec<Piece>) {
+    for (range, part) in parts {
+        for (view, part) in part.chunks(range.len()).enumerate() {
+            surprisal[view * rows..][range.clone()].copy_from_slice(part);
+        }
+    }
 }
 
 /// Calibration rows and their surprisals, view-major.
@@ -279,18 +308,13 @@ impl Scored {
         Self { rows, by_peers: surprisal.clone(), surprisal, has_peers, own_days }
     }
 
-    /// Scores a range of rows with `counts`, as they are or by their peers.
-    fn score<C: Counts>(&mut self, counts: &C, snapshot: &Snapshot, range: Range<usize>, by_peers: bool) {
-        let batch = &self.rows.batch;
-        let out = if by_peers { &mut self.by_peers } else { &mut self.surprisal };
-        out.par_chunks_mut(batch.rows).enumerate().for_each(|(view, out)| {
-            let mut scratch = Scratch::default();
-            for start in range.clone().step_by(BLOCK) {
-                let block = start..range.end.min(start + BLOCK);
-                let mut part = Part::new(counts, snapshot.seed, batch, block.clone(), &mut scratch);
-                part.score(view as u32, &snapshot.views[view], &mut out[block]);
-            }
-        });
+    /// Scores a range of rows as they are.
+    fn score(&mut self, against: &Against<'_>, range: Range<usize>) {
+        let (snapshot, batch) = (&against.snapshot, &self.rows.batch);
+        let score = |scratch: &mut Scratch, rows| surprisals(snapshot, snapshot, batch, rows, scratch);
+        let blocks: Vec<Range<usize>> = blocks(range).collect();
+        let parts = blocks.into_par_iter().map_init(Scratch::default, score).collect();
+        put(&mut self.surprisal, batch.rows, parts);
     }
 
     fn own_days(&mut self, against: &Against<'_>, range: Range<usize>) {
@@ -302,18 +326,18 @@ impl Scored {
 
     /// Scores a range of rows as if each one's host had taught nothing.
     fn by_peers(&mut self, against: &Against<'_>, range: Range<usize>) {
-        let host = |row: usize| join(self.rows.batch.host.hash(range.start + row));
-        let mut by_host: BTreeMap<u64, Vec<Range<usize>>> = BTreeMap::new();
-        for run in runs(range.len(), host) {
+        let batch = &self.rows.batch;
+        let mut work = Vec::new();
+        for run in runs(range.len(), |row| batch.host.hash(range.start + row)) {
             let rows = range.start + run.start..range.start + run.end;
-            by_host.entry(host(run.start)).or_default().push(rows);
+            let Some(without) = against.without(batch.host.hash(rows.start)) else { continue };
+            work.extend(blocks(rows).map(|rows| (without.clone(), rows)));
         }
-        for (host, runs) in by_host {
-            let Some(without) = against.without(host) else { continue };
-            for run in runs {
-                self.has_peers[run.clone()].fill(true);
-                self.score(&without, &against.snapshot, run, true);
-            }
-        }
+        let score = |scratch: &mut Scratch, (without, rows): (WithoutHost<'_>, Range<usize>)| {
+            surprisals(&against.snapshot, &without, batch, rows, scratch)
+        };
+        let parts: Vec<Piece> = work.into_par_iter().map_init(Scratch::default, score).collect();
+        parts.iter().for_each(|(rows, _)| self.has_peers[rows.clone()].fill(true));
+        put(&mut self.by_peers, batch.rows, parts);
     }
 }

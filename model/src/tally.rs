@@ -8,7 +8,7 @@ use crate::encode::NO_UNIT;
 use crate::evidence::{self, Evidence, Measure, Sparse, Subject, sparse};
 use crate::keys::join;
 use crate::lens::Lens;
-use crate::pass::{Plan, Scored};
+use crate::pass::{Plan, Scored, runs};
 use crate::presence::Presence;
 use crate::sample::{Choice, ChosenUnit, Sorted, Units};
 use crate::segment::day_of;
@@ -66,28 +66,37 @@ impl Tally<'_> {
         let tables = [Stage::New, Stage::Learning, Stage::Settled].map(tables);
         let same = Sameness::new(&self.snapshot.lens);
         let mut by_view: Vec<_> = counted.into_iter().map(Vec::into_iter).collect();
-        let evidence = |piece: &Piece| {
-            let mut histograms: Vec<Sparse> = by_view.iter_mut().filter_map(Iterator::next).collect();
+        let batch = &self.scored.rows.batch;
+        let same: Vec<u64> = (0..batch.rows).into_par_iter().map(|row| same.of(batch, row)).collect();
+        let of_rows = |piece: &Piece| {
             let bits = self.bits(piece, &tables[piece.stage() as usize]);
+            (sparse(bits.iter().copied(), ROW_BINS), bits)
+        };
+        let of_rows: Vec<(Sparse, Vec<u32>)> = pieces.par_iter().map(of_rows).collect();
+        let evidence = |(piece, (histogram, bits)): (&Piece, (Sparse, Vec<u32>))| {
+            let mut histograms: Vec<Sparse> = by_view.iter_mut().filter_map(Iterator::next).collect();
             tops.add(piece, &self.scored.rows, &same, &bits);
-            histograms.push(sparse(bits.into_iter(), ROW_BINS));
+            histograms.push(histogram);
             let subject = Subject::Rows(self.snapshot.lens.digest());
             let place = (tops.presence.name(piece.host), piece.day);
             let counted = piece.rows.len() as u64;
             Evidence::new(subject, place, self.basis, counted, histograms, tops.measure(piece, counted))
         };
-        pieces.iter().map(evidence).collect()
+        pieces.iter().zip(of_rows).map(evidence).collect()
     }
 
     /// Each host and day as it was scored, and then by its peers.
     fn pieces(&self) -> Vec<Piece> {
         let (batch, scored) = (&self.scored.rows.batch, self.scored);
         let mut parts: BTreeMap<(bool, u64, i32), Vec<u32>> = BTreeMap::new();
-        for row in 0..batch.rows {
-            let (host, day) = (join(batch.host.hash(row)), day_of(batch.time[row]));
-            parts.entry((false, host, day)).or_default().push(row as u32);
-            if scored.has_peers[row] {
-                parts.entry((true, host, day)).or_default().push(row as u32);
+        for run in runs(batch.rows, |row| (batch.host.codes[row], day_of(batch.time[row]), scored.has_peers[row])) {
+            let (host, day) = (join(batch.host.hash(run.start)), day_of(batch.time[run.start]));
+            let mut add = |held_out| {
+                parts.entry((held_out, host, day)).or_default().extend(run.start as u32..run.end as u32);
+            };
+            add(false);
+            if scored.has_peers[run.start] {
+                add(true);
             }
         }
         let piece = |((held_out, host, day), rows): ((bool, u64, i32), Vec<u32>)| {
@@ -128,7 +137,8 @@ impl Tally<'_> {
 pub(crate) struct UnitTops<'a> {
     presence: &'a Presence,
     choice: Choice,
-    tops: [BTreeMap<u32, Top<Bits>>; 2],
+    /// By number of the unit.
+    tops: [Vec<Top<Bits>>; 2],
     /// Days of its own of each host and day.
     own_days: BTreeMap<(Option<String>, i32), (u64, u8)>,
 }
@@ -145,16 +155,21 @@ impl<'a> UnitTops<'a> {
     }
 
     /// Adds a piece's rows to their units.
-    fn add(&mut self, piece: &Piece, rows: &Sorted, same: &Sameness, bits: &[u32]) {
+    fn add(&mut self, piece: &Piece, rows: &Sorted, same: &[u64], bits: &[u32]) {
         if !piece.held_out {
             let place = (self.presence.name(piece.host), piece.day);
             let known = self.own_days.entry(place).or_insert((piece.host, 0));
             known.1 = known.1.max(piece.own_days);
         }
         for (row, bits) in piece.rows.iter().map(|row| *row as usize).zip(bits) {
-            let row_bits = Bits { bits: *bits, same: same.of(&rows.batch, row) };
+            let row_bits = Bits { bits: *bits, same: same[row] };
+            let tops = &mut self.tops[usize::from(piece.held_out)];
             for unit in rows.units.iter().map(|column| column[row]).filter(|unit| *unit != NO_UNIT) {
-                self.tops[usize::from(piece.held_out)].entry(unit).or_default().insert(row_bits);
+                let unit = unit as usize;
+                if tops.len() <= unit {
+                    tops.resize_with(unit + 1, Top::default);
+                }
+                tops[unit].insert(row_bits);
             }
         }
     }
@@ -168,13 +183,16 @@ impl<'a> UnitTops<'a> {
         // Where a table has rows that do not calibrate, a unit's sum lacks them. A kind of which none is whole keeps all.
         let whole = |unit: &ChosenUnit| !of_kind(&unit.kind).iter().any(|plan| plan.cuts(&unit.days));
         let mut some_whole: BTreeMap<&str, bool> = BTreeMap::new();
-        for unit in self.tops[0].keys().map(|unit| &units.chosen[*unit as usize]) {
+        let with_rows = |tops: &'_ [Top<Bits>]| -> Vec<usize> {
+            (0..tops.len()).filter(|unit| !tops[*unit].rows().is_empty()).collect()
+        };
+        for unit in with_rows(&self.tops[0]).into_iter().map(|unit| &units.chosen[unit]) {
             *some_whole.entry(&unit.kind).or_default() |= whole(unit);
         }
         let mut parts: BTreeMap<(&str, Option<&str>, i32, bool), Vec<u32>> = BTreeMap::new();
         for (held_out, tops) in [false, true].into_iter().zip(&self.tops) {
-            for (unit, top) in tops {
-                let unit = &units.chosen[*unit as usize];
+            for at in with_rows(tops) {
+                let (unit, top) = (&units.chosen[at], &tops[at]);
                 if whole(unit) || some_whole.get(unit.kind.as_str()) != Some(&true) {
                     let part = (unit.kind.as_str(), unit.host.as_deref(), unit.day, held_out);
                     parts.entry(part).or_default().push(top.bits());

@@ -24,6 +24,22 @@ impl Keys {
     pub(crate) const fn all(pair: Pair) -> Keys {
         Keys { lo: [pair[0]; CHUNK], hi: [pair[1]; CHUNK] }
     }
+
+    /// The keys in one scope.
+    #[inline(always)]
+    pub(crate) fn of_scope(&self, scope: Pair) -> Keys {
+        let mut keys = Self::EMPTY;
+        for i in 0..CHUNK {
+            [keys.lo[i], keys.hi[i]] = scoped(self.pair(i), scope);
+        }
+        keys
+    }
+
+    /// One of them.
+    #[inline(always)]
+    pub(crate) fn pair(&self, i: usize) -> Pair {
+        [self.lo[i], self.hi[i]]
+    }
 }
 
 /// Whose habits a level counts.

@@ -163,19 +163,19 @@ impl<C: Counts> Level<'_, C> {
             *asked = 0u32.wrapping_sub(u32::from((i < length) & scoped));
         }
         self.path.scoped(&mut chunk.keys, &chunk.context, &chunk.rows, self.scopes);
-        self.counts.expect_chunk(&chunk.keys, &chunk.asked);
+        self.counts.expect_chunk(&chunk.context, &chunk.keys, &chunk.asked);
         many(&chunk.asked)
     }
 
     /// Reads (N, T) of the contexts and asks for the slots of the cells in those that are known; returns how many.
     #[inline(always)]
     fn ask_for_cells(&self, chunk: &mut Chunk) -> u64 {
-        self.counts.find_chunk(&chunk.keys, &chunk.asked, &mut chunk.totals);
+        self.counts.find_chunk(&chunk.context, &chunk.keys, &chunk.asked, &mut chunk.totals);
         for (asked, total) in chunk.asked.iter_mut().zip(&chunk.totals.lo) {
             *asked = 0u32.wrapping_sub(u32::from(*total > 0));
         }
         self.path.scoped(&mut chunk.keys, &chunk.cell, &chunk.rows, self.scopes);
-        self.counts.expect_chunk(&chunk.keys, &chunk.asked);
+        self.counts.expect_chunk(&chunk.cell, &chunk.keys, &chunk.asked);
         many(&chunk.asked)
     }
 
@@ -183,10 +183,10 @@ impl<C: Counts> Level<'_, C> {
     #[inline(always)]
     fn decide(&self, chunk: &mut Chunk, open: &mut Open, number: usize, mut kept: usize, out: &mut [u16]) -> usize {
         let mut seen = Keys::EMPTY;
-        self.counts.find_chunk(&chunk.keys, &chunk.asked, &mut seen);
+        self.counts.find_chunk(&chunk.cell, &chunk.keys, &chunk.asked, &mut seen);
         if self.counts.sketched() {
             for (i, n) in seen.lo.iter_mut().enumerate().filter(|(i, n)| chunk.asked[*i] != 0 && **n == 0) {
-                *n = self.counts.seen([chunk.keys.lo[i], chunk.keys.hi[i]], chunk.totals.lo[i]);
+                *n = self.counts.seen(chunk.cell.pair(i), chunk.keys.pair(i), chunk.totals.lo[i]);
             }
         }
         self.path.add_costs(&mut chunk.sums, &chunk.totals, &seen.lo);

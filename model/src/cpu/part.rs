@@ -10,45 +10,51 @@ use crate::keys::{FLEET, NO_GROUP, Pair, context_start};
 use crate::log2::lg;
 use crate::snapshot::{Snapshot, ViewProgram};
 
-/// Where counts come from: a snapshot, or a snapshot less what is held out.
+/// Where counts come from: a snapshot, or a snapshot less what is held out. Of each key there is also what it was before
+/// its scope was mixed in.
 pub(crate) trait Counts: Sync {
+    /// Whether hosts have counts of their own.
+    fn has_hosts(&self) -> bool {
+        true
+    }
+
     /// (N, T) of a context, (n, 0) of a cell, by scoped key; zeros if absent.
-    fn find(&self, key: Pair) -> [u32; 2];
+    fn find(&self, bare: Pair, key: Pair) -> [u32; 2];
     /// Whether there are cells that the table had no room for.
     fn sketched(&self) -> bool;
     /// n of a cell in a context of which `total` was seen, from wherever it is.
-    fn seen(&self, cell: Pair, total: u32) -> u32;
+    fn seen(&self, bare: Pair, cell: Pair, total: u32) -> u32;
     /// The scope of a host's peer group, by the host's value hash; [`NO_GROUP`] if it has none.
     fn group(&self, host: Pair) -> Pair;
     /// V of a view.
     fn vocabulary(&self, view: usize) -> u32;
 
     /// Asks for the memory that finding these keys will read.
-    fn expect_chunk(&self, keys: &Keys, asked: &Mask) {
-        let _ = (keys, asked);
+    fn expect_chunk(&self, bare: &Keys, keys: &Keys, asked: &Mask) {
+        let _ = (bare, keys, asked);
     }
 
     /// `find` of the keys that are asked for; zeros for the others.
-    fn find_chunk(&self, keys: &Keys, asked: &Mask, found: &mut Keys) {
+    fn find_chunk(&self, bare: &Keys, keys: &Keys, asked: &Mask, found: &mut Keys) {
         for (i, asked) in asked.iter().enumerate() {
-            [found.lo[i], found.hi[i]] = if *asked == 0 { [0; 2] } else { self.find([keys.lo[i], keys.hi[i]]) };
+            [found.lo[i], found.hi[i]] = if *asked == 0 { [0; 2] } else { self.find(bare.pair(i), keys.pair(i)) };
         }
     }
 }
 
 impl Counts for Snapshot {
     #[inline]
-    fn find(&self, key: Pair) -> [u32; 2] {
+    fn find(&self, _bare: Pair, key: Pair) -> [u32; 2] {
         Snapshot::find(self, key)
     }
 
     #[inline(always)]
-    fn expect_chunk(&self, keys: &Keys, asked: &Mask) {
+    fn expect_chunk(&self, _bare: &Keys, keys: &Keys, asked: &Mask) {
         super::probe::expect(&self.slots, self.mask, keys, asked);
     }
 
     #[inline(always)]
-    fn find_chunk(&self, keys: &Keys, asked: &Mask, found: &mut Keys) {
+    fn find_chunk(&self, _bare: &Keys, keys: &Keys, asked: &Mask, found: &mut Keys) {
         super::probe::find(&self.slots, self.mask, keys, asked, found);
     }
 
@@ -56,7 +62,7 @@ impl Counts for Snapshot {
         !self.sketch.is_empty()
     }
 
-    fn seen(&self, cell: Pair, total: u32) -> u32 {
+    fn seen(&self, _bare: Pair, cell: Pair, total: u32) -> u32 {
         Snapshot::seen(self, cell, total)
     }
 
@@ -171,7 +177,8 @@ impl<'a, C: Counts> Part<'a, C> {
         let mut counters = StageCounters { backoffs: open.length() as u64, ..StageCounters::default() };
         let codes = |field: &u32| columns.fields[*field as usize];
         let group = self.grouped.then_some(Scopes::OfMembers(groups));
-        let scopes = [Some(Scopes::Each(hosts)), group, Some(Scopes::One(FLEET))];
+        let own = counts.has_hosts().then_some(Scopes::Each(hosts));
+        let scopes = [own, group, Some(Scopes::One(FLEET))];
         for (number, context) in program.contexts.iter().enumerate() {
             let keys = ContextKeys {
                 start: context_start(self.seed, view, number as u32),

@@ -15,7 +15,7 @@ struct Traced<'a> {
 }
 
 impl Counts for Traced<'_> {
-    fn find(&self, key: Pair) -> [u32; 2] {
+    fn find(&self, _bare: Pair, key: Pair) -> [u32; 2] {
         let mut slots = self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         slots.push(key[0] & self.snapshot.mask);
         self.snapshot.find(key)
@@ -25,7 +25,7 @@ impl Counts for Traced<'_> {
         self.snapshot.sketched()
     }
 
-    fn seen(&self, cell: Pair, total: u32) -> u32 {
+    fn seen(&self, _bare: Pair, cell: Pair, total: u32) -> u32 {
         self.snapshot.seen(cell, total)
     }
 

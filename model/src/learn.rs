@@ -206,13 +206,23 @@ pub(crate) fn count(
     source.for_each(lens.table(), &mut |batch| {
         let batch = encoder.encode(batch)?;
         let taught = Taught::new(lens, key, &batch);
-        for ((host, day), group) in by_host_and_day(&batch) {
-            let host = batch.host.values[host as usize].clone();
-            let new = || SegmentBuilder::new(lens, key, host.as_deref(), day);
-            open.entry((day, host.clone())).or_insert_with(new).add_taught(&batch, &group, taught.as_ref());
-            words.add((host.as_deref(), day), &batch, &group);
-        }
-        early.iter_mut().for_each(|early| early.saw(lens, &batch));
+        let groups: Vec<((Option<String>, i32), Vec<u32>)> = by_host_and_day(&batch)
+            .into_iter()
+            .map(|((host, day), group)| ((batch.host.values[host as usize].clone(), day), group))
+            .collect();
+        let count = || {
+            for ((host, day), group) in &groups {
+                let new = || SegmentBuilder::new(lens, key, host.as_deref(), *day);
+                open.entry((*day, host.clone())).or_insert_with(new).add_taught(&batch, group, taught.as_ref());
+            }
+        };
+        let remember = || {
+            for ((host, day), group) in &groups {
+                words.add((host.as_deref(), *day), &batch, group);
+            }
+            early.iter_mut().for_each(|early| early.saw(lens, &batch));
+        };
+        rayon::join(count, remember);
         if let Some(rest) = source.rest_from() {
             let later = open.split_off(&(day_of(rest), None));
             segments.extend(closed(std::mem::replace(&mut open, later), words));

@@ -46,7 +46,7 @@ impl Choice {
 /// Names of the units that calibrate, over all tables.
 #[derive(Debug, Default)]
 pub(crate) struct Units {
-    numbers: HashMap<(String, String, i64), u32>,
+    numbers: HashMap<(String, String, i64), u32, ahash::RandomState>,
     /// Each chosen unit.
     pub(crate) chosen: Vec<ChosenUnit>,
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -29,6 +30,8 @@ pub(super) const VERSION: u32 = 4;
 pub(super) const HEADER: usize = 56;
 /// Slots of a table in one section.
 const SLOTS: usize = 1 << 20;
+/// Sections that are encoded beside each other: few, because each may be as large as that.
+const AT_ONCE: usize = 8;
 
 /// What the first bytes of a file say.
 pub(super) struct Header {
@@ -150,8 +153,12 @@ fn directory(baseline: &Baseline) -> std::io::Result<Vec<u8>> {
         let digest = Sha256::digest(&bytes).into();
         Ok(Entry { name: section.name(baseline), length: bytes.len() as u64, digest })
     };
-    let entries: std::io::Result<Vec<Entry>> = sections(baseline).iter().map(entry).collect();
-    encoded(&entries?)
+    let mut entries = Vec::new();
+    for some in sections(baseline).chunks(AT_ONCE) {
+        let some: std::io::Result<Vec<Entry>> = some.par_iter().map(entry).collect();
+        entries.extend(some?);
+    }
+    encoded(&entries)
 }
 
 /// The id, by the first bytes of a file: it is the beginning of the directory's digest.

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use adapter::Adapter;
 pub(crate) use cpu::Cpu;
 
-/// What a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a device is; in the order in which devices are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The processor.

@@ -50,13 +50,13 @@ pub(crate) struct BenchArgs {
     /// The time that it may take; what does not fit is left out by name (default: 570, with --quick 50).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) seconds: Option<u64>,
-    /// Print the report as JSON.
+    /// Print the result as JSON.
     #[arg(long)]
     pub(super) json: bool,
-    /// Write the report as JSON to FILE, too.
+    /// Write the result as JSON to FILE, too.
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// Write the report as a page with charts to FILE, too: one file for a browser, that needs no network.
+    /// Write the result as a page with charts to FILE, too: one file for a browser, that needs no network.
     #[arg(long, value_name = "FILE")]
     pub(super) html: Option<PathBuf>,
 }
@@ -98,7 +98,7 @@ pub(crate) struct AutoArgs {
     pub(super) software_too: bool,
 }
 
-/// Set two reports side by side: how much faster or slower the second is, and where the runs differ.
+/// Set two results side by side: how much faster or slower the second is, and where the runs differ.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -107,10 +107,10 @@ Example:
 A ratio of 2 means that the second is twice as fast. Where runs of one were as fast as runs of the other, or there were
 fewer than three, the ratio says little, and is in parentheses.")]
 pub(crate) struct CompareArgs {
-    /// The first report, of `bench --json` or `--out`.
+    /// The first result, of `bench --json` or `--out`.
     #[arg(value_name = "A.json")]
     pub(super) before: PathBuf,
-    /// The second report.
+    /// The second result.
     #[arg(value_name = "B.json")]
     pub(super) after: PathBuf,
     /// Print as JSON.
@@ -124,11 +124,12 @@ pub(crate) struct CompareArgs {
 Examples:
   ebbline bench page today.json                          writes ebbline-bench.html
   ebbline bench page laptop.json server.json --out machines.html
+  ebbline bench page today.json <(ssh server ebbline bench --quick --json)
 
 Results go by the names of their files.")]
 pub(crate) struct PageArgs {
-    /// Results, of `bench --json` or `--out`; 12 at most.
-    #[arg(value_name = "RESULT.json", required = true, num_args = 1..=12)]
+    /// Results, of `bench --json` or `--out`, as files or from pipes; 12 at most.
+    #[arg(value_name = "RESULT.json", required = true)]
     pub(super) results: Vec<PathBuf>,
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "ebbline-bench.html")]

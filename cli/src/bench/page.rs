@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bench::Report;
 use pages::Page;
 use serde_json::{Value, json};
@@ -12,11 +12,17 @@ use super::load::load;
 use crate::output::{print, print_json};
 use crate::words::plural;
 
+/// Results that a page has room for.
+pub(super) const MOST: usize = 12;
 /// Format of the data in the page.
 const FORMAT: u32 = 1;
 
 /// Writes a page; nothing is ever skipped.
 pub(super) fn run(args: &PageArgs) -> Result<bool> {
+    if args.results.len() > MOST {
+        let (out, results) = (args.out.display(), args.results.len());
+        bail!("cannot make a page: {out}: {results} results were named, and a page has room for {MOST}; make several pages");
+    }
     let reports: Vec<Report> = args.results.iter().map(|path| load("make a page", path)).collect::<Result<_>>()?;
     let names = names(&args.results);
     let named: Vec<_> = names.iter().map(|name| Some(name.as_str())).zip(&reports).collect();

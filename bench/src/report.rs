@@ -262,7 +262,8 @@ mod tests {
     fn devices_have_one_order() {
         let mut mixed = report();
         let of = |kind, name: &str| DeviceReport { kind, name: name.to_owned(), ..report().devices[0].clone() };
-        mixed.devices = vec![of(Kind::Software, "s"), of(Kind::Hardware, "a"), of(Kind::Cpu, "cpu"), of(Kind::Hardware, "b")];
+        mixed.devices =
+            vec![of(Kind::Software, "s"), of(Kind::Hardware, "a"), of(Kind::Cpu, "cpu"), of(Kind::Hardware, "b")];
         let read = Report::parse(&serde_json::to_vec(&mixed).unwrap()).unwrap();
         let names: Vec<&str> = read.devices.iter().map(|device| device.name.as_str()).collect();
         assert_eq!(names, ["cpu", "a", "b", "s"]);
@@ -278,7 +279,11 @@ mod tests {
             ("{\"format\": NaN}", "it is not JSON, so no result of ", "(expected value at line 1 column 12)"),
             ("[]", "it is JSON, but no result of ", "(it has no `format`)"),
             ("{\"format\": 1}", "it is JSON, but no result of ", "(missing field `version`)"),
-            ("{\"format\": 2}", "it is a result of a newer Ebbline: its format is 2, this program reads 1; ", "--out FILE"),
+            (
+                "{\"format\": 2}",
+                "it is a result of a newer Ebbline: its format is 2, this program reads 1; ",
+                "--out FILE",
+            ),
             ("{\"format\": 7, \"version\": \"9.1.0\"}", "it is a result of a newer Ebbline (9.1.0): ", "--out FILE"),
             ("{\"format\": 0, \"version\": \"0.0.1\"}", "it is a result of an older Ebbline (0.0.1): ", "--out FILE"),
         ] {

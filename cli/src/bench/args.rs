@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 /// Measure what each device does with a model, beside the most that its memory gives.
@@ -33,7 +34,7 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(super) quick: bool,
     /// Which devices: all, cpu, or an adapter by a part of its name, software adapters too.
-    #[arg(long, value_name = "NAME", default_value = "all")]
+    #[arg(long, value_name = "NAME", default_value = "all", value_parser = NonEmptyStringValueParser::new())]
     pub(super) device: String,
     /// Numbers of views of the lens, each from 1 to 256 (default: 8,32,128,256; with --quick 8,128).
     #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = views)]
@@ -88,7 +89,7 @@ pub(crate) struct AutoArgs {
     #[arg(long)]
     pub(super) again: bool,
     /// A GPU by name, or a part of its name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) adapter: Option<String>,
     /// Print as JSON.
     #[arg(long)]

@@ -78,7 +78,9 @@ fn from_pipe(mut pipe: &File, path: &Path) -> Result<Vec<u8>> {
             Ok(_) if !text.is_empty() => return Ok(text),
             Ok(_) if begun.elapsed() > WRITER => {
                 let seconds = WRITER.as_secs();
-                bail!("it is a pipe, and nobody wrote into it within {seconds} s; write the result to a file and name that")
+                bail!(
+                    "it is a pipe, and nobody wrote into it within {seconds} s; write the result to a file and name that"
+                )
             }
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
             Ok(_) | Err(_) => {}

@@ -21,7 +21,9 @@ const FORMAT: u32 = 1;
 pub(super) fn run(args: &PageArgs) -> Result<bool> {
     if args.results.len() > MOST {
         let (out, results) = (args.out.display(), args.results.len());
-        bail!("cannot make a page: {out}: {results} results were named, and a page has room for {MOST}; make several pages");
+        bail!(
+            "cannot make a page: {out}: {results} results were named, and a page has room for {MOST}; make several pages"
+        );
     }
     let reports: Vec<Report> = args.results.iter().map(|path| load("make a page", path)).collect::<Result<_>>()?;
     let names = names(&args.results);

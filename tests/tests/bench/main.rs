@@ -1,9 +1,12 @@
 //! `ebbline bench` on the processor and on whatever adapters there are: what it says, not how fast it is.
 
-use std::path::{Path, PathBuf};
+mod auto;
+mod page;
+
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ebbline_tests::{Ended, bin, ebbline, ended, write_archive};
+use ebbline_tests::{Ended, bin, ebbline, ended};
 use serde_json::Value;
 
 /// A run of seconds.
@@ -75,64 +78,14 @@ fn every_device_is_checked_and_measured_and_the_report_is_kept() {
     let told = ebbline(["bench", "compare", path, path]);
     assert!(told.code == 0 && told.stdout.contains("(1.00)"), "{told:?}");
     refuses_others(folder.path(), &report);
-    pages_have_the_figures(folder.path(), &report);
-}
-
-/// What is in a page's block of data.
-fn data_of(page: &Path) -> Value {
-    let text = std::fs::read_to_string(page).unwrap();
-    assert!(text.contains("data-page=\"bench\"") && text.contains("default-src 'none'"), "{}", page.display());
-    let (_, from) = text.rsplit_once("id=\"data\">").expect("a block of data");
-    let (block, _) = from.split_once("</script").expect("its end");
-    assert!(!block.contains(['<', '>', '&']), "{block}");
-    serde_json::from_str(block).unwrap()
-}
-
-/// `--html` has the figures of `--json`; `page` has those of files, under their names, and whatever texts are in them.
-fn pages_have_the_figures(folder: &Path, report: &Value) {
-    let own = data_of(&folder.join("report.html"));
-    assert_eq!(
-        (&own["format"], &own["results"]),
-        (&1.into(), &serde_json::json!([{ "name": null, "report": report }]))
-    );
-
-    let mut other = report.clone();
-    other["devices"][0]["name"] = "</script><script>alert(1)</script><!--".into();
-    let (first, second, page) = (folder.join("report.json"), folder.join("other.json"), folder.join("both.html"));
-    std::fs::write(&second, other.to_string()).unwrap();
-    let make = |out: &Path| {
-        let [first, second, out] = [&first, &second, out].map(Path::as_os_str);
-        ebbline(["bench".as_ref(), "page".as_ref(), first, second, "--out".as_ref(), out, "--json".as_ref()])
-    };
-    let told = make(&page).json();
-    assert_eq!((told["results"].as_u64(), told["bytes"].as_u64()), (Some(2), Some(page.metadata().unwrap().len())));
-    let both = serde_json::json!([{ "name": "report", "report": report }, { "name": "other", "report": other }]);
-    assert_eq!(data_of(&page)["results"], both);
-    let again = folder.join("again.html");
-    make(&again);
-    assert_eq!(std::fs::read(&page).unwrap(), std::fs::read(&again).unwrap(), "equal results give an equal file");
-
-    for (name, text, why) in [
-        ("cut.json", &report.to_string()[..1000], "no report of `ebbline bench --json`: EOF"),
-        ("later.json", "{\"format\": 2}", "its format is 2, this program reads 1"),
-        ("long.json", &" ".repeat((16 << 20) + 1), "it is longer than 16 MiB"),
-        ("binary.json", "\u{0}\u{1}", "no report of"),
-    ] {
-        std::fs::write(&second, text).unwrap();
-        let (out, wrong) = (folder.join(name).with_extension("html"), make(&folder.join(name).with_extension("html")));
-        assert!(wrong.code == 1 && !out.exists() && wrong.error().contains(why), "{name}: {wrong:?}");
-        assert!(
-            wrong.error().starts_with("error: cannot make a page: ") && wrong.error().contains("other.json"),
-            "{wrong:?}"
-        );
-    }
+    page::pages_have_the_figures(folder.path(), &report);
 }
 
 /// A report of another format, and a file that is none.
 fn refuses_others(folder: &Path, report: &Value) {
     let mut other = report.clone();
     other["format"] = 99.into();
-    for (name, text, why) in [("later", other.to_string(), "its format is 99"), ("none", "{}".into(), "no report of")] {
+    for (name, text, why) in [("later", other.to_string(), "its format is 99"), ("none", "{}".into(), "no result of")] {
         let file = folder.join(name);
         std::fs::write(&file, text).unwrap();
         let refused = ebbline(["bench".as_ref(), "compare".as_ref(), file.as_os_str(), file.as_os_str()]);
@@ -198,93 +151,4 @@ fn what_cannot_be_is_one_line() {
     for wrong in [["bench", "--views", "0"], ["bench", "--views", "257"], ["bench", "--rows", "x"]] {
         assert_eq!(ebbline(wrong).code, 2, "{wrong:?}");
     }
-}
-
-/// A small baseline, and what `bench auto` says of it where figures are kept below a folder.
-struct Auto {
-    folder: tempfile::TempDir,
-}
-
-impl Auto {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (past, baseline) = (folder.path().join("past"), folder.path().join("normal.baseline"));
-        write_archive(&past, workload::columns::archive(1, 3_000, 1, 1));
-        let learned = ebbline(["learn".as_ref(), past.as_os_str(), "--out".as_ref(), baseline.as_os_str()]);
-        assert_eq!(learned.code, 0, "{learned:?}");
-        Self { folder }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("cache/ebbline/backend.json")
-    }
-
-    /// With figures below `cache`, or a place that is none.
-    fn run_in(&self, cache: &Path, more: &[&str]) -> Ended {
-        let mut command = Command::new(bin("ebbline"));
-        command.args(["bench", "auto"]).arg(self.folder.path().join("normal.baseline")).args(more);
-        ended(command.env("XDG_CACHE_HOME", cache))
-    }
-
-    /// The notes and reasons, by table and caller.
-    fn run(&self, more: &[&str]) -> Vec<Value> {
-        let ended = self.run_in(&self.folder.path().join("cache"), more);
-        let told = ended.json();
-        assert_eq!((ended.code, told["kept"].as_str()), (0, self.file().to_str()), "{ended:?}");
-        list(&told, "tables").clone()
-    }
-}
-
-#[test]
-fn auto_says_what_it_takes_and_measures_hardware_alone() {
-    let auto = Auto::new();
-    let tables = auto.run(&["--json"]);
-    assert!(tables.len() >= 4, "files and live for each table: {tables:?}");
-    let has_hardware = scorer_gpu::adapters().iter().any(|one| one.kind == scorer_gpu::AdapterKind::Hardware);
-    if has_hardware {
-        return println!("auto measured a card: {tables:?}");
-    }
-    for table in &tables {
-        let (reason, rows) = (table["reason"].as_str().unwrap(), table["batch_rows"].as_u64().unwrap());
-        assert!(table["backend"] == "cpu" && reason.starts_with("cpu: no hardware GPU found"), "{table}");
-        assert_eq!((rows, table["note"].is_null()), (if table["for"] == "files" { 65_536 } else { 1024 }, true));
-    }
-    assert!(!auto.file().exists(), "nothing was measured");
-    let told = auto.run_in(auto.folder.path(), &[]);
-    assert!(told.stdout.contains("no hardware GPU found") && told.stdout.contains("backend.json"), "{told:?}");
-}
-
-#[test]
-fn auto_keeps_what_it_measured_and_measures_again_what_is_damaged() {
-    let adapters = scorer_gpu::adapters();
-    let adapter = adapters.first().expect("a Vulkan adapter, for example of mesa-vulkan-drivers");
-    let args = ["--json", "--software-too", "--adapter", &adapter.name];
-    let auto = Auto::new();
-    let noted = |tables: &[Value], note: &str| {
-        let all = tables.iter().all(|table| table["note"].as_str().is_some_and(|text| text.starts_with(note)));
-        assert!(all, "{note}: {tables:?}");
-    };
-    let first = auto.run(&args);
-    let files = first.iter().filter(|table| table["for"] == "files").cloned().collect::<Vec<_>>();
-    noted(&files, "measured now, kept in ");
-    for table in &first {
-        let (backend, reason) = (table["backend"].as_str().unwrap(), table["reason"].as_str().unwrap());
-        assert!(reason.starts_with(backend) && reason.contains(&adapter.name), "{table}");
-        assert!(reason.contains(" rows/s at ") && table["batch_rows"].as_u64() > Some(255), "{table}");
-    }
-    let again = auto.run(&args);
-    noted(&again, "measured 2");
-    let reasons = |tables: &[Value]| tables.iter().map(|table| table["reason"].to_string()).collect::<Vec<_>>();
-    assert_eq!(reasons(&again), reasons(&first), "the same figures");
-
-    let text = std::fs::read_to_string(auto.file()).unwrap();
-    std::fs::write(auto.file(), &text[..text.len() / 2]).unwrap();
-    assert_eq!(
-        auto.run(&args).iter().filter(|table| table["note"].to_string().contains("now, kept")).count(),
-        files.len()
-    );
-    let renewed = auto.run(&[&args[..], &["--again"]].concat());
-    assert_eq!(renewed.iter().filter(|table| table["note"].to_string().contains("now, kept")).count(), files.len());
-    let nowhere = auto.run_in(Path::new("/proc/nowhere"), &args);
-    noted(list(&nowhere.json(), "tables"), "measured now, not kept: /proc/nowhere");
 }

@@ -13,11 +13,13 @@ mod files;
 mod identity;
 mod measure;
 mod memory;
+pub mod names;
 mod plan;
 mod report;
+mod room;
 mod run;
-#[cfg(test)]
-mod testing;
+#[doc(hidden)]
+pub mod testing;
 
 pub use budget::Budget;
 pub use compare::{Comparison, Pair, compare};

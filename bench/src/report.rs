@@ -83,6 +83,19 @@ pub struct DeviceReport {
     pub files: Option<FileFigures>,
 }
 
+impl DeviceReport {
+    /// What it is called where there is little room: without what drivers put in parentheses, and marked if it is no device
+    /// of its own.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let short = self.name.split(" (").next().filter(|short| !short.is_empty()).unwrap_or(&self.name);
+        match self.kind {
+            Kind::Software => format!("{short}, software"),
+            Kind::Cpu | Kind::Hardware => short.to_owned(),
+        }
+    }
+}
+
 /// Cases that were scored to the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {

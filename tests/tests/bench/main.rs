@@ -2,11 +2,12 @@
 
 mod auto;
 mod page;
+mod stop;
+mod words;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use ebbline_tests::{Ended, bin, ebbline, ended};
+use ebbline_tests::{Ended, ebbline};
 use serde_json::Value;
 
 /// A run of seconds.
@@ -97,7 +98,9 @@ fn refuses_others(folder: &Path, report: &Value) {
 fn people_get_tables_and_equal_seeds_the_same_tables() {
     let first = run(&["--device", "cpu"]);
     assert_eq!(first.code, 0, "{first:?}");
-    for part in ["What memory gives at most", "Rows a second", "batches on", "learning on", "From Parquet to Parquet"] {
+    for part in
+        ["What memory gives at most", "Scoring, rows/s", "Scoring in batches", "Counting cells", "Files, rows/s"]
+    {
         assert!(first.stdout.contains(part), "{part}: {}", first.stdout);
     }
     let sizes = |seed: &str| {
@@ -115,22 +118,6 @@ fn what_does_not_fit_is_named() {
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(!list(&report, "left_out").is_empty());
     assert!(list(&report, "left_out").iter().all(|one| one["why"].is_string() && one["what"].is_string()));
-}
-
-#[test]
-fn who_interrupts_gets_what_there_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(bin("ebbline"));
-    command.args(["bench", "--device", "cpu", "--json"]).env("TMPDIR", folder.path());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    let kill = ended(Command::new("kill").args(["-INT", &child.id().to_string()]));
-    assert_eq!(kill.code, 0, "{kill:?}");
-    let output = child.wait_with_output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &report["stopped"]), (Some(3), &Value::Bool(true)), "{report}");
-    assert!(!list(&report, "left_out").is_empty());
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays in the folder for temporary files");
 }
 
 #[test]

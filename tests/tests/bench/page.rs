@@ -63,7 +63,7 @@ fn refuses_what_is_no_result(folder: &Path, report: &Value, make: &dyn Fn(&Path)
         ("long.json", &" ".repeat((16 << 20) + 1), "it has 16,777,217 bytes, and no result of", ""),
         ("binary.json", "\u{0}\u{1}", "it is not JSON", none),
         ("empty.json", "", "it is empty, so no result", "; make one with"),
-        ("nan.json", "{\"format\": 1, \"seed\": NaN}", "it is not JSON", "expected value at line 1 column 24)"),
+        ("nan.json", "{\"format\": 1, \"seed\": NaN}", "it is not JSON", "expected value at line 1 column 23)"),
     ] {
         std::fs::write(folder.join("other.json"), text).unwrap();
         let out = folder.join(name).with_extension("html");

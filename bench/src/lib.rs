@@ -27,7 +27,7 @@ pub use device::{About, Counter, Device, Failure, Kind, Limits, Scorer, devices}
 pub use memory::{best, gathers_per_s, last_cache, stream_bytes_per_s};
 pub use plan::Plan;
 pub use report::{
-    DeviceReport, FORMAT, FileFigures, Identity, LearnFigure, LeftOut, LimitsAt, Machine, Report, ReportError,
+    DeviceReport, FORMAT, FileFigures, Identity, LearnFigure, LeftOut, LimitsAt, MAKE, Machine, Report, ReportError,
     ScoreFigure,
 };
 pub use run::{Watch, run};

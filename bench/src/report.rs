@@ -202,7 +202,7 @@ pub struct LeftOut {
 }
 
 /// What makes a result.
-const MAKE: &str = "make one with: ebbline bench --quick --out FILE";
+pub const MAKE: &str = "make one with: ebbline bench --quick --out FILE";
 
 /// Why a text is no report.
 #[derive(Debug, thiserror::Error)]
@@ -246,8 +246,9 @@ impl Report {
             Some(found) => return Err(ReportError::Format { found, version: version_of(&value) }),
             None => return Err(ReportError::NoReport("it has no `format`".to_owned())),
         }
+        // From the text again, for the line and column of what is wrong.
         let mut report: Self =
-            serde_json::from_value(value).map_err(|error| ReportError::NoReport(error.to_string()))?;
+            serde_json::from_slice(text).map_err(|error| ReportError::NoReport(error.to_string()))?;
         report.devices.sort_by_key(|device| device.kind);
         Ok(report)
     }
@@ -291,7 +292,7 @@ mod tests {
             ("no JSON", "it is not JSON, so no result of ", "(expected ident at line 1 column 2)"),
             ("{\"format\": NaN}", "it is not JSON, so no result of ", "(expected value at line 1 column 12)"),
             ("[]", "it is JSON, but no result of ", "(it has no `format`)"),
-            ("{\"format\": 1}", "it is JSON, but no result of ", "(missing field `version`)"),
+            ("{\"format\": 1}", "it is JSON, but no result of ", "(missing field `version` at line 1 column 13)"),
             (
                 "{\"format\": 2}",
                 "it is a result of a newer Ebbline: its format is 2, this program reads 1; ",
@@ -303,6 +304,22 @@ mod tests {
             let said = of(text);
             assert!(said.starts_with(begins) && said.ends_with(ends), "{text}: {said}");
             assert!(said.contains("make one with: ebbline bench --quick --out FILE"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_changed_is_an_error_or_another_report() {
+        let text = serde_json::to_vec(&report()).unwrap();
+        for at in 0..text.len() {
+            assert!(Report::parse(&text[..at]).is_err(), "cut at {at}");
+            for other in [b'0', b'9', b'-', b'"', b'}', 0xff, 0] {
+                let mut changed = text.clone();
+                changed[at] = other;
+                // What is still a report can be compared, whatever numbers it has.
+                if let Ok(report) = Report::parse(&changed) {
+                    let _ = crate::compare(&report, &crate::testing::report());
+                }
+            }
         }
     }
 }

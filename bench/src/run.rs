@@ -199,7 +199,10 @@ impl<'a> Run<'a> {
         }
         let (what, case) = (format!("limits, {}", table(case.table_bytes())), case.clone());
         let limits = self.measure(at, &what, move |given| measure::limits(given.device.as_ref(), &case))?;
-        self.entries[at].report.limits.push(limits);
+        let known = &mut self.entries[at].report.limits;
+        known.push(limits);
+        // The smallest table first, in whatever order they were met.
+        known.sort_by_key(|limits| limits.table_bytes);
         Some(limits)
     }
 

@@ -74,6 +74,10 @@ fn everything_is_measured_of_devices_that_work() {
     assert_eq!(report.left_out[0].what, "Parquet to Parquet");
     assert!(report.devices.iter().all(|device| is_whole(&plan, device)), "{:#?}", report.devices);
     assert!(report.devices[0].files.is_some() && report.devices[0].crossover_rows.is_none());
+    for device in &report.devices {
+        let tables: Vec<usize> = device.limits.iter().map(|limits| limits.table_bytes).collect();
+        assert!(tables.len() > 2 && tables.is_sorted(), "learning is beside the last, the largest: {tables:?}");
+    }
     let score = &report.devices[1].scores[0];
     // A batch takes a millisecond on the card, whatever is in it.
     assert!(score.rows == 2048 && score.timed_by == "host" && score.kernel_rows_per_s.median.round() == 2_048_000.0);

@@ -2,7 +2,8 @@
 
 /// What stands for a figure that is none.
 const NONE: &str = "–";
-const SCALES: [(f64, &str); 5] = [(1.0, ""), (1e3, " k"), (1e6, " M"), (1e9, " G"), (1e12, " T")];
+const SCALES: [(f64, &str); 5] = [(1.0, ""), (1e3, " k"), (1e6, " M"), (1e9, " G"), LARGEST];
+const LARGEST: (f64, &str) = (1e12, " T");
 
 /// How many a second, without what of: `980`, `43.2 k`, `4.54 M`.
 #[must_use]
@@ -10,9 +11,9 @@ pub fn rate(per_second: f64) -> String {
     if !is_good(per_second) {
         return NONE.to_owned();
     }
-    let scaled = SCALES.iter().map(|(scale, name)| (per_second / scale, *name));
-    let fits = |(value, _): &(f64, &str)| *value < 999.5;
-    let (value, name) = scaled.clone().find(fits).or(scaled.last()).unwrap_or((per_second, ""));
+    let fits = |(scale, _): &&(f64, &str)| per_second / scale < 999.5;
+    let (scale, name) = SCALES.iter().find(fits).unwrap_or(&LARGEST);
+    let value = per_second / scale;
     // Below a thousand there are whole ones only.
     let digits = if name.is_empty() { format!("{value:.0}") } else { three(value) };
     digits + name

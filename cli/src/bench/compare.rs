@@ -22,7 +22,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
     }
     let mut table = table(["device", "figure", "first, rows/s", "second, rows/s", "ratio"], &[2, 3, 4]);
     for pair in &compared.pairs {
-        let ratio = format!("{:.2}", pair.ratio);
+        let ratio = if pair.ratio.is_finite() { format!("{:.2}", pair.ratio) } else { "–".to_owned() };
         let ratio = if pair.is_apart { ratio } else { format!("({ratio})") };
         table.add_row([pair.label.clone(), pair.what.clone(), spread(&pair.before), spread(&pair.after), ratio]);
     }

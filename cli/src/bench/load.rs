@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use bench::Report;
+use bench::{MAKE, Report};
 use rustix::fs::OFlags;
 
 use crate::words::{thousands, visible};
@@ -30,7 +30,10 @@ pub(super) fn load(what: &str, path: &Path) -> Result<Report> {
 
 /// The whole text of a file or of a pipe; nothing else is opened, since opening alone may wait or do something.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let about = std::fs::metadata(path)?;
+    let about = match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!("there is no such file; {MAKE}"),
+        about => about?,
+    };
     if let Some(other) = other(about.file_type()) {
         bail!("it is {other}; name a file that `ebbline bench --out FILE` wrote");
     }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use bench::{Budget, Device, Plan, Report, SystemClock};
+use bench::{Budget, Device, Kind, Plan, Report, SystemClock};
 
 pub(crate) use args::BenchArgs;
 use args::BenchCommand;
@@ -37,6 +37,9 @@ fn measure(args: &BenchArgs) -> Result<bool> {
     let stop = stop::asked()?;
     let plan = plan(args);
     let devices = devices(&args.device)?;
+    if args.device == "all" && devices.iter().all(|device| device.about().kind == Kind::Cpu) {
+        eprintln!("note: no Vulkan adapter was found, so the CPU alone is measured; a GPU needs its Vulkan driver");
+    }
     [&args.out, &args.html].into_iter().flatten().try_for_each(|file| check_out(file))?;
     if let Some(both) = args.out.as_ref().filter(|out| args.html.as_ref() == Some(out)) {
         bail!("cannot write: {}: it is named for the JSON and for the page; name two files", both.display());

@@ -53,7 +53,9 @@ fn names(paths: &[impl AsRef<Path>]) -> Vec<String> {
     for path in paths {
         let path = path.as_ref();
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let name = name.strip_suffix(".json").unwrap_or(&name);
+        // A shell's `<(…)` is the number of a descriptor, which says nothing.
+        let is_descriptor = path.parent().is_some_and(|folder| folder.ends_with("fd"));
+        let name = if is_descriptor { "pipe" } else { name.strip_suffix(".json").unwrap_or(&name) };
         let number = |n: &usize| if *n == 1 { name.to_owned() } else { format!("{name} {n}") };
         let free = (1..).find(|n| !names.contains(&number(n))).unwrap_or(1);
         names.push(number(&free));
@@ -68,5 +70,6 @@ mod tests {
     #[test]
     fn each_result_has_a_name_of_its_own() {
         assert_eq!(names(&["a/card.json", "b/card.json", "card 2.json", "x"]), ["card", "card 2", "card 2 2", "x"]);
+        assert_eq!(names(&["/dev/fd/63", "/proc/self/fd/62", "/dev/stdin"]), ["pipe", "pipe 2", "stdin"]);
     }
 }

@@ -121,6 +121,15 @@ fn what_does_not_fit_is_named() {
 }
 
 #[test]
+fn where_there_is_no_adapter_that_is_said() {
+    let mut command = std::process::Command::new(ebbline_tests::bin("ebbline"));
+    command.args(SMALL).env("VK_DRIVER_FILES", "/nowhere.json").env_remove("VK_ADD_DRIVER_FILES");
+    let ended = ebbline_tests::ended(&mut command);
+    assert!(ended.code == 0 && ended.stderr.contains("note: no Vulkan adapter was found"), "{ended:?}");
+    assert!(ended.stdout.contains("cpu (") && !ended.stdout.contains("software"), "{ended:?}");
+}
+
+#[test]
 fn what_cannot_be_is_one_line() {
     let none = ebbline(["bench", "--device", "no such card"]);
     assert!(none.error().starts_with("error: no such device: no such card: use one of \"cpu\""), "{none:?}");
@@ -129,13 +138,25 @@ fn what_cannot_be_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("both");
     let file = file.to_str().unwrap();
+    // Said before anything is measured.
+    let device = ebbline(["bench", "--out", "/dev/null"]);
+    assert!(device.error().contains("it is there and is no file; give another name"), "{device:?}");
     let both = ebbline(["bench", "--out", file, "--html", file]);
     assert!(both.error().contains("named for the JSON and for the page"), "{both:?}");
     let missing = ebbline(["bench", "page", "no-such.json", "--out", file]);
-    assert!(missing.error().starts_with("error: cannot make a page: no-such.json: "), "{missing:?}");
+    let line = "error: cannot make a page: no-such.json: there is no such file; make one with: ebbline bench --quick --out FILE";
+    assert_eq!(missing.error(), line);
     assert!(!Path::new(file).exists());
     assert_eq!(ebbline(["bench", "page"]).code, 2);
-    for wrong in [["bench", "--views", "0"], ["bench", "--views", "257"], ["bench", "--rows", "x"]] {
-        assert_eq!(ebbline(wrong).code, 2, "{wrong:?}");
+    for wrong in [
+        ["--views", "0"],
+        ["--views", "257"],
+        ["--rows", "x"],
+        ["--seed", "-1"],
+        ["--table-mib", "999999"],
+        ["--seconds", "0"],
+    ] {
+        let ended = ebbline(["bench"].iter().chain(&wrong));
+        assert!(ended.code == 2 && ended.stderr.contains("use a whole number from "), "{wrong:?}: {ended:?}");
     }
 }

@@ -69,7 +69,7 @@ impl BackendWish {
     /// The file of figures.
     #[must_use]
     pub fn memory(&self) -> Kept {
-        Kept(self.kept.clone())
+        Kept { path: self.kept.clone(), holds: false }
     }
 
     /// Opens backends as wished, by what is remembered.
@@ -92,7 +92,11 @@ fn kept_in(cache: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
 
 /// A file of figures.
 #[derive(Debug, Clone)]
-pub struct Kept(Option<PathBuf>);
+pub struct Kept {
+    path: Option<PathBuf>,
+    /// Whether figures came out of it, or went into it.
+    holds: bool,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Figures {
@@ -151,8 +155,14 @@ impl Entry {
 }
 
 impl Kept {
+    /// The file, if figures that were asked for are in it.
+    #[must_use]
+    pub fn holds(&self) -> Option<&Path> {
+        self.path.as_deref().filter(|_| self.holds)
+    }
+
     fn load(&self) -> Option<Vec<Entry>> {
-        let path = self.0.as_ref()?;
+        let path = self.path.as_ref()?;
         if !fs::metadata(path).ok()?.is_file() {
             return None;
         }
@@ -169,11 +179,12 @@ impl Kept {
 impl Memory for Kept {
     fn recall(&mut self, about: &About) -> Option<Recalled> {
         let entry = self.load()?.into_iter().find(|entry| entry.is_about(about) && entry.is_sound())?;
+        self.holds = true;
         Some(Recalled { measured: Measured { cpu: entry.cpu, gpu: entry.gpu }, when: entry.date })
     }
 
     fn keep(&mut self, about: &About, measured: &Measured) -> Result<(), String> {
-        let path = self.0.as_ref().ok_or("neither XDG_CACHE_HOME nor HOME names a folder")?;
+        let path = self.path.as_ref().ok_or("neither XDG_CACHE_HOME nor HOME names a folder")?;
         let new = Entry::new(about, measured);
         let mut entries = self.load().unwrap_or_default();
         // Those of other versions are of no use any more.
@@ -186,11 +197,13 @@ impl Memory for Kept {
         }
         let text = serde_json::to_string_pretty(&Figures { format: FORMAT, measured: entries });
         let text = text.map_err(|error| error.to_string())?;
-        store::write_whole(path, |to| writeln!(to, "{text}")).map_err(|error| error.to_string())
+        store::write_whole(path, |to| writeln!(to, "{text}")).map_err(|error| error.to_string())?;
+        self.holds = true;
+        Ok(())
     }
 
     fn place(&self) -> String {
-        self.0.as_ref().map_or_else(|| "nowhere".to_owned(), |path| path.display().to_string())
+        self.path.as_ref().map_or_else(|| "nowhere".to_owned(), |path| path.display().to_string())
     }
 }
 

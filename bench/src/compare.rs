@@ -2,7 +2,9 @@
 
 use scorer_gpu::measure::Spread;
 use serde::Serialize;
+use terminal::{bytes, plural};
 
+use crate::names::{ARROW, BATCHES, KERNEL, LEARNING, READING, TO_BASELINE, TO_PARQUET};
 use crate::report::{DeviceReport, Report};
 
 /// Runs of which the range means something.
@@ -24,6 +26,9 @@ pub struct Comparison {
 pub struct Pair {
     /// Of which device.
     pub device: String,
+    /// The same, where there is little room.
+    #[serde(skip)]
+    pub label: String,
     /// Which figure.
     pub what: String,
     /// Rows a second of the first.
@@ -47,7 +52,7 @@ pub fn compare(before: &Report, after: &Report) -> Comparison {
         unmatched += others.iter().filter(|(what, _)| own.iter().all(|(own, _)| own != what)).count();
         for (what, before) in own {
             match others.iter().find(|(other, _)| *other == what) {
-                Some((_, after)) => pairs.push(pair(&device.name, what, before, *after)),
+                Some((_, after)) => pairs.push(pair(device, what, before, *after)),
                 None => unmatched += 1,
             }
         }
@@ -57,29 +62,36 @@ pub fn compare(before: &Report, after: &Report) -> Comparison {
     Comparison { notes: notes(before, after), pairs, unmatched }
 }
 
-fn pair(device: &str, what: String, before: Spread, after: Spread) -> Pair {
+fn pair(device: &DeviceReport, what: String, before: Spread, after: Spread) -> Pair {
     let ratio = after.median / before.median;
     // One or two runs do not say how far others would lie apart.
     let is_apart = before.runs.min(after.runs) >= ENOUGH && !before.overlaps(&after);
-    Pair { device: device.to_owned(), what, before, after, ratio, is_apart }
+    Pair { device: device.name.clone(), label: device.label(), what, before, after, ratio, is_apart }
 }
 
 /// All rates of a device, each under a name that says what it is of.
 fn figures(device: &DeviceReport) -> Vec<(String, Spread)> {
     let mut all = Vec::new();
+    let rows = |rows: usize| plural(rows as u64, "row", "rows");
     for score in &device.scores {
-        let of = format!("{} views, table {} KiB, {} rows", score.views, score.table_bytes >> 10, score.rows);
-        all.push((format!("{of}: kernel by {}", score.timed_by), score.kernel_rows_per_s));
-        all.push((format!("{of}: Arrow to scores"), score.arrow_rows_per_s));
+        let table = bytes(score.table_bytes as u64);
+        let of = format!("{}, table {table}, {}", plural(score.views as u64, "view", "views"), rows(score.rows));
+        all.push((format!("{KERNEL}, by the {}'s clock, {of}", score.timed_by), score.kernel_rows_per_s));
+        all.push((format!("{ARROW}, {of}"), score.arrow_rows_per_s));
     }
+    all.extend(device.batches.iter().map(|batch| (format!("{BATCHES}, {}", rows(batch.rows)), batch.rows_per_s)));
     for learn in &device.learn {
-        all.push((format!("{} views, {} rows: learning", learn.views, learn.rows), learn.rows_per_s));
+        let of = format!("{}, {}", plural(learn.views as u64, "view", "views"), rows(learn.rows));
+        all.push((format!("{LEARNING}, {of}"), learn.rows_per_s));
     }
-    all.extend(device.batches.iter().map(|batch| (format!("batches of {} rows", batch.rows), batch.rows_per_s)));
     if let Some(files) = &device.files {
-        all.push((format!("{} rows in files: scoring", files.rows), files.score_rows_per_s));
-        let learned = files.learn_rows_per_s.map(|rate| (format!("{} rows in files: learning", files.rows), rate));
-        all.extend(learned);
+        let of = rows(files.rows);
+        let known = [
+            (READING, Some(files.read_rows_per_s)),
+            (TO_BASELINE, files.learn_rows_per_s),
+            (TO_PARQUET, Some(files.score_rows_per_s)),
+        ];
+        all.extend(known.into_iter().filter_map(|(name, rate)| Some((format!("{name}, {of}"), rate?))));
     }
     all
 }
@@ -100,7 +112,7 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
         ("seeds", |report| report.seed.to_string()),
         ("rows of a batch", |report| report.rows.to_string()),
         ("processors", |report| report.machine.threads.to_string()),
-        ("last caches", |report| format!("{} KiB", report.machine.last_cache_bytes >> 10)),
+        ("last caches", |report| bytes(report.machine.last_cache_bytes as u64)),
         ("kernels", |report| report.machine.kernel.clone()),
     ];
     for (what, of) in facts {
@@ -114,7 +126,8 @@ fn notes(before: &Report, after: &Report) -> Vec<String> {
     note("devices", words(before), words(after));
     for (which, report) in [("first", before), ("second", after)] {
         if report.stopped || !report.left_out.is_empty() {
-            notes.push(format!("the {which} is not whole: {} figures were left out", report.left_out.len()));
+            let figures = plural(report.left_out.len() as u64, "figure was", "figures were");
+            notes.push(format!("the {which} is not whole: {figures} left out"));
         }
     }
     notes
@@ -130,7 +143,7 @@ mod tests {
         let mut whole = report();
         whole.left_out.clear();
         let same = compare(&whole, &whole);
-        assert!(same.notes.is_empty() && same.unmatched == 0 && same.pairs.len() == 6, "{same:?}");
+        assert!(same.notes.is_empty() && same.unmatched == 0 && same.pairs.len() == 7, "{same:?}");
         assert!(same.pairs.iter().all(|pair| pair.ratio == 1.0 && !pair.is_apart));
     }
 

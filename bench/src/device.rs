@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use adapter::Adapter;
 pub(crate) use cpu::Cpu;
 
-/// What a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a device is; in the order in which devices are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The processor.
@@ -103,7 +103,9 @@ impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
         match error {
             // The driver goes on after that, with less.
-            BackendError::Device { reason, .. } if reason.contains("out of memory") => Self::Refused(reason),
+            BackendError::Device { reason, .. } if reason.contains("out of memory") => {
+                Self::Refused(format!("{reason}: take smaller ones of --table-mib or --views"))
+            }
             BackendError::Device { reason, .. } => Self::Lost(reason),
             batch @ BackendError::Batch(_) => Self::Refused(batch.to_string()),
         }

@@ -129,7 +129,9 @@ pub(crate) struct Scratch(Option<tempfile::TempDir>);
 impl Scratch {
     pub(crate) fn new() -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("ebbline-bench-").tempdir();
-        folder.map(|folder| Self(Some(folder))).map_err(|error| Failure::Refused(format!("no folder: {error}")))
+        folder
+            .map(|folder| Self(Some(folder)))
+            .map_err(|error| Failure::Refused(format!("no folder for temporary files, which TMPDIR names: {error}")))
     }
 
     pub(crate) fn path(&self) -> PathBuf {

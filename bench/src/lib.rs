@@ -13,11 +13,13 @@ mod files;
 mod identity;
 mod measure;
 mod memory;
+pub mod names;
 mod plan;
 mod report;
+mod room;
 mod run;
-#[cfg(test)]
-mod testing;
+#[doc(hidden)]
+pub mod testing;
 
 pub use budget::Budget;
 pub use compare::{Comparison, Pair, compare};
@@ -25,7 +27,7 @@ pub use device::{About, Counter, Device, Failure, Kind, Limits, Scorer, devices}
 pub use memory::{best, gathers_per_s, last_cache, stream_bytes_per_s};
 pub use plan::Plan;
 pub use report::{
-    DeviceReport, FORMAT, FileFigures, Identity, LearnFigure, LeftOut, LimitsAt, Machine, Report, ReportError,
+    DeviceReport, FORMAT, FileFigures, Identity, LearnFigure, LeftOut, LimitsAt, MAKE, Machine, Report, ReportError,
     ScoreFigure,
 };
 pub use run::{Watch, run};

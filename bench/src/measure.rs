@@ -63,7 +63,8 @@ pub(crate) fn score(
 
 /// Whether the first rows of a case have their scores; the processor's own are checked against the plain way.
 fn check(case: &Case, kind: Kind, got: &Scores, rows: usize) -> Result<(), Failure> {
-    let place = format!("{} views, table of {} bytes", case.snapshot.views.len(), case.table_bytes());
+    let views = terminal::plural(case.snapshot.views.len() as u64, "view", "views");
+    let place = format!("{views}, table {}", terminal::bytes(case.table_bytes() as u64));
     same(&place, &case.expected, got, rows)?;
     if kind != Kind::Cpu {
         return Ok(());

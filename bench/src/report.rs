@@ -8,6 +8,12 @@ use crate::device::{Kind, Limits};
 /// Version of this form.
 pub const FORMAT: u32 = 1;
 
+/// The release that a result names, for the end of a word.
+fn version_of(value: &serde_json::Value) -> String {
+    let version = value.get("version").and_then(serde_json::Value::as_str);
+    version.map(|version| format!(" ({})", version.chars().take(40).collect::<String>())).unwrap_or_default()
+}
+
 /// A run of the benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -75,6 +81,19 @@ pub struct DeviceReport {
     pub learn: Vec<LearnFigure>,
     /// From file to file.
     pub files: Option<FileFigures>,
+}
+
+impl DeviceReport {
+    /// What it is called where there is little room: without what drivers put in parentheses, and marked if it is no device
+    /// of its own.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let short = self.name.split(" (").next().filter(|short| !short.is_empty()).unwrap_or(&self.name);
+        match self.kind {
+            Kind::Software => format!("{short}, software"),
+            Kind::Cpu | Kind::Hardware => short.to_owned(),
+        }
+    }
 }
 
 /// Cases that were scored to the same bits.
@@ -182,35 +201,56 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// What makes a result.
+pub const MAKE: &str = "make one with: ebbline bench --quick --out FILE";
+
 /// Why a text is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// It is something else.
-    #[error("no report of `ebbline bench --json`: {0}")]
+    /// There is no text.
+    #[error("it is empty, so no result of `ebbline bench --json`; {MAKE}")]
+    Empty,
+    /// It is no JSON.
+    #[error("it is not JSON, so no result of `ebbline bench --json`; {MAKE} ({0})")]
+    NoJson(String),
+    /// It is something else as JSON.
+    #[error("it is JSON, but no result of `ebbline bench --json`; {MAKE} ({0})")]
     NoReport(String),
     /// It is of another format.
     #[error(
-        "its format is {found}, this program reads {FORMAT}: measure again, or compare with the release that wrote it"
+        "it is a result of {} Ebbline{version}: its format is {found}, this program reads {FORMAT}; use that release, or {MAKE}",
+        if *.found > u64::from(FORMAT) { "a newer" } else { "an older" }
     )]
     Format {
         /// The format it says.
         found: u64,
+        /// The release it says, in parentheses, if it does.
+        version: String,
     },
 }
 
 impl Report {
-    /// Reads a report as JSON.
+    /// Reads a report as JSON. Devices are in the order in which all that is shown has them: the processor, hardware,
+    /// software.
     ///
     /// # Errors
     /// It is none, or one of another format.
-    pub fn parse(text: &str) -> Result<Self, ReportError> {
-        let no_report = |error: serde_json::Error| ReportError::NoReport(error.to_string());
-        let value: serde_json::Value = serde_json::from_str(text).map_err(no_report)?;
-        match value.get("format").and_then(serde_json::Value::as_u64) {
-            Some(found) if found == u64::from(FORMAT) => serde_json::from_value(value).map_err(no_report),
-            Some(found) => Err(ReportError::Format { found }),
-            None => Err(ReportError::NoReport("it says no `format`".to_owned())),
+    pub fn parse(text: &[u8]) -> Result<Self, ReportError> {
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Err(ReportError::Empty);
         }
+        let value: serde_json::Value =
+            serde_json::from_slice(text).map_err(|error| ReportError::NoJson(error.to_string()))?;
+        match value.get("format").and_then(serde_json::Value::as_u64) {
+            Some(found) if found == u64::from(FORMAT) => {}
+            Some(found) => return Err(ReportError::Format { found, version: version_of(&value) }),
+            None => return Err(ReportError::NoReport("it has no `format`".to_owned())),
+        }
+        // From the text again, for the line and column of what is wrong.
+        let mut report: Self =
+            serde_json::from_slice(text).map_err(|error| ReportError::NoReport(error.to_string()))?;
+        report.devices.sort_by_key(|device| device.kind);
+        Ok(report)
     }
 
     /// Whether the scores or counts of some device were wrong.
@@ -228,16 +268,58 @@ mod tests {
     #[test]
     fn a_report_is_read_as_it_was_written() {
         let report = report();
-        let text = serde_json::to_string_pretty(&report).unwrap();
+        let text = serde_json::to_vec_pretty(&report).unwrap();
         assert_eq!(Report::parse(&text).unwrap(), report);
     }
 
     #[test]
-    fn what_is_no_report_is_refused() {
-        let of = |text: &str| Report::parse(text).unwrap_err().to_string();
-        assert!(of("no JSON").starts_with("no report of `ebbline bench --json`: "));
-        assert!(of("{}").contains("it says no `format`"));
-        assert!(of("{\"format\": 1}").contains("missing field"));
-        assert!(of("{\"format\": 2}").starts_with("its format is 2, this program reads 1"));
+    fn devices_have_one_order() {
+        let mut mixed = report();
+        let of = |kind, name: &str| DeviceReport { kind, name: name.to_owned(), ..report().devices[0].clone() };
+        mixed.devices =
+            vec![of(Kind::Software, "s"), of(Kind::Hardware, "a"), of(Kind::Cpu, "cpu"), of(Kind::Hardware, "b")];
+        let read = Report::parse(&serde_json::to_vec(&mixed).unwrap()).unwrap();
+        let names: Vec<&str> = read.devices.iter().map(|device| device.name.as_str()).collect();
+        assert_eq!(names, ["cpu", "a", "b", "s"]);
+    }
+
+    #[test]
+    fn what_is_no_report_is_said_with_what_makes_one() {
+        let of = |text: &str| Report::parse(text.as_bytes()).unwrap_err().to_string();
+        for (text, begins, ends) in [
+            ("", "it is empty, so no result of `ebbline bench --json`; ", "--out FILE"),
+            ("  \n", "it is empty, ", "--out FILE"),
+            ("no JSON", "it is not JSON, so no result of ", "(expected ident at line 1 column 2)"),
+            ("{\"format\": NaN}", "it is not JSON, so no result of ", "(expected value at line 1 column 12)"),
+            ("[]", "it is JSON, but no result of ", "(it has no `format`)"),
+            ("{\"format\": 1}", "it is JSON, but no result of ", "(missing field `version` at line 1 column 13)"),
+            (
+                "{\"format\": 2}",
+                "it is a result of a newer Ebbline: its format is 2, this program reads 1; ",
+                "--out FILE",
+            ),
+            ("{\"format\": 7, \"version\": \"9.1.0\"}", "it is a result of a newer Ebbline (9.1.0): ", "--out FILE"),
+            ("{\"format\": 0, \"version\": \"0.0.1\"}", "it is a result of an older Ebbline (0.0.1): ", "--out FILE"),
+        ] {
+            let said = of(text);
+            assert!(said.starts_with(begins) && said.ends_with(ends), "{text}: {said}");
+            assert!(said.contains("make one with: ebbline bench --quick --out FILE"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_changed_is_an_error_or_another_report() {
+        let text = serde_json::to_vec(&report()).unwrap();
+        for at in 0..text.len() {
+            assert!(Report::parse(&text[..at]).is_err(), "cut at {at}");
+            for other in [b'0', b'9', b'-', b'"', b'}', 0xff, 0] {
+                let mut changed = text.clone();
+                changed[at] = other;
+                // What is still a report can be compared, whatever numbers it has.
+                if let Ok(report) = Report::parse(&changed) {
+                    let _ = crate::compare(&report, &crate::testing::report());
+                }
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scorer_gpu::measure::{Clock, Timing, crossover, sizes, within};
+use terminal::{bytes, plural};
 
 use crate::budget::Budget;
 use crate::case::{Case, Rows};
@@ -11,9 +12,10 @@ use crate::device::{About, Cpu, Device, Failure, Kind};
 use crate::energy::Meter;
 use crate::files::{Files, Scratch, Shared};
 use crate::measure;
+use crate::names::{BATCHES, LEARNING, READING, TO_PARQUET};
 use crate::plan::Plan;
 use crate::report::{DeviceReport, FORMAT, LeftOut, LimitsAt, Machine, Report};
-use crate::{identity, memory};
+use crate::{identity, memory, room};
 
 /// So much longer than the budget an answer is waited for that is nearly there.
 const GRACE: Duration = Duration::from_secs(3);
@@ -144,7 +146,7 @@ impl<'a> Run<'a> {
     /// All of a number of views; the first also from file to file, and in batches of several sizes.
     fn views(&mut self, views: usize, rows: &Arc<Rows>, is_first: bool) {
         let rows = Arc::clone(rows);
-        let Some(case) = self.prepare(&format!("{views} views"), move |_| Case::new(views, &rows)) else { return };
+        let Some(case) = self.prepare(&views_in_words(views), move |_| Case::new(views, &rows)) else { return };
         let mut sizes = Vec::new();
         for table in self.plan.tables.clone() {
             self.table(&case, table, &mut sizes);
@@ -157,16 +159,16 @@ impl<'a> Run<'a> {
     }
 
     /// Scores with a table of about so many bytes, unless that was done.
-    fn table(&mut self, case: &Case, bytes: usize, sizes: &mut Vec<usize>) {
+    fn table(&mut self, case: &Case, wanted: usize, sizes: &mut Vec<usize>) {
         let views = case.snapshot.views.len();
-        let what = format!("{views} views, table {}", size(bytes));
+        let what = format!("{}, {}", views_in_words(views), table(wanted));
         let (case, seed) = (case.clone(), self.plan.seed);
         let case = self.prepare(&what, move |_| {
             // Entries, and the table made of them, beside the one that it replaces.
-            let needed = 3 * bytes as u64;
-            match memory::available().filter(|free| needed > *free) {
-                Some(free) => Err(Failure::Refused(format!("needs {needed} bytes of memory, {free} are free"))),
-                None => case.with_table(bytes, seed),
+            let needed = 3 * wanted as u64;
+            match room::available().filter(|free| needed > *free) {
+                Some(free) => Err(no_room(needed, free)),
+                None => case.with_table(wanted, seed),
             }
         });
         let Some(case) = case.filter(|case| !sizes.contains(&case.table_bytes())) else {
@@ -174,7 +176,7 @@ impl<'a> Run<'a> {
             return;
         };
         sizes.push(case.table_bytes());
-        let what = format!("{views} views, table {}", size(case.table_bytes()));
+        let what = format!("{}, {}", views_in_words(views), table(case.table_bytes()));
         for at in 0..self.entries.len() {
             let Some(limits) = self.limits(at, &case) else {
                 self.done += 1;
@@ -195,14 +197,17 @@ impl<'a> Run<'a> {
             self.done += 1;
             return Some(limits);
         }
-        let (what, case) = (format!("limits, table {}", size(case.table_bytes())), case.clone());
+        let (what, case) = (format!("limits, {}", table(case.table_bytes())), case.clone());
         let limits = self.measure(at, &what, move |given| measure::limits(given.device.as_ref(), &case))?;
-        self.entries[at].report.limits.push(limits);
+        let known = &mut self.entries[at].report.limits;
+        known.push(limits);
+        // The smallest table first, in whatever order they were met.
+        known.sort_by_key(|limits| limits.table_bytes);
         Some(limits)
     }
 
     fn learn(&mut self, case: &Case) {
-        let what = format!("{} views, learning", case.snapshot.views.len());
+        let what = format!("{LEARNING}, {}", views_in_words(case.snapshot.views.len()));
         for at in 0..self.entries.len() {
             // Of the largest table: what is learned grows beyond caches.
             let Some(limits) = self.entries[at].report.limits.last().copied() else {
@@ -222,7 +227,7 @@ impl<'a> Run<'a> {
         for at in 0..self.entries.len() {
             let (case, sizes) = (case.clone(), sizes.clone());
             let work = move |given: &Given| measure::sweep(given.device.as_ref(), &case, &sizes, &given.timing());
-            self.entries[at].report.batches = self.measure(at, "batches of several sizes", work).unwrap_or_default();
+            self.entries[at].report.batches = self.measure(at, BATCHES, work).unwrap_or_default();
         }
     }
 
@@ -231,7 +236,7 @@ impl<'a> Run<'a> {
         let (seed, rows, clock) = (self.plan.seed, self.plan.file_rows, Arc::clone(self.budget.clock()));
         let folder = scratch.as_ref().map(Scratch::path).map_err(Clone::clone);
         let files: Option<Shared> =
-            self.prepare("files", move |_| Ok(Arc::new(Files::new(folder?, seed, rows, clock.as_ref())?)));
+            self.prepare(READING, move |_| Ok(Arc::new(Files::new(folder?, seed, rows, clock.as_ref())?)));
         let Some(files) = files else {
             self.done += self.entries.len();
             return;
@@ -239,7 +244,7 @@ impl<'a> Run<'a> {
         for at in 0..self.entries.len() {
             let files = Arc::clone(&files);
             let work = move |given: &Given| files.score(&given.device.about(), given.clock.as_ref(), given.share);
-            self.entries[at].report.files = self.measure(at, "files to scores", work);
+            self.entries[at].report.files = self.measure(at, TO_PARQUET, work);
         }
     }
 
@@ -310,12 +315,17 @@ impl<'a> Run<'a> {
     }
 }
 
-/// `2 MiB`
-fn size(bytes: usize) -> String {
-    match bytes {
-        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
-        bytes => format!("{} KiB", bytes >> 10),
-    }
+fn no_room(needed: u64, free: u64) -> Failure {
+    Failure::Refused(format!("needs {} of memory, {} are free", bytes(needed), bytes(free)))
+}
+
+fn views_in_words(views: usize) -> String {
+    plural(views as u64, "view", "views")
+}
+
+/// A table in words.
+fn table(size: usize) -> String {
+    format!("table {}", bytes(size as u64))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ fn run_slowly(plan: &Plan, fate: Fate, takes: Duration) -> (Report, Vec<String>)
     let steps = kept.steps.into_inner().unwrap();
     assert!(steps.iter().all(|(done, of)| done < of) && steps.windows(2).all(|two| two[0].0 < two[1].0), "{steps:?}");
     // No adapter has the name of one that is made up.
-    let of_files = |line: &String| line.starts_with("a card: files to scores: ");
+    let of_files = |line: &String| line.starts_with("a card: Parquet to Parquet: ");
     (report, kept.lines.into_inner().unwrap().into_iter().filter(|line| !of_files(line)).collect())
 }
 
@@ -71,9 +71,13 @@ fn everything_is_measured_of_devices_that_work() {
     let plan = plan();
     let (report, lines) = run_with(&plan, Fate::Works);
     assert!(lines.is_empty() && report.left_out.len() == 1, "{lines:?} {:?}", report.left_out);
-    assert_eq!(report.left_out[0].what, "files to scores");
+    assert_eq!(report.left_out[0].what, "Parquet to Parquet");
     assert!(report.devices.iter().all(|device| is_whole(&plan, device)), "{:#?}", report.devices);
     assert!(report.devices[0].files.is_some() && report.devices[0].crossover_rows.is_none());
+    for device in &report.devices {
+        let tables: Vec<usize> = device.limits.iter().map(|limits| limits.table_bytes).collect();
+        assert!(tables.len() > 2 && tables.is_sorted(), "learning is beside the last, the largest: {tables:?}");
+    }
     let score = &report.devices[1].scores[0];
     // A batch takes a millisecond on the card, whatever is in it.
     assert!(score.rows == 2048 && score.timed_by == "host" && score.kernel_rows_per_s.median.round() == 2_048_000.0);
@@ -116,7 +120,11 @@ fn a_device_that_is_lost_or_falls_over_keeps_what_it_did() {
 #[test]
 fn what_has_no_room_is_left_out_alone() {
     let (report, lines) = run_with(&plan(), Fate::OutOfMemory(8));
-    assert!(lines.iter().all(|line| line.ends_with(": out of memory")) && lines.len() >= 2, "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.ends_with(": out of memory: take smaller ones of --table-mib or --views"))
+            && lines.len() >= 2,
+        "{lines:?}"
+    );
     let card = &report.devices[1];
     assert!(card.scores.iter().all(|score| score.views == 16) && !card.scores.is_empty() && card.learn.len() == 2);
 }

@@ -13,10 +13,11 @@ use crate::report::{DeviceReport, FORMAT, FileFigures, Identity, LeftOut, Limits
 
 /// A clock that goes on when it is told to.
 #[derive(Debug, Default)]
-pub(crate) struct FakeClock(AtomicU64);
+pub struct FakeClock(AtomicU64);
 
 impl FakeClock {
-    pub(crate) fn pass(&self, time: Duration) {
+    /// Goes on.
+    pub fn pass(&self, time: Duration) {
         self.0.fetch_add(time.as_nanos() as u64, Relaxed);
     }
 }
@@ -29,7 +30,7 @@ impl Clock for FakeClock {
 
 /// What becomes of a made-up device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It works.
     Works,
     /// One bit of its scores is wrong, with so many views.
@@ -45,15 +46,18 @@ pub(crate) enum Fate {
 }
 
 /// A card that the processor plays.
-pub(crate) struct FakeDevice {
-    pub(crate) fate: Fate,
-    pub(crate) clock: Arc<FakeClock>,
+pub struct FakeDevice {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// By which it takes its time.
+    pub clock: Arc<FakeClock>,
     /// How long each batch takes.
-    pub(crate) takes: Duration,
+    pub takes: Duration,
 }
 
 impl FakeDevice {
-    pub(crate) fn new(fate: Fate, clock: &Arc<FakeClock>) -> Self {
+    /// One that takes a millisecond for each batch.
+    pub fn new(fate: Fate, clock: &Arc<FakeClock>) -> Self {
         let takes = Duration::from_millis(1);
         Self { fate, clock: Arc::clone(clock), takes }
     }
@@ -131,7 +135,8 @@ impl Counter for FakeCounter {
 }
 
 /// A report with something in every place.
-pub(crate) fn report() -> Report {
+#[must_use]
+pub fn report() -> Report {
     // Halves, which are read as they are written to the last bit.
     let spread = |median: f64| Spread { median, least: median * 0.5, most: median * 1.5, runs: 5 };
     let score = ScoreFigure {

@@ -56,14 +56,19 @@ fn main() -> ExitCode {
         }
         Command::Man { dir } => manual(&dir),
     };
+    if let Err(error) = &done {
+        let text = words::one_line(&words::visible(&words::chain(error)));
+        terminal::to_stderr(&format!("{} {text}", words::mark(words::Role::Bad, "error:")));
+    }
+    ExitCode::from(code(&done))
+}
+
+/// How the program ends: 0 done, 1 failed, 3 done but for what was named.
+fn code(done: &anyhow::Result<bool>) -> u8 {
     match done {
-        Ok(skipped) if skipped => ExitCode::from(SKIPPED),
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            let text = words::one_line(&words::visible(&words::chain(&error)));
-            terminal::to_stderr(&format!("{} {text}", words::mark(words::Role::Bad, "error:")));
-            ExitCode::FAILURE
-        }
+        Ok(false) => 0,
+        Ok(true) => SKIPPED,
+        Err(_) => 1,
     }
 }
 

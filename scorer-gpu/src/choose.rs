@@ -65,6 +65,14 @@ impl Wish {
     pub fn new(choice: Choice, batches: Batches) -> Self {
         Self { choice, adapter: None, batches, software_too: false }
     }
+
+    /// Whether the adapter that is named is there, of whatever kind: `auto` takes the CPU where it is not, without an error.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchAdapter`].
+    pub fn check(&self) -> Result<(), OpenError> {
+        check(self, crate::adapter::adapters())
+    }
 }
 
 /// A backend and why it was chosen, for example
@@ -224,6 +232,13 @@ pub(crate) fn find(name: &str) -> Result<(AdapterInfo, wgpu::Adapter), OpenError
     let any = Wish { adapter: Some(name.to_owned()), ..Wish::new(Choice::Gpu, Batches::Of(1)) };
     let index = pick(&any, &infos)?;
     Ok(found.swap_remove(index))
+}
+
+fn check(wish: &Wish, found: Vec<AdapterInfo>) -> Result<(), OpenError> {
+    match &wish.adapter {
+        Some(name) if matches(name, &found).is_empty() => Err(OpenError::NoSuchAdapter { name: name.clone(), found }),
+        _ => Ok(()),
+    }
 }
 
 /// The index of the adapter to open. `found` is in order of preference.

@@ -49,7 +49,8 @@ pub enum OpenError {
 
 impl OpenError {
     /// The cause alone, without the next step: what `auto` says when it takes the CPU.
-    pub(crate) fn why(&self) -> String {
+    #[must_use]
+    pub fn why(&self) -> String {
         match self {
             Self::NoHardware { found } => no_hardware(found),
             Self::NoSuchAdapter { name, found } => no_such(name, found),

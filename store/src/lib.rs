@@ -55,7 +55,7 @@ pub use table::{Form, Format, TableBatches, TableFile, Wanted};
 pub use target::shown as shown_url;
 #[cfg(feature = "remote")]
 pub use upload::{UploadOptions, UploadStatus, Uploaded, Uploader};
-pub use whole::{ensure_folder, file_sha256, tag_temporaries, try_folder, write_whole};
+pub use whole::{check_whole, ensure_folder, file_sha256, tag_temporaries, try_folder, write_whole};
 pub use writer::{Finished, Placed, TableWriter, WriterOptions};
 
 /// Footer key of the schema version.

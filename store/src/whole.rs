@@ -130,6 +130,14 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result
     all().map(drop).map_err(|error| StoreError::write(path, &error))
 }
 
+/// Whether [`write_whole`] could begin now, for what is to be written much later.
+///
+/// # Errors
+/// [`StoreError::Write`] naming the path; nothing is left behind.
+pub fn check_whole(path: &Path) -> Result<(), StoreError> {
+    WholeFile::replace(path).map(drop).map_err(|error| StoreError::write(path, &error))
+}
+
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if !self.done {

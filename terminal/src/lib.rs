@@ -5,9 +5,11 @@
 
 mod colour;
 mod output;
+mod rates;
 mod words;
 
 pub use colour::{Colour, Role, mark, set_colour};
 pub use model::explain::thousands;
 pub use output::{for_stdout, print, print_raw, table, to_stderr};
+pub use rates::{bandwidth, percent, rate};
 pub use words::{bytes, duration, expected, inline, is_hidden, one_in, plural, shorten, visible};

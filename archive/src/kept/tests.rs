@@ -21,19 +21,26 @@ fn measured() -> Measured {
     Measured { cpu: figures(0.5), gpu: figures(0.25) }
 }
 
+fn at(path: Option<PathBuf>) -> Kept {
+    Kept { path, holds: false }
+}
+
 /// A file of figures in a folder that is not there yet.
 fn kept() -> (tempfile::TempDir, PathBuf, Kept) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ebbline/backend.json");
-    let kept = Kept(Some(path.clone()));
+    let kept = at(Some(path.clone()));
     (folder, path, kept)
 }
 
 #[test]
 fn what_is_kept_is_recalled_until_something_changes() {
     let (_folder, path, mut kept) = kept();
-    assert_eq!(kept.recall(&about()), None);
+    assert_eq!((kept.recall(&about()), kept.holds()), (None, None));
     kept.keep(&about(), &measured()).unwrap();
+    assert_eq!((kept.holds(), at(Some(path.clone())).holds()), (Some(path.as_path()), None));
+    let mut again = at(Some(path.clone()));
+    assert!(again.recall(&about()).is_some() && again.holds().is_some());
     let recalled = kept.recall(&about()).unwrap();
     assert_eq!((recalled.measured, recalled.when.len()), (measured(), 10));
     let changes: [fn(&mut About); 7] = [
@@ -91,10 +98,11 @@ fn whatever_is_damaged_is_as_if_it_were_not_there() {
 fn where_it_cannot_be_written_is_said() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
-    let mut kept = Kept(Some(folder.path().join("file/ebbline/backend.json")));
+    let mut kept = at(Some(folder.path().join("file/ebbline/backend.json")));
     assert!(kept.keep(&about(), &measured()).unwrap_err().contains("file/ebbline"));
-    assert_eq!(Kept(None).recall(&about()), None);
-    assert!(Kept(None).keep(&about(), &measured()).unwrap_err().contains("HOME"));
+    assert_eq!(kept.holds(), None);
+    assert_eq!(at(None).recall(&about()), None);
+    assert!(at(None).keep(&about(), &measured()).unwrap_err().contains("HOME"));
 }
 
 #[test]

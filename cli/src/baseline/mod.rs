@@ -76,15 +76,20 @@ pub(crate) fn save(baseline: &Baseline, out: &Path, originals: &[Original]) -> R
 /// Loads a baseline.
 pub(crate) fn load(path: &Path) -> Result<Baseline> {
     Baseline::load(path).map_err(|error| {
-        let hint = match error {
-            BaselineError::Missing { .. } => format!("; make one with: ebbline learn SOURCE --out {}", path.display()),
+        let make = "make one with: ebbline learn SOURCE --out";
+        let hint = match &error {
+            BaselineError::Missing { .. } => format!("; {make} {}", path.display()),
             BaselineError::Version { .. } => {
                 format!(", or make another with: ebbline learn SOURCE --out {}", path.display())
+            }
+            // What is no baseline is somebody's: nothing is to be written over it.
+            BaselineError::Truncated { place, .. } if place == "header" => {
+                format!("; too short for a baseline: name a file that `ebbline learn` wrote, or {make} NEW.baseline")
             }
             BaselineError::Damaged { .. } | BaselineError::Truncated { .. } => {
                 format!("; take a copy of it, or make another with: ebbline learn SOURCE --out {}", path.display())
             }
-            _ => "; name a file that `ebbline learn` wrote".to_owned(),
+            _ => format!("; name a file that `ebbline learn` wrote, or {make} NEW.baseline"),
         };
         anyhow::anyhow!("cannot use baseline: {error}{hint}")
     })

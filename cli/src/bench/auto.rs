@@ -1,9 +1,10 @@
 //! `ebbline bench auto`.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use archive::{BackendWish, Choice};
+use anyhow::{Context, Result, bail};
+use archive::{BackendWish, Choice, Kept};
 use model::Baseline;
 use serde_json::{Value, json};
 
@@ -13,20 +14,22 @@ use crate::words::{thousands, visible};
 
 /// Says what `auto` takes for each table; nothing is ever skipped.
 pub(super) fn run(args: &AutoArgs) -> Result<bool> {
+    let files = BackendWish::for_files(Choice::Auto, args.adapter.clone(), None).kept_for_user();
+    // Who names a card wants to hear of that one, and not that the CPU does without.
+    if let Err(error) = files.wish.check() {
+        bail!("cannot choose: --adapter: {}; name one that is there, or leave --adapter away", error.why());
+    }
     let baseline = crate::baseline::current(&args.baseline, crate::baseline::today())?;
-    let kept = BackendWish::from(Choice::Auto).kept_for_user().kept;
-    if let Some(path) = kept.as_ref().filter(|path| args.again && path.exists()) {
+    if let Some(path) = files.kept.as_ref().filter(|path| args.again && path.exists()) {
         std::fs::remove_file(path).with_context(|| format!("cannot measure again: {}", path.display()))?;
     }
-    let callers = [
-        ("files", BackendWish::for_files(Choice::Auto, args.adapter.clone(), None)),
-        ("live", BackendWish::live(Choice::Auto, args.adapter.clone())),
-    ];
-    let mut found = Vec::new();
-    for (caller, mut wish) in callers {
-        wish.kept.clone_from(&kept);
+    let live = BackendWish { kept: files.kept.clone(), ..BackendWish::live(Choice::Auto, args.adapter.clone()) };
+    let (mut found, mut kept) = (Vec::new(), None);
+    for (caller, mut wish) in [("files", files), ("live", live)] {
         wish.wish.software_too = args.software_too;
-        found.extend(of(&baseline, caller, &wish)?);
+        let mut memory = wish.memory();
+        found.extend(of(&baseline, caller, &wish, &mut memory)?);
+        kept = kept.or(memory.holds().map(Path::to_path_buf));
     }
     if args.json {
         print_json(&json!({ "kept": kept, "tables": found }))?;
@@ -37,9 +40,8 @@ pub(super) fn run(args: &AutoArgs) -> Result<bool> {
 }
 
 /// What is taken for the tables of a baseline, for a caller's batches.
-fn of(baseline: &Baseline, caller: &str, wish: &BackendWish) -> Result<Vec<Value>> {
-    let mut memory = wish.memory();
-    let mut opener = wish.opener(&mut memory);
+fn of(baseline: &Baseline, caller: &str, wish: &BackendWish, memory: &mut Kept) -> Result<Vec<Value>> {
+    let mut opener = wish.opener(memory);
     let mut found = Vec::new();
     for snapshot in baseline.snapshots() {
         let table = snapshot.lens.table().to_owned();
@@ -57,7 +59,7 @@ fn of(baseline: &Baseline, caller: &str, wish: &BackendWish) -> Result<Vec<Value
     Ok(found)
 }
 
-fn words(found: &[Value], kept: Option<&std::path::Path>) -> String {
+fn words(found: &[Value], kept: Option<&Path>) -> String {
     let text = |value: &Value| visible(value.as_str().unwrap_or("–"));
     let mut table = table(["table", "for", "rows a batch", "takes"], &[2]);
     for one in found {
@@ -65,9 +67,15 @@ fn words(found: &[Value], kept: Option<&std::path::Path>) -> String {
         let why = [&one["reason"], &one["note"]].into_iter().filter(|part| part.is_string()).map(text);
         table.add_row([text(&one["table"]), text(&one["for"]), rows, why.collect::<Vec<_>>().join("; ")]);
     }
-    let kept = kept.map_or_else(
-        || "figures are not kept: neither XDG_CACHE_HOME nor HOME names a folder".to_owned(),
-        |path| format!("figures are kept in {}", visible(&path.display().to_string())),
-    );
-    format!("{table}\n{kept}; an agent keeps its own in .backend.json in the folder of its results")
+    let kept = match kept {
+        Some(path) => format!(
+            "figures are kept in {}; an agent keeps its own in .backend.json in the folder of its results",
+            visible(&path.display().to_string())
+        ),
+        None if found.iter().any(|one| one["note"].is_string()) => {
+            "figures are not kept, for the reason above".to_owned()
+        }
+        None => "no figures are kept, as none were taken".to_owned(),
+    };
+    format!("{table}\n{kept}")
 }

@@ -5,7 +5,7 @@ use bench::compare;
 
 use super::args::CompareArgs;
 use super::load::load;
-use super::print::rate;
+use super::print::spread;
 use crate::output::{print, print_json, table};
 use crate::words::{plural, visible};
 
@@ -20,11 +20,11 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
     if compared.pairs.is_empty() {
         bail!("nothing to compare: {} and {}: no figure is in both", args.before.display(), args.after.display());
     }
-    let mut table = table(["device", "figure", "first", "second", "ratio"], &[2, 3, 4]);
+    let mut table = table(["device", "figure", "first, rows/s", "second, rows/s", "ratio"], &[2, 3, 4]);
     for pair in &compared.pairs {
-        let ratio = format!("{:.2}", pair.ratio);
+        let ratio = if pair.ratio.is_finite() { format!("{:.2}", pair.ratio) } else { "–".to_owned() };
         let ratio = if pair.is_apart { ratio } else { format!("({ratio})") };
-        table.add_row([pair.device.clone(), pair.what.clone(), rate(&pair.before), rate(&pair.after), ratio]);
+        table.add_row([pair.label.clone(), pair.what.clone(), spread(&pair.before), spread(&pair.after), ratio]);
     }
     let more = match compared.unmatched as u64 {
         0 => String::new(),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use bench::{Budget, Device, Plan, Report, SystemClock};
+use bench::{Budget, Device, Kind, Plan, Report, SystemClock};
 
 pub(crate) use args::BenchArgs;
 use args::BenchCommand;
@@ -33,29 +33,34 @@ pub(crate) fn run(args: &BenchArgs) -> Result<bool> {
 }
 
 fn measure(args: &BenchArgs) -> Result<bool> {
+    // First of all: whoever asks to stop while drivers are looked for is heard, too.
+    let stop = stop::asked()?;
     let plan = plan(args);
     let devices = devices(&args.device)?;
-    for file in [&args.out, &args.html].into_iter().flatten() {
-        check_out(file)?;
+    if args.device == "all" && devices.iter().all(|device| device.about().kind == Kind::Cpu) {
+        eprintln!("note: no Vulkan adapter was found, so the CPU alone is measured; a GPU needs its Vulkan driver");
     }
+    [&args.out, &args.html].into_iter().flatten().try_for_each(|file| check_out(file))?;
     if let Some(both) = args.out.as_ref().filter(|out| args.html.as_ref() == Some(out)) {
         bail!("cannot write: {}: it is named for the JSON and for the page; name two files", both.display());
     }
     let steps = Steps::new(plan.time);
-    let budget = Budget::new(Arc::new(SystemClock::default()), plan.time, stop::asked()?);
+    let budget = Budget::new(Arc::new(SystemClock::default()), plan.time, stop);
     let report = bench::run(&plan, &devices, &budget, &steps);
     drop(steps);
-    if let Some(path) = &args.out {
-        write(path, &report)?;
-    }
-    if let Some(path) = &args.html {
-        page::write(path, &[(None, &report)])?;
-    }
+    tell(args, &report)
+}
+
+/// Gives a result to all who want it: what cannot be written costs nobody the rest.
+fn tell(args: &BenchArgs, report: &Report) -> Result<bool> {
+    let json = args.out.as_ref().map_or(Ok(()), |path| write(path, report));
+    let page = args.html.as_ref().map_or(Ok(()), |path| page::write(path, &[(None, report)]));
     if args.json {
-        print_json(&serde_json::to_value(&report)?)?;
+        print_json(&serde_json::to_value(report)?)?;
     } else {
-        print(&print::report(&report))?;
+        print(&print::report(report))?;
     }
+    json.and(page)?;
     match report.differs() {
         Some(wrong) => bail!("scores are not the CPU's: {}: {}: {}", wrong.device, wrong.what, wrong.why),
         None => Ok(!report.left_out.is_empty()),
@@ -65,10 +70,10 @@ fn measure(args: &BenchArgs) -> Result<bool> {
 fn plan(args: &BenchArgs) -> Plan {
     let mut plan = if args.quick { Plan::quick() } else { Plan::full() };
     if !args.views.is_empty() {
-        plan.views.clone_from(&args.views);
+        plan.views = once(args.views.iter().copied());
     }
     if !args.table_mib.is_empty() {
-        plan.tables = args.table_mib.iter().map(|mib| mib << 20).collect();
+        plan.tables = once(args.table_mib.iter().map(|mib| mib << 20));
     }
     if let Some(rows) = args.rows {
         plan.file_rows = plan.file_rows / plan.rows * rows;
@@ -81,6 +86,17 @@ fn plan(args: &BenchArgs) -> Plan {
     }
     plan.seed = args.seed;
     plan
+}
+
+/// Each once, where it comes first.
+fn once(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut all = Vec::new();
+    numbers.for_each(|number| {
+        if !all.contains(&number) {
+            all.push(number)
+        }
+    });
+    all
 }
 
 fn devices(wanted: &str) -> Result<Vec<Arc<dyn Device>>> {
@@ -102,10 +118,13 @@ fn check_out(out: &Path) -> Result<()> {
     if folder.is_some_and(|folder| !folder.is_dir()) {
         bail!("cannot write: {}: the folder above it does not exist; create it first", out.display());
     }
-    Ok(())
+    Ok(store::check_whole(out)?)
 }
 
 fn write(path: &Path, report: &Report) -> Result<()> {
     let text = serde_json::to_string_pretty(report)?;
     Ok(store::write_whole(path, |to| writeln!(to, "{text}"))?)
 }
+
+#[cfg(test)]
+mod tests;

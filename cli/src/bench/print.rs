@@ -2,15 +2,22 @@
 
 use std::fmt::Write;
 
-use bench::{DeviceReport, Kind, LeftOut, Report, Spread};
+use bench::names::{
+    ARROW, BATCHES, COPY_BACK, COPY_TO, KERNEL, LEARNING, RANDOM, READING, STREAMING, TO_BASELINE, TO_PARQUET,
+};
+use bench::{Kind, LeftOut, Report, Spread};
+use terminal::{bandwidth, bytes, percent, rate};
 
 use crate::output::table;
 use crate::words::{Role, mark, plural, thousands};
 
+/// What is not there.
+const NONE: &str = "–";
+
 /// The whole report, without a line end.
 pub(super) fn report(report: &Report) -> String {
     let mut parts = vec![head(report)];
-    parts.extend([limits, scores, batches, learning, files].iter().filter_map(|part| part(report)));
+    parts.extend([limits, scores, energy, batches, learning, files].iter().filter_map(|part| part(report)));
     parts.extend(left_out(&report.left_out));
     parts.join("\n\n")
 }
@@ -24,7 +31,7 @@ fn head(report: &Report) -> String {
         report.seed,
         plural(report.rows as u64, "row", "rows"),
         plural(machine.threads as u64, "processor", "processors"),
-        size(machine.last_cache_bytes),
+        bytes(machine.last_cache_bytes as u64),
     );
     if report.stopped {
         text += &format!("\n{}", mark(Role::Warn, "stopped: this is what there was"));
@@ -44,18 +51,9 @@ fn head(report: &Report) -> String {
         let software = if device.kind == Kind::Software { mark(Role::Warn, "software") + ", " } else { String::new() };
         let _ = write!(text, "\n{} ({software}{}): {identity}", device.name, device.details);
     }
-    let peak = report.peak_memory_bytes.map_or("unknown".to_owned(), |bytes| size(bytes as usize));
+    let peak = report.peak_memory_bytes.map_or("unknown".to_owned(), bytes);
     let _ = write!(text, "\npeak memory of the process {peak}; energy: {}", machine.energy);
     text
-}
-
-/// What a device is called in tables: without what drivers put in parentheses.
-fn name(device: &DeviceReport) -> String {
-    let short = device.name.split(" (").next().unwrap_or_default();
-    match device.kind {
-        Kind::Software => format!("{short}, software"),
-        Kind::Cpu | Kind::Hardware => short.to_owned(),
-    }
 }
 
 /// A part with a heading, unless it has no rows.
@@ -72,18 +70,19 @@ fn part<const N: usize>(title: &str, header: [&str; N], rows: Vec<[String; N]>) 
 fn limits(report: &Report) -> Option<String> {
     let rows = report.devices.iter().flat_map(|device| {
         device.limits.iter().map(move |limits| {
-            let of = |rate: Option<f64>| rate.map_or("–".to_owned(), bytes);
+            let of = |rate: Option<f64>| rate.map_or(NONE.to_owned(), bandwidth);
             [
-                name(device),
-                size(limits.buffer_bytes as usize),
-                bytes(limits.stream_bytes_per_s),
-                millions(limits.gathers_per_s),
+                device.label(),
+                bytes(limits.table_bytes as u64),
+                bytes(limits.buffer_bytes),
+                bandwidth(limits.stream_bytes_per_s),
+                rate(limits.gathers_per_s) + "/s",
                 of(limits.up_bytes_per_s),
                 of(limits.down_bytes_per_s),
             ]
         })
     });
-    let header = ["memory of", "read", "in order", "random 32 bytes", "to the device", "back"];
+    let header = ["device", "table", "of it read", STREAMING, RANDOM, COPY_TO, COPY_BACK];
     part("What memory gives at most, the best of three", header, rows.collect())
 }
 
@@ -91,41 +90,57 @@ fn scores(report: &Report) -> Option<String> {
     let rows = report.devices.iter().flat_map(|device| {
         device.scores.iter().map(move |score| {
             let by = if score.timed_by == "device" { " *" } else { "" };
-            let limit = match score.share_of_copies {
-                Some(share) => format!("{} of copies", percent(share)),
-                None => format!("{} of reading", percent(score.share_of_stream)),
-            };
             [
-                name(device),
+                device.label(),
                 score.views.to_string(),
-                size(score.table_bytes),
+                bytes(score.table_bytes as u64),
                 thousands(score.rows as u64),
-                format!("{}{by}", rate(&score.kernel_rows_per_s)),
+                spread(&score.kernel_rows_per_s) + by,
                 percent(score.share_of_gathers),
-                rate(&score.arrow_rows_per_s),
-                limit,
-                score.joules_per_million_rows.map_or("–".to_owned(), |joules| format!("{joules:.1}")),
+                spread(&score.arrow_rows_per_s),
+                percent(score.share_of_stream),
+                score.share_of_copies.map_or(NONE.to_owned(), percent),
             ]
         })
     });
-    let header =
-        ["scoring on", "views", "table", "rows", "kernels", "of random", "arrow to scores", "that is", "J/M rows"];
-    let title = "Rows a second: median ± half of the range of all runs (* by the device's own clock).\n\
-                 Beside them look-ups of random reads of a table as large; over 100 %: caches answer.";
+    let of = |limit: &str| format!("of {limit}");
+    let (random, streaming, back) = (of(RANDOM), of(STREAMING), of(COPY_BACK));
+    let header = ["device", "views", "table", "rows", KERNEL, &random, ARROW, &streaming, &back];
+    let title = "Scoring, rows/s: median ± half of the range of all runs (* by the device's own clock).\n\
+                 Shares are of what memory gives for a table as large; over 100 %: caches answer.";
     part(title, header, rows.collect())
+}
+
+/// What the processor's packages took, where the kernel tells.
+fn energy(report: &Report) -> Option<String> {
+    let scores = report.devices.iter().flat_map(|device| device.scores.iter().map(move |score| (device, score)));
+    let lines: Vec<String> = scores
+        .filter_map(|(device, score)| {
+            let (views, table) = (plural(score.views as u64, "view", "views"), bytes(score.table_bytes as u64));
+            let joules = score.joules_per_million_rows?;
+            Some(format!(
+                "energy of {}, {KERNEL}, {views}, table {table}: {joules:.1} J a million rows",
+                device.label()
+            ))
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn batches(report: &Report) -> Option<String> {
     let rows = report.devices.iter().flat_map(|device| {
-        device.batches.iter().map(move |batch| [name(device), thousands(batch.rows as u64), rate(&batch.rows_per_s)])
+        let line =
+            |batch: &bench::BatchFigure| [device.label(), thousands(batch.rows as u64), spread(&batch.rows_per_s)];
+        device.batches.iter().map(line).collect::<Vec<_>>()
     });
-    let table = part("Batches, ways to the device included", ["batches on", "rows", "rows a second"], rows.collect())?;
+    let title = format!("Scoring in {BATCHES}, copies included");
+    let table = part(&title, ["device", "rows", "rows/s"], rows.collect())?;
     let others = report.devices.iter().filter(|device| device.kind != Kind::Cpu && !device.batches.is_empty());
     let lines = others.map(|device| match device.crossover_rows {
         Some(rows) => {
-            format!("\n{} is as fast as the CPU from {} on", name(device), plural(rows as u64, "row", "rows"))
+            format!("\n{} is as fast as the CPU from {} on", device.label(), plural(rows as u64, "row", "rows"))
         }
-        None => format!("\n{} is as fast as the CPU at none of these sizes", name(device)),
+        None => format!("\n{} is as fast as the CPU at none of these sizes", device.label()),
     });
     Some(table + &lines.collect::<String>())
 }
@@ -134,21 +149,23 @@ fn learning(report: &Report) -> Option<String> {
     let rows = report.devices.iter().flat_map(|device| {
         device.learn.iter().map(move |learn| {
             let (rows, share) = (thousands(learn.rows as u64), percent(learn.share_of_gathers));
-            [name(device), learn.views.to_string(), rows, rate(&learn.rows_per_s), share]
+            [device.label(), learn.views.to_string(), rows, spread(&learn.rows_per_s), share]
         })
     });
-    part("Counting cells", ["learning on", "views", "rows", "rows a second", "cells of random"], rows.collect())
+    let share = format!("cells of {RANDOM}");
+    part(&format!("Counting cells: {LEARNING}"), ["device", "views", "rows", "rows/s", &share], rows.collect())
 }
 
 fn files(report: &Report) -> Option<String> {
     let rows = report.devices.iter().filter_map(|device| {
         let files = device.files.as_ref()?;
-        let learned = files.learn_rows_per_s.as_ref().map_or("–".to_owned(), rate);
-        let (read, scored) = (rate(&files.read_rows_per_s), rate(&files.score_rows_per_s));
-        Some([name(device), thousands(files.rows as u64), read, learned, scored, percent(files.share_of_read)])
+        let learned = files.learn_rows_per_s.as_ref().map_or(NONE.to_owned(), spread);
+        let (read, scored) = (spread(&files.read_rows_per_s), spread(&files.score_rows_per_s));
+        Some([device.label(), thousands(files.rows as u64), read, learned, scored, percent(files.share_of_read)])
     });
-    let header = ["files on", "rows", "reading alone", "to a baseline", "to scores in files", "of reading"];
-    part("From Parquet to Parquet, rows a second", header, rows.collect())
+    let share = format!("of {READING}");
+    let header = ["device", "rows", READING, TO_BASELINE, TO_PARQUET, &share];
+    part("Files, rows/s", header, rows.collect())
 }
 
 /// What is not there: of one device and for one reason in one line.
@@ -168,35 +185,12 @@ fn left_out(left_out: &[LeftOut]) -> Option<String> {
 }
 
 /// A rate and how far its runs lay apart.
-pub(super) fn rate(spread: &Spread) -> String {
+pub(super) fn spread(spread: &Spread) -> String {
     if spread.runs == 1 {
-        return millions(spread.median);
+        return rate(spread.median);
     }
-    let half = (spread.most - spread.least) / 2.0 / spread.median.max(1e-9);
-    format!("{} ±{}", millions(spread.median), percent(half))
-}
-
-fn percent(share: f64) -> String {
-    if share < 0.01 { format!("{:.1} %", share * 100.0) } else { format!("{:.0} %", share * 100.0) }
-}
-
-fn millions(rate: f64) -> String {
-    match rate {
-        rate if rate >= 1e6 => format!("{:.2} M", rate / 1e6),
-        rate if rate >= 1e3 => format!("{:.1} k", rate / 1e3),
-        rate => format!("{rate:.0}"),
-    }
-}
-
-fn bytes(rate: f64) -> String {
-    format!("{:.2} GB/s", rate / 1e9)
-}
-
-fn size(bytes: usize) -> String {
-    match bytes {
-        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
-        bytes => format!("{} KiB", bytes >> 10),
-    }
+    let half = (spread.most - spread.least) / 2.0 / spread.median;
+    format!("{} ±{}", rate(spread.median), percent(half))
 }
 
 #[cfg(test)]
@@ -204,12 +198,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_and_shares_read_well() {
-        let spread = |median: f64| Spread { median, least: median * 0.9, most: median * 1.1, runs: 3 };
-        assert_eq!(rate(&spread(1_234_567.0)), "1.23 M ±10 %");
-        assert_eq!(rate(&spread(43_210.0)), "43.2 k ±10 %");
-        assert_eq!((percent(0.004), percent(1.5)), ("0.4 %".to_owned(), "150 %".to_owned()));
-        assert_eq!((size(1 << 21), size(1 << 12)), ("2 MiB".to_owned(), "4 KiB".to_owned()));
+    fn rates_say_how_far_runs_lay_apart() {
+        let of = |median: f64, runs| spread(&Spread { median, least: median * 0.9, most: median * 1.1, runs });
+        assert_eq!((of(1_234_567.0, 3), of(43_210.0, 2)), ("1.23 M ±10 %".to_owned(), "43.2 k ±10 %".to_owned()));
+        assert_eq!((of(43_210.0, 1), of(0.0, 2)), ("43.2 k".to_owned(), "– ±–".to_owned()));
     }
 
     #[test]

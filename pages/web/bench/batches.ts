@@ -4,6 +4,7 @@ import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Subject, good, sorted } from "./data";
+import { BATCHES } from "./names";
 import { dash, dashName, ink, labels, legend, logarithmic, places, ranges, rates, upwards } from "./style";
 import { spread } from "./units";
 
@@ -25,7 +26,7 @@ function picture(all: Subject[], sizes: number[]): HTMLElement {
   const marked = marks.some((n) => n !== null);
   const across = places(sizes, count);
   const options = () => {
-    const [x, y] = axes("rows of a batch", "rows a second");
+    const [x, y] = axes("rows of a batch", "rows/s");
     const mark: uPlot.Series = { label: "crossover", value: rates, stroke: colour("--accent"), width: 0, paths: () => null, points: { show: true, size: 15, width: 2.5, fill: "transparent", stroke: colour("--accent") } };
     return {
       series: [
@@ -41,7 +42,7 @@ function picture(all: Subject[], sizes: number[]): HTMLElement {
     };
   };
   const data = [sizes, ...values, ...(marked ? [marks] : [])] as uPlot.AlignedData;
-  return chart(`Rows a second by rows of a batch, of ${plural(all.length, "device", "devices")}. The table below has the numbers.`, options, data, 280);
+  return chart(`Rows/s by rows of a batch, of ${plural(all.length, "device", "devices")}. The table below has the numbers.`, options, data, 280);
 }
 
 /** In words, of each that is no CPU. */
@@ -55,7 +56,7 @@ function crossings(all: Subject[]): string[] {
 
 export function batches(subjects: Subject[]): HTMLElement {
   const all = subjects.filter((subject) => subject.device.batches.length);
-  const part = h("section", { id: "batches" }, h("h2", {}, "Batches of several sizes"));
+  const part = h("section", { id: "batches" }, h("h2", {}, `Scoring in ${BATCHES}`));
   const sizes = sorted(all.flatMap((subject) => subject.device.batches.map((batch) => batch.rows))).filter((n) => good(n) !== null);
   if (!sizes.length) {
     part.append(h("p", {}, "No batches were timed; what was left out is said below."));
@@ -64,10 +65,10 @@ export function batches(subjects: Subject[]): HTMLElement {
   const lines = sizes.map((rows) => [count(rows), ...all.map((subject) => spread(of(subject, rows)))]);
   const heads = ["Rows of a batch", ...all.map((subject) => subject.label)];
   part.append(
-    h("p", { class: "muted" }, "From codes to scores, ways to the device and back included, with the first number of views and the smallest table. Lines across the points go from the slowest to the fastest run. A ring marks from where on a device stays at least as fast as the CPU."),
+    h("p", { class: "muted" }, "From codes to scores, copies to the device and back included, with the first number of views and the smallest table. Lines across the points go from the slowest to the fastest run. A ring marks from where on a device stays at least as fast as the CPU."),
     ...crossings(all).map((text) => h("p", {}, text)),
     picture(all, sizes),
-    fold("The numbers as a table", wide("Batches", table("Rows a second by rows of a batch", heads, heads.map(() => true), lines))),
+    fold("The numbers as a table", wide(BATCHES, table("Rows/s by rows of a batch", heads, heads.map(() => true), lines))),
   );
   return part;
 }

@@ -1,9 +1,10 @@
-// Devices side by side: bars of what each does, from codes, from Arrow, from files, and of learning.
+// Devices side by side: bars of what each does, from codes, from Arrow, of learning, and with files.
 
 import uPlot from "uplot";
 import { axes, chart } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Spread, type Subject, good, sorted, widest } from "./data";
+import { ARROW, KERNEL, LEARNING, RANDOM, READING, TO_BASELINE, TO_PARQUET } from "./names";
 import { ink, labels, ranges } from "./style";
 import { percent, rate, size, spread, tick } from "./units";
 
@@ -29,7 +30,7 @@ function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
   const words = (n: number) => `${all[n % step]?.number ?? ""}${n % step === middle ? `\n${groups[Math.floor(n / step)] ?? ""}` : ""}`;
   const bars = uPlot.paths.bars?.({ size: [0.8, 44] });
   const options = () => {
-    const [x, y] = axes("", "rows a second");
+    const [x, y] = axes("", "rows/s");
     return {
       series: [
         {},
@@ -42,7 +43,7 @@ function picture({ title, groups, of }: Bars, all: Subject[]): HTMLElement {
       plugins: [ranges(spreads, true), labels(values.map((line, n) => ({ words: line.map((n) => (n === null ? null : rate(n))), above: 5, at: tops[n] ?? [] })), 1)],
     };
   };
-  const label = `${title}: rows a second of ${plural(all.length, "device", "devices")}. The tables below have the numbers.`;
+  const label = `${title}: rows/s of ${plural(all.length, "device", "devices")}. The tables below have the numbers.`;
   return h("figure", {}, h("figcaption", {}, h("b", {}, title)), chart(label, options, [at, ...values] as uPlot.AlignedData, 230));
 }
 
@@ -51,28 +52,28 @@ function charts(all: Subject[]): Bars[] {
   const learned = sorted(all.flatMap(({ device }) => device.learn.map((learn) => learn.views)));
   const words = (n: number) => plural(n, "view", "views");
   const files: [string, (subject: Subject) => Spread | null | undefined][] = [
-    ["to scores in files", ({ device }) => device.files?.score_rows_per_s],
-    ["to a baseline", ({ device }) => device.files?.learn_rows_per_s],
+    [TO_BASELINE, ({ device }) => device.files?.learn_rows_per_s],
+    [TO_PARQUET, ({ device }) => device.files?.score_rows_per_s],
   ];
   const kinds: Bars[] = [
-    { title: "Kernels, with the largest table", groups: views.map(words), of: (subject, group) => widest(subject.device, views[group] ?? 0)?.kernel_rows_per_s },
-    { title: "Arrow to scores, with the largest table", groups: views.map(words), of: (subject, group) => widest(subject.device, views[group] ?? 0)?.arrow_rows_per_s },
-    { title: "Parquet to Parquet", groups: files.map(([name]) => name), of: (subject, group) => files[group]?.[1](subject) },
-    { title: "Learning: counting cells", groups: learned.map(words), of: (subject, group) => subject.device.learn.find((learn) => learn.views === learned[group])?.rows_per_s },
+    { title: `${KERNEL}, with the largest table`, groups: views.map(words), of: (subject, group) => widest(subject.device, views[group] ?? 0)?.kernel_rows_per_s },
+    { title: `${ARROW}, with the largest table`, groups: views.map(words), of: (subject, group) => widest(subject.device, views[group] ?? 0)?.arrow_rows_per_s },
+    { title: `${LEARNING}: counting cells`, groups: learned.map(words), of: (subject, group) => subject.device.learn.find((learn) => learn.views === learned[group])?.rows_per_s },
+    { title: "files", groups: files.map(([name]) => name), of: (subject, group) => files[group]?.[1](subject) },
   ];
   return kinds.filter(({ groups, of }) => groups.some((_, group) => all.some((subject) => good(of(subject, group)?.median) !== null)));
 }
 
 function filesOf(all: Subject[]): HTMLElement | null {
   const rows = all.flatMap(({ label, device: { files } }) => (files ? [[label, count(files.rows), spread(files.read_rows_per_s), spread(files.learn_rows_per_s), spread(files.score_rows_per_s), percent(files.share_of_read)]] : []));
-  const heads = ["Device", "Rows", "Reading alone", "To a baseline", "To scores in files", "Of reading"];
-  return rows.length ? wide("Files", table("From Parquet to Parquet, rows a second", heads, heads.map((_, at) => at > 0), rows)) : null;
+  const heads = ["device", "rows", READING, TO_BASELINE, TO_PARQUET, `of ${READING}`];
+  return rows.length ? wide("Files", table("Files, rows/s", heads, heads.map((_, at) => at > 0), rows)) : null;
 }
 
 function learnedBy(all: Subject[]): HTMLElement | null {
   const rows = all.flatMap(({ label, device }) => device.learn.map((learn) => [label, count(learn.views), count(learn.rows), spread(learn.rows_per_s), percent(learn.share_of_gathers)]));
-  const heads = ["Device", "Views", "Rows", "Rows a second", "Cells of random reads"];
-  return rows.length ? wide("Learning", table("Counting cells", heads, heads.map((_, at) => at > 0), rows)) : null;
+  const heads = ["device", "views", "rows", "rows/s", `cells of ${RANDOM}`];
+  return rows.length ? wide("Learning", table(`Counting cells: ${LEARNING}`, heads, heads.map((_, at) => at > 0), rows)) : null;
 }
 
 function scored(all: Subject[]): HTMLElement {
@@ -82,8 +83,8 @@ function scored(all: Subject[]): HTMLElement {
       return score ? [[label, count(views), size(score.table_bytes), spread(score.kernel_rows_per_s), spread(score.arrow_rows_per_s)]] : [];
     }),
   );
-  const heads = ["Device", "Views", "Table", "Kernels", "Arrow to scores"];
-  return wide("Scoring", table("Scoring with the largest table, rows a second", heads, heads.map((_, at) => at > 0), rows));
+  const heads = ["device", "views", "table", KERNEL, ARROW];
+  return wide("Scoring", table("Scoring with the largest table, rows/s", heads, heads.map((_, at) => at > 0), rows));
 }
 
 export function devices(subjects: Subject[]): HTMLElement {
@@ -96,9 +97,9 @@ export function devices(subjects: Subject[]): HTMLElement {
   const drawn = charts(all);
   const many = drawn.some(({ groups }) => groups.length * (all.length + 1) > SLOTS);
   part.append(
-    h("p", { class: "muted" }, "Rows a second: medians, and lines from the slowest to the fastest run. Bars have the numbers of the devices above. With the largest table that each device was measured with. “Parquet to Parquet” has the lenses of the tables; a baseline is learned by the CPU."),
+    h("p", { class: "muted" }, "Rows/s: medians, and lines from the slowest to the fastest run. Bars have the numbers of the devices above. With the largest table that each device was measured with. Files have the lenses of their tables; a baseline is learned by the CPU."),
     h("div", { class: many ? "grid single" : "grid" }, ...drawn.map((bars) => picture(bars, all))),
-    fold("The numbers as tables", scored(all), filesOf(all), learnedBy(all)),
+    fold("The numbers as tables", scored(all), learnedBy(all), filesOf(all)),
   );
   return part;
 }

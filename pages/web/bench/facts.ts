@@ -2,6 +2,7 @@
 
 import { count, fold, h, plural, table, wide } from "../dom";
 import type { LeftOut, Result, Subject } from "./data";
+import { ARROW, BATCHES, COPY_BACK, COPY_TO, KERNEL, LEARNING, RANDOM, READING, STREAMING, TO_BASELINE, TO_PARQUET } from "./names";
 import { size } from "./units";
 
 const KINDS = { cpu: "CPU", hardware: "hardware", software: "software: never chosen by auto" };
@@ -13,7 +14,7 @@ function identity({ device }: Subject): string {
 
 export function measured(all: Subject[]): HTMLElement {
   const rows = all.map((subject) => [count(subject.number), subject.label, KINDS[subject.device.kind] ?? subject.device.kind, subject.device.name, subject.device.details, identity(subject)]);
-  const heads = ["No.", "Device", "Kind", "Full name", "Details", "Scored to the CPU's bits"];
+  const heads = ["no.", "device", "kind", "full name", "details", "scored to the CPU's bits"];
   return h("section", { id: "measured" }, h("h2", {}, "What was measured"), wide("Devices", table("Devices, and what was compared before anything was timed", heads, [true], rows)));
 }
 
@@ -59,12 +60,14 @@ export function machines(results: Result[]): HTMLElement {
 }
 
 const TERMS: [string, string][] = [
-  ["rows a second", "Medians of several runs; ± is half of the range of all runs. The rows are made up, alike from one seed, as process trees of 64 hosts."],
-  ["kernels", "From codes to scores, by the clock of the device where it has one (“Timed by”), else the whole call."],
-  ["Arrow to scores", "From columns in memory to scores in memory, with all ways to the device and back."],
-  ["Parquet to Parquet", "From files to scores in files, of a generated archive: what “ebbline score” does."],
+  ["rows/s", "Rows a second: medians of several runs; ± is half of the range of all runs. The rows are made up, alike from one seed, as process trees of 64 hosts."],
+  [`${STREAMING}, ${RANDOM}, ${COPY_TO}, ${COPY_BACK}`, "The limits: what memory gives at most, the best of three on the same device in the same run. Look-ups are random reads: their share says how much of the memory is used."],
+  [KERNEL, "Scoring, from codes to scores, by the clock of the device where it has one, else the whole call."],
+  [ARROW, "Scoring, from columns in memory to scores in memory, with copies to the device and back."],
+  [BATCHES, "Scoring from codes by rows of a batch, copies included: from where on a device is as fast as the CPU."],
+  [LEARNING, "Counting cells, which a baseline is made of."],
+  [`${READING}, ${TO_BASELINE}, ${TO_PARQUET}`, "Files of a generated archive: reading their columns alone, what “ebbline learn” does, and what “ebbline score” does, from files to scores in files."],
   ["views, table", "How many questions the model asks of a row, and how large the table is that answers them. A table that fits into caches is fast on any device."],
-  ["limits", "The best of three on the same device in the same run: random reads of 32 bytes, reading in order, copies to the device and back. Look-ups are random reads: their share says how much of the memory is used."],
   ["software", "A driver that computes on the CPU. It shows that the way over a GPU gives the same bits, and says nothing about GPUs; auto never chooses it."],
 ];
 

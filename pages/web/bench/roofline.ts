@@ -1,9 +1,10 @@
-// Rates against the size of the table, under the limits of the same run: all in rows a second, so that the lowest line binds.
+// Rates against the size of the table, under the limits of the same run: all in rows/s, so that the lowest line binds.
 
 import type uPlot from "uplot";
 import { axes, chart, colour } from "../charts";
 import { count, fold, h, plural, table, wide } from "../dom";
 import { type Score, type Subject, good, sorted } from "./data";
+import { ARROW, COPY_BACK, COPY_TO, KERNEL, RANDOM, STREAMING } from "./names";
 import { type Words, labels, legend, logarithmic, places, rates, upwards } from "./style";
 import { perSecond, percent, rate, size, spread } from "./units";
 
@@ -21,11 +22,11 @@ const limit = (reached: number, share: number | null) => (good(reached) !== null
 const faint = (dash: number[]) => () => ({ stroke: colour("--muted"), width: 1, dash, points: { show: false } });
 
 const LINES: Line[] = [
-  { label: "kernels", of: (score) => good(score.kernel_rows_per_s.median), series: () => ({ stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }) },
-  { label: "Arrow to scores", of: (score) => good(score.arrow_rows_per_s.median), series: () => ({ stroke: colour("--ink"), width: 1.5, points: { show: true, size: 6, fill: colour("--ink") } }) },
-  { label: "limit: random reads", limit: "random reads", of: (score) => limit(score.kernel_rows_per_s.median, score.share_of_gathers), series: faint([6, 3]) },
-  { label: "limit: reading in order", limit: "reading in order", of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_stream), series: faint([2, 3]) },
-  { label: "limit: copies back", limit: "copies back", of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_copies), series: faint([8, 3, 2, 3]) },
+  { label: KERNEL, of: (score) => good(score.kernel_rows_per_s.median), series: () => ({ stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }) },
+  { label: ARROW, of: (score) => good(score.arrow_rows_per_s.median), series: () => ({ stroke: colour("--ink"), width: 1.5, points: { show: true, size: 6, fill: colour("--ink") } }) },
+  { label: `limit: ${RANDOM}`, limit: RANDOM, of: (score) => limit(score.kernel_rows_per_s.median, score.share_of_gathers), series: faint([6, 3]) },
+  { label: `limit: ${STREAMING}`, limit: STREAMING, of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_stream), series: faint([2, 3]) },
+  { label: `limit: ${COPY_BACK}`, limit: COPY_BACK, of: (score) => limit(score.arrow_rows_per_s.median, score.share_of_copies), series: faint([8, 3, 2, 3]) },
 ];
 
 function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
@@ -35,10 +36,10 @@ function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
   const across = places(at, size);
   const beside = lines.map(({ label, limit }): Words => {
     if (limit) return { words: [limit], colour: "--muted", above: 4 };
-    return label === "kernels" ? { words: scores.map((score) => percent(score.share_of_gathers)), colour: "--accent" } : {};
+    return label === KERNEL ? { words: scores.map((score) => percent(score.share_of_gathers)), colour: "--accent" } : {};
   });
   const options = () => {
-    const [x, y] = axes("size of the table", "rows a second");
+    const [x, y] = axes("size of the table", "rows/s");
     return {
       series: [{ label: "table", value: (_: uPlot, n: number | null) => (n === null ? "" : size(n)) }, ...lines.map((line) => ({ label: line.label, value: rates, ...line.series() }))],
       axes: [{ ...x, ...across.axis }, { ...y, ...upwards }],
@@ -48,7 +49,7 @@ function one(subject: Subject, views: number, scale: uPlot.Scale): HTMLElement {
       legend: legend(["solid", "solid", "dashed", "dotted", "dashed"]),
     };
   };
-  const words = `${subject.label}, ${plural(views, "view", "views")}: rows a second by size of the table, under their limits. The table below has the numbers.`;
+  const words = `${subject.label}, ${plural(views, "view", "views")}: rows/s by size of the table, under their limits. The table below has the numbers.`;
   return h("figure", {}, h("figcaption", {}, h("b", {}, plural(views, "view", "views"))), chart(words, options, [at, ...lines.map((line) => line.values)] as uPlot.AlignedData, 250));
 }
 
@@ -59,13 +60,13 @@ function numbers({ label, device }: Subject): HTMLElement {
     spread(score.arrow_rows_per_s), percent(score.share_of_stream), percent(score.share_of_copies),
     score.joules_per_million_rows === null ? "–" : score.joules_per_million_rows.toFixed(1),
   ]);
-  const heads = ["Views", "Table", "Rows", "Kernels, rows/s", "Timed by", "Of random reads", "Arrow to scores, rows/s", "Of reading in order", "Of copies back", "J per million rows"];
-  return wide(`Scoring on ${label}`, table(`${label}: scoring, median ± half of the range of all runs`, heads, heads.map((_, at) => at !== 4), rows));
+  const heads = ["views", "table", "rows", KERNEL, "by the clock of the", `of ${RANDOM}`, ARROW, `of ${STREAMING}`, `of ${COPY_BACK}`, "J a million rows"];
+  return wide(`Scoring on ${label}`, table(`${label}: scoring, rows/s, median ± half of the range of all runs`, heads, heads.map((_, at) => at !== 4), rows));
 }
 
 function memory({ label, device }: Subject): HTMLElement {
   const rows = device.limits.map((at) => [size(at.table_bytes), size(at.buffer_bytes), perSecond(at.stream_bytes_per_s), `${rate(at.gathers_per_s)}/s`, perSecond(at.up_bytes_per_s), perSecond(at.down_bytes_per_s)]);
-  const heads = ["Table", "Read", "In order", "Random, 32 bytes", "To the device", "Back"];
+  const heads = ["table", "of it read", STREAMING, RANDOM, COPY_TO, COPY_BACK];
   return wide(`Memory of ${label}`, table(`${label}: what memory gives at most, the best of three`, heads, heads.map(() => true), rows));
 }
 
@@ -85,7 +86,7 @@ export function roofline(all: Subject[]): HTMLElement {
     return part;
   }
   part.append(
-    h("p", { class: "muted" }, "Measured lines are solid, limits of the same device in the same run are broken: the lowest one binds. Beside the points of the kernels: how much of the random reads is reached; more than 100 % means that caches answered."),
+    h("p", { class: "muted" }, `Measured lines are solid, limits of the same device in the same run are broken: the lowest one binds. Beside the points of “${KERNEL}”: how much of ${RANDOM} is reached; more than 100 % means that caches answered.`),
     ...timed.map(partOf),
   );
   return part;

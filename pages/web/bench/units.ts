@@ -1,15 +1,22 @@
-// Figures in words, as `ebbline bench` prints them.
+// Figures in words, as `ebbline bench` prints them (`terminal/src/rates.rs`).
 
 import { type Spread, good } from "./data";
 
 const NONE = "–";
 
+/** Three digits: nobody knows more. */
+function three(n: number): string {
+  return [2, 1].map((digits) => n.toFixed(digits)).find((text) => text.length <= 4) ?? n.toFixed(0);
+}
+
+const SCALES: [number, string][] = [[1, ""], [1e3, " k"], [1e6, " M"], [1e9, " G"], [1e12, " T"]];
+
+/** How many a second, without what of. */
 export function rate(n: number | null | undefined): string {
   const known = good(n);
   if (known === null) return NONE;
-  if (known >= 1e9) return `${(known / 1e9).toFixed(2)} G`;
-  if (known >= 1e6) return `${(known / 1e6).toFixed(2)} M`;
-  return known >= 1e3 ? `${(known / 1e3).toFixed(1)} k` : known.toFixed(0);
+  const [unit, name] = SCALES.find(([scale]) => known / scale < 999.5) ?? [1e12, " T"];
+  return `${name ? three(known / unit) : known.toFixed(0)}${name}`;
 }
 
 /** Of an axis, whose ticks are round. */
@@ -31,14 +38,15 @@ export function percent(share: number | null | undefined): string {
 
 export function perSecond(bytes: number | null | undefined): string {
   const known = good(bytes);
-  return known === null ? NONE : `${(known / 1e9).toFixed(2)} GB/s`;
+  return known === null ? NONE : `${three(known / 1e9)} GB/s`;
 }
 
 export function size(bytes: number | null | undefined): string {
   const known = good(bytes);
   if (known === null) return NONE;
-  if (known >= 2 ** 30) return `${(known / 2 ** 30).toFixed(1)} GiB`;
-  return known >= 2 ** 20 ? `${Math.round(known / 2 ** 20)} MiB` : `${Math.round(known / 2 ** 10)} KiB`;
+  if (known < 1024) return `${known.toFixed(0)} B`;
+  const [unit, name] = known >= 2 ** 30 ? [2 ** 30, "GiB"] : known >= 2 ** 20 ? [2 ** 20, "MiB"] : [2 ** 10, "KiB"];
+  return `${(known / unit).toFixed(1)} ${name}`;
 }
 
 /** Runs of which the range means something, as in `compare`. */

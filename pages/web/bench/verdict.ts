@@ -2,6 +2,7 @@
 
 import { count, h, plural } from "../dom";
 import { type Device, type Result, type Spread, type Subject, good, nameOf, sorted, widest } from "./data";
+import { ARROW, RANDOM, TO_PARQUET } from "./names";
 import { percent, rate, size, spread, times } from "./units";
 
 /** As the report writes it (`bench/src/device.rs`). */
@@ -44,10 +45,10 @@ function whole(cpu: Device, device: Device): string[] {
   const pair = views.map((n) => [widest(device, n), widest(cpu, n)]).find(([one, other]) => one && other && one.table_bytes === other.table_bytes);
   const [one, other] = pair ?? [];
   if (one && other) {
-    lines.push(`From Arrow to scores, with ${plural(one.views, "view", "views")} and a table of ${size(one.table_bytes)}: ${name} ${rate(one.arrow_rows_per_s.median)} rows a second, the CPU ${rate(other.arrow_rows_per_s.median)}: ${times(one.arrow_rows_per_s, other.arrow_rows_per_s)}.`);
+    lines.push(`${ARROW}, with ${plural(one.views, "view", "views")} and a table of ${size(one.table_bytes)}: ${name} ${rate(one.arrow_rows_per_s.median)} rows/s, the CPU ${rate(other.arrow_rows_per_s.median)} rows/s: ${times(one.arrow_rows_per_s, other.arrow_rows_per_s)}.`);
   }
   if (device.files && cpu.files) {
-    lines.push(`From Parquet to Parquet: ${name} ${rate(device.files.score_rows_per_s.median)} rows a second, the CPU ${rate(cpu.files.score_rows_per_s.median)}: ${times(device.files.score_rows_per_s, cpu.files.score_rows_per_s)}.`);
+    lines.push(`${TO_PARQUET}: ${name} ${rate(device.files.score_rows_per_s.median)} rows/s, the CPU ${rate(cpu.files.score_rows_per_s.median)} rows/s: ${times(device.files.score_rows_per_s, cpu.files.score_rows_per_s)}.`);
   }
   return lines;
 }
@@ -60,13 +61,13 @@ function reached(device: Device): string[] {
   if (least === undefined || most === undefined) return [];
   const range = percent(least) === percent(most) ? percent(least) : `${percent(least)} to ${percent(most)}`;
   const name = device.kind === "cpu" ? "the CPU" : nameOf(device);
-  return [`With a table of ${size(largest)} ${name} makes ${range} of the random reads a second that its memory gives${most > 1 ? " (more than 100 %: caches answer)" : ""}.`];
+  return [`With a table of ${size(largest)} ${name} makes ${range} of the ${RANDOM} a second that its memory gives${most > 1 ? " (more than 100 %: caches answer)" : ""}.`];
 }
 
 function software(cpu: Device | undefined, device: Device): string {
   const why = `${nameOf(device)}: a program on the CPU that acts as a GPU. auto never chooses it, and its figures say nothing about GPUs.`;
   if (!cpu?.files || !device.files) return why;
-  return `${why} From Parquet to Parquet it is ${times(device.files.score_rows_per_s, cpu.files.score_rows_per_s)}.`;
+  return `${why} ${TO_PARQUET}: it is ${times(device.files.score_rows_per_s, cpu.files.score_rows_per_s)}.`;
 }
 
 /** Of the cards, that which is the fastest in the largest batches speaks first. */
@@ -80,7 +81,7 @@ function saidOf({ report }: Result): Said {
   const timed = report.devices.filter((device) => device.identity);
   const cards = best(timed.filter((device) => device.kind === "hardware"));
   const programs = timed.filter((device) => device.kind === "software");
-  const own = cpu?.files ? [`From Parquet to Parquet the CPU scores ${spread(cpu.files.score_rows_per_s)} rows a second.`] : [];
+  const own = cpu?.files ? [`${TO_PARQUET}: the CPU scores ${spread(cpu.files.score_rows_per_s)} rows/s.`] : [];
   const ends = [...[...(cpu ? [cpu] : []), ...cards].flatMap(reached), ...programs.map((device) => software(cpu, device))];
   const [card, ...others] = cards;
   const had = report.devices.some((device) => device.kind === "hardware") ? "timed" : "measured";
@@ -101,7 +102,7 @@ function fastest(all: Subject[]): string[] {
   const timed = all.filter((one) => good(one.device.files?.score_rows_per_s.median));
   const of = (one: Subject) => one.device.files?.score_rows_per_s.median ?? 0;
   const [first] = timed.sort((a, b) => of(b) - of(a));
-  return first ? [`Of all that was measured, ${first.label} is the fastest from Parquet to Parquet: ${rate(of(first))} rows a second.`] : [];
+  return first ? [`Of all that was measured, ${first.label} is the fastest from ${TO_PARQUET}: ${rate(of(first))} rows/s.`] : [];
 }
 
 /** Of several results, in what they differ that makes them hard to compare. */

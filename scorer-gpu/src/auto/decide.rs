@@ -1,5 +1,7 @@
 //! From figures to a choice, and the words for it: nothing here measures.
 
+use terminal::{rate, thousands};
+
 use crate::measure::{BatchFigure, Spread, crossover};
 
 /// A card is given smaller batches only where they are so much faster: fewer batches mean less work around them.
@@ -87,32 +89,15 @@ impl Decision {
     /// The choice in words, where `adapter` is the other one.
     #[must_use]
     pub fn words(&self, adapter: &str) -> String {
-        let rows = grouped(self.batch_rows);
+        let rows = thousands(self.batch_rows as u64);
         let (cpu, gpu) = (rate(self.cpu), self.gpu.map_or("not measured".to_owned(), rate));
-        let from = self.crossover.map_or(String::new(), |rows| format!(", as fast from {} rows on", grouped(rows)));
+        let from =
+            self.crossover.map_or(String::new(), |rows| format!(", as fast from {} rows on", thousands(rows as u64)));
         match self.is_gpu {
             true => format!("gpu: {adapter}: {gpu} rows/s at {rows} rows a batch, CPU {cpu}{from}"),
             false => format!("cpu: {cpu} rows/s at {rows} rows a batch, {adapter} {gpu}{from}"),
         }
     }
-}
-
-/// `41 M`, `9.1 M`, `412 k`
-fn rate(rate: f64) -> String {
-    let (value, unit) = match rate {
-        rate if rate >= 1e6 => (rate / 1e6, " M"),
-        rate if rate >= 1e3 => (rate / 1e3, " k"),
-        rate => (rate, ""),
-    };
-    if value < 10.0 && !unit.is_empty() { format!("{value:.1}{unit}") } else { format!("{value:.0}{unit}") }
-}
-
-/// `65,536`
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap_or_default()).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]
@@ -139,13 +124,13 @@ mod tests {
         assert_eq!((files.is_gpu, files.batch_rows, files.crossover), (true, 65_536, Some(16_384)));
         assert_eq!(
             files.words("A (vulkan, B)"),
-            "gpu: A (vulkan, B): 41 M rows/s at 65,536 rows a batch, CPU 9.1 M, as fast from 16,384 rows on"
+            "gpu: A (vulkan, B): 41.0 M rows/s at 65,536 rows a batch, CPU 9.10 M, as fast from 16,384 rows on"
         );
         let live = decide(&card(), Batches::Of(1024));
         assert_eq!((live.is_gpu, live.batch_rows), (false, 1024));
         assert_eq!(
             live.words("A (vulkan, B)"),
-            "cpu: 5.0 M rows/s at 1,024 rows a batch, A (vulkan, B) 800 k, as fast from 16,384 rows on"
+            "cpu: 5.00 M rows/s at 1,024 rows a batch, A (vulkan, B) 800 k, as fast from 16,384 rows on"
         );
         assert!(decide(&card(), Batches::Of(20_000)).is_gpu && !decide(&card(), Batches::Of(1)).is_gpu);
         assert!(!decide(&card(), Batches::UpTo(4096)).is_gpu);
@@ -180,13 +165,6 @@ mod tests {
             assert!(nothing.words("A").ends_with("A not measured"));
             assert!(!decide(&Measured { cpu: same.clone(), gpu: Vec::new() }, batches).is_gpu);
         }
-    }
-
-    #[test]
-    fn numbers_read_well() {
-        let rates = [12.0, 999.0, 1234.0, 41_234.0, 1.25e6, 4.1e7].map(rate);
-        assert_eq!(rates, ["12", "999", "1.2 k", "41 k", "1.2 M", "41 M"]);
-        assert_eq!([1, 999, 1000, 1_048_576].map(grouped), ["1", "999", "1,000", "1,048,576"]);
     }
 
     fn any_figures() -> impl Strategy<Value = Vec<BatchFigure>> {

@@ -44,6 +44,18 @@ fn a_named_software_adapter_is_taken_by_gpu() {
 }
 
 #[test]
+fn a_name_that_nobody_has_is_an_error_where_it_is_asked_for() {
+    let of = |name: Option<&str>, found: &[AdapterInfo]| {
+        let wish = Wish { adapter: name.map(str::to_owned), ..Wish::new(Choice::Auto, Batches::Of(1)) };
+        check(&wish, found.to_vec()).map_err(|error| error.why())
+    };
+    assert_eq!((of(None, &[]), of(Some("radeon"), &both()), of(Some("llvm"), &both())), (Ok(()), Ok(()), Ok(())));
+    let why = "no adapter named \"H100\" (found Radeon 780M, llvmpipe (LLVM 15))";
+    assert_eq!(of(Some("H100"), &both()), Err(why.to_owned()));
+    assert_eq!(of(Some("H100"), &[]), Err("no adapter named \"H100\" (no Vulkan adapter found)".to_owned()));
+}
+
+#[test]
 fn errors_are_one_line_with_the_next_step() {
     let errors = [
         pick(Choice::Gpu, None, &[]).unwrap_err(),

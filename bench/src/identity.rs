@@ -25,18 +25,18 @@ pub(crate) fn check(device: &dyn Device, seed: u64, clock: &dyn Clock, time: Dur
         let mut scorer = device.open(&case.snapshot)?;
         let mut got = Scores::default();
         scorer.score(&case.batch, &mut got)?;
-        same(&case.name, &plainly(&case.snapshot, &case.batch)?, &got, case.batch.rows)?;
+        same(&case.name, &plainly(&case.snapshot, &case.batch)?.0, &got, case.batch.rows)?;
         cases += 1;
         rows += case.batch.rows;
     }
     Ok(Identity { cases, rows })
 }
 
-/// What a backend says that takes no short way.
-pub(crate) fn plainly(snapshot: &Arc<Snapshot>, batch: &EncodedBatch) -> Result<Scores, Failure> {
-    let mut scores = Scores::default();
-    CpuBackend::plain(Arc::clone(snapshot)).score(batch, &mut scores)?;
-    Ok(scores)
+/// What a backend says that takes no short way, and how many look-ups that were.
+pub(crate) fn plainly(snapshot: &Arc<Snapshot>, batch: &EncodedBatch) -> Result<(Scores, u64), Failure> {
+    let (mut scores, mut backend) = (Scores::default(), CpuBackend::plain(Arc::clone(snapshot)));
+    backend.score(batch, &mut scores)?;
+    Ok((scores, backend.counters().lookups))
 }
 
 /// Whether `got`, of `rows` rows, is the beginning of what was expected; the first difference is the error.
@@ -65,8 +65,8 @@ mod tests {
     #[test]
     fn any_other_bit_is_named() {
         let case = testing::case("small", Plan { rows: 50, ..Plan::default() }, 1);
-        let expected = plainly(&case.snapshot, &case.batch).unwrap();
-        let few = plainly(&case.snapshot, &scorer_gpu::measure::head(&case.batch, 20)).unwrap();
+        let expected = plainly(&case.snapshot, &case.batch).unwrap().0;
+        let few = plainly(&case.snapshot, &scorer_gpu::measure::head(&case.batch, 20)).unwrap().0;
         assert_eq!(same("here", &expected, &few, 20), Ok(()));
         let changes: [fn(&mut Scores); 5] = [
             |scores| scores.surprisal[23] ^= 1,

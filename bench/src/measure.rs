@@ -32,7 +32,7 @@ pub(crate) fn score(
     let batch = head(&case.batch, rows);
     scorer.score(&batch, &mut out)?;
     let kind = device.about().kind;
-    check(case, kind, &out, batch.rows)?;
+    let plain = check(case, kind, &out, batch.rows)?;
     let told = scorer.kernel_seconds().is_some();
     let kernel = kernels(scorer.as_mut(), (kind, &batch), timing)?;
     let arrow = case.rows.scored.slice(0, batch.rows);
@@ -43,7 +43,9 @@ pub(crate) fn score(
         Ok::<_, Failure>(None)
     })?;
     let arrow_rows_per_s = spread(batch.rows, &whole)?;
-    let (views, lookups_per_s) = (case.snapshot.views.len(), kernel.lookups * kernel.rows_per_s.median);
+    // An adapter looks up every row by itself.
+    let asked = plain.unwrap_or(kernel.lookups);
+    let (views, lookups_per_s) = (case.snapshot.views.len(), asked * kernel.rows_per_s.median);
     // Bits, three reasons, and how rare; and the surprisal of each view.
     let scores = 18.0 + 2.0 * views as f64;
     Ok(ScoreFigure {
@@ -54,6 +56,7 @@ pub(crate) fn score(
         timed_by: if told { "device" } else { "host" }.to_owned(),
         lookups_per_s,
         share_of_gathers: lookups_per_s / limits.gathers_per_s,
+        lookups_done: (asked > 0.0).then(|| kernel.lookups / asked),
         arrow_rows_per_s,
         share_of_stream: arrow_rows_per_s.median * (bytes_per_row(case, &arrow) + scores) / limits.stream_bytes_per_s,
         share_of_copies: limits.down_bytes_per_s.map(|down| arrow_rows_per_s.median * scores / down),
@@ -61,16 +64,19 @@ pub(crate) fn score(
     })
 }
 
-/// Whether the first rows of a case have their scores; the processor's own are checked against the plain way.
-fn check(case: &Case, kind: Kind, got: &Scores, rows: usize) -> Result<(), Failure> {
+/// Whether the first rows of a case have their scores; the processor's own are checked against the plain way, and how many
+/// look-ups of a row that takes is returned.
+fn check(case: &Case, kind: Kind, got: &Scores, rows: usize) -> Result<Option<f64>, Failure> {
     let views = terminal::plural(case.snapshot.views.len() as u64, "view", "views");
     let place = format!("{views}, table {}", terminal::bytes(case.table_bytes() as u64));
     same(&place, &case.expected, got, rows)?;
     if kind != Kind::Cpu {
-        return Ok(());
+        return Ok(None);
     }
     let few = head(&case.batch, CHECKED);
-    same(&place, &case.expected, &plainly(&case.snapshot, &few)?, few.rows)
+    let (scores, lookups) = plainly(&case.snapshot, &few)?;
+    same(&place, &case.expected, &scores, few.rows)?;
+    Ok(Some(lookups as f64 / few.rows.max(1) as f64))
 }
 
 /// From codes to scores.

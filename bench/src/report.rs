@@ -148,10 +148,13 @@ pub struct ScoreFigure {
     pub kernel_rows_per_s: Spread,
     /// `device` if that is the time its kernels took, `host` if it is the time of the whole call.
     pub timed_by: String,
-    /// Look-ups a second of the same.
+    /// Look-ups a second that these rows ask for, each by itself.
     pub lookups_per_s: f64,
-    /// Those, of the random reads that memory gives.
+    /// Those, of the random reads that memory gives: more than 1 where caches answer, or where equal rows are looked up once.
     pub share_of_gathers: f64,
+    /// Look-ups that were done, of those; results of before do not say.
+    #[serde(default)]
+    pub lookups_done: Option<f64>,
     /// Rows a second from Arrow to scores.
     pub arrow_rows_per_s: Spread,
     /// Bytes of Arrow and of scores a row, of what is read in order.

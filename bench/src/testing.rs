@@ -147,6 +147,7 @@ pub fn report() -> Report {
         timed_by: "host".to_owned(),
         lookups_per_s: 3e7,
         share_of_gathers: 0.5,
+        lookups_done: Some(0.25),
         arrow_rows_per_s: spread(5e5),
         share_of_stream: 0.01,
         share_of_copies: None,

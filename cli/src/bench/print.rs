@@ -107,8 +107,27 @@ fn scores(report: &Report) -> Option<String> {
     let (random, streaming, back) = (of(RANDOM), of(STREAMING), of(COPY_BACK));
     let header = ["device", "views", "table", "rows", KERNEL, &random, ARROW, &streaming, &back];
     let title = "Scoring, rows/s: median ± half of the range of all runs (* by the device's own clock).\n\
-                 Shares are of what memory gives for a table as large; over 100 %: caches answer.";
-    part(title, header, rows.collect())
+                 Shares are of what memory gives for a table as large, look-ups as if each row were looked up by itself;\n\
+                 over 100 %: caches answer, or equal rows are looked up once.";
+    let table = part(title, header, rows.collect())?;
+    Some(table + &report.devices.iter().filter_map(done).collect::<String>())
+}
+
+/// That a device looks up equal rows once, if it does.
+fn done(device: &bench::DeviceReport) -> Option<String> {
+    let shares = || device.scores.iter().filter_map(|score| score.lookups_done);
+    let (least, most) = (shares().reduce(f64::min)?, shares().reduce(f64::max)?);
+    let range = if percent(least) == percent(most) {
+        percent(least)
+    } else {
+        format!("{} to {}", percent(least), percent(most))
+    };
+    (least < 0.95).then(|| {
+        format!(
+            "\n{} did {range} of these look-ups: rows that a view cannot tell apart are looked up once",
+            device.label()
+        )
+    })
 }
 
 /// What the processor's packages took, where the kernel tells.

@@ -27,6 +27,7 @@ export interface Score {
   timed_by: string;
   lookups_per_s: number;
   share_of_gathers: number;
+  lookups_done?: number | null;
   arrow_rows_per_s: Spread;
   share_of_stream: number;
   share_of_copies: number | null;

@@ -86,7 +86,7 @@ export function roofline(all: Subject[]): HTMLElement {
     return part;
   }
   part.append(
-    h("p", { class: "muted" }, `Measured lines are solid, limits of the same device in the same run are broken: the lowest one binds. Beside the points of “${KERNEL}”: how much of ${RANDOM} is reached; more than 100 % means that caches answered.`),
+    h("p", { class: "muted" }, `Measured lines are solid, limits of the same device in the same run are broken: the lowest one binds. Beside the points of “${KERNEL}”: how much of ${RANDOM} is reached; more than 100 % means that caches answered, or that equal rows were looked up once.`),
     ...timed.map(partOf),
   );
   return part;

@@ -61,7 +61,7 @@ function reached(device: Device): string[] {
   if (least === undefined || most === undefined) return [];
   const range = percent(least) === percent(most) ? percent(least) : `${percent(least)} to ${percent(most)}`;
   const name = device.kind === "cpu" ? "the CPU" : nameOf(device);
-  return [`With a table of ${size(largest)} ${name} makes ${range} of the ${RANDOM} a second that its memory gives${most > 1 ? " (more than 100 %: caches answer)" : ""}.`];
+  return [`With a table of ${size(largest)} ${name} makes ${range} of the ${RANDOM} a second that its memory gives${most > 1 ? " (more than 100 %: caches answer, or equal rows are looked up once)" : ""}.`];
 }
 
 function software(cpu: Device | undefined, device: Device): string {

@@ -43,6 +43,7 @@ pub use look::{CHECK_ROWS, check_lens, suggest_lens};
 pub use part::{Done, PartReport, PartTask, Runner, Worker, score_part};
 pub use rows::{Numbers, Rows};
 pub use score::{ScoreOptions, Scored, score, score_all, score_by};
+pub use scorer_gpu::measure::left_behind;
 pub use scorer_gpu::quiet_drivers;
 pub use scorer_gpu::{Choice, Wish};
 pub use tables::Known;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use archive::{BackendWish, Choice, LearnOptions, ScoreOptions, Silent};
@@ -24,6 +25,8 @@ pub(crate) struct Files {
     baseline: Baseline,
     read: Spread,
     learned: Spread,
+    /// Times that it was scored, by whomever.
+    scored: AtomicUsize,
 }
 
 impl Files {
@@ -40,7 +43,7 @@ impl Files {
         })?;
         let of = |seconds: &[f64]| Spread::of_rates(rows, seconds).ok_or(Failure::NoTime);
         let baseline = baseline.ok_or(Failure::NoTime)?;
-        Ok(Self { folder, rows, baseline, read: of(&read)?, learned: of(&learned)? })
+        Ok(Self { folder, rows, baseline, read: of(&read)?, learned: of(&learned)?, scored: AtomicUsize::new(0) })
     }
 
     /// Scores the archive on a device, as often as fits into the time, once at least.
@@ -49,12 +52,11 @@ impl Files {
         let choice = if is_cpu { Choice::Cpu } else { Choice::Gpu };
         let backend = BackendWish::for_files(choice, (!is_cpu).then(|| about.name.clone()), None);
         let options = ScoreOptions { backend, ..ScoreOptions::default() };
-        let (archive, mut run) = (self.folder.join("archive"), 0);
+        let archive = self.folder.join("archive");
         let seconds = times(clock, share, || {
-            run += 1;
-            let out = self.folder.join(format!("scored-{run}"));
+            // A folder of its own: a device that is not waited for any more may be writing still.
+            let out = self.folder.join(format!("scored-{}", self.scored.fetch_add(1, Relaxed)));
             let scored = archive::score(&[&archive], &self.baseline, &out, &options, &Silent);
-            // The next run and the next device find nothing that is finished.
             let _ = std::fs::remove_dir_all(&out);
             scored.map_err(refused).map(drop)
         })?;
@@ -172,6 +174,10 @@ mod tests {
         let figures = files.score(&Cpu.about(), &clock, Duration::ZERO).unwrap();
         assert!(figures.rows == 3000 && figures.score_rows_per_s.runs == 1 && figures.share_of_read > 0.0);
         assert!(figures.learn_rows_per_s.is_some());
+        // As beside a device that is not waited for any more.
+        let score = || (0..5).all(|_| files.score(&Cpu.about(), &clock, Duration::ZERO).is_ok());
+        let both = std::thread::scope(|scope| [scope.spawn(score), scope.spawn(score)].map(|one| one.join().unwrap()));
+        assert_eq!((both, files.scored.load(Relaxed)), ([true; 2], 11));
         let missing = About { name: "no such card".to_owned(), kind: Kind::Hardware, details: String::new() };
         assert!(matches!(files.score(&missing, &clock, Duration::ZERO), Err(Failure::Refused(_))));
         drop(scratch);

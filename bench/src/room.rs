@@ -3,13 +3,32 @@
 use std::fs::read_to_string;
 use std::path::Path;
 
+use terminal::bytes;
+
 use crate::memory::kib;
 
 /// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
 
+/// Whether so many bytes are there to be had: where they are not, asking for them would end the process, and all figures.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn check(needed: u64) -> Result<(), String> {
+    if let Some(free) = available().filter(|free| needed > *free) {
+        return Err(format!("needs {} of memory, {} are free", bytes(needed), bytes(free)));
+    }
+    // What is only asked for, and not touched, costs nothing; without the box a compiler may not ask at all.
+    let mut room: Vec<u8> = Vec::new();
+    let asked = usize::try_from(needed).is_ok_and(|needed| room.try_reserve_exact(needed).is_ok());
+    if std::hint::black_box(&room).capacity() as u64 >= needed && asked {
+        return Ok(());
+    }
+    Err(format!("needs {} of memory, which this process may not have (ulimit -v)", bytes(needed)))
+}
+
 /// Memory that this process can have without swapping and without being killed for it, in bytes; `None` if nobody says.
-pub(crate) fn available() -> Option<u64> {
+fn available() -> Option<u64> {
     let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
     let of_machine = kib("/proc/meminfo", "MemAvailable:");
     [of_machine, of_groups(Path::new(GROUPS), &groups)].into_iter().flatten().min()
@@ -87,5 +106,8 @@ mod tests {
     #[test]
     fn this_machine_says_how_much() {
         assert!(available() > Some(1 << 20));
+        assert_eq!(check(1 << 10), Ok(()));
+        let said = check(1 << 50).unwrap_err();
+        assert!(said.starts_with("needs 1048576.0 GiB of memory, "), "{said}");
     }
 }

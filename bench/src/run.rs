@@ -166,10 +166,8 @@ impl<'a> Run<'a> {
         let case = self.prepare(&what, move |_| {
             // Entries, and the table made of them, beside the one that it replaces.
             let needed = 3 * wanted as u64;
-            match room::available().filter(|free| needed > *free) {
-                Some(free) => Err(no_room(needed, free)),
-                None => case.with_table(wanted, seed),
-            }
+            room::check(needed).map_err(Failure::Refused)?;
+            case.with_table(wanted, seed)
         });
         let Some(case) = case.filter(|case| !sizes.contains(&case.table_bytes())) else {
             self.done += 2 * self.entries.len();
@@ -313,10 +311,6 @@ impl<'a> Run<'a> {
         self.left_out.push(left_out);
         None
     }
-}
-
-fn no_room(needed: u64, free: u64) -> Failure {
-    Failure::Refused(format!("needs {} of memory, {} are free", bytes(needed), bytes(free)))
 }
 
 fn views_in_words(views: usize) -> String {

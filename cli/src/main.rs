@@ -10,6 +10,7 @@ mod export;
 mod handover;
 mod incident;
 mod learn;
+mod leave;
 mod lens;
 mod lenses;
 mod output;
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
     if let Err(error) = &done {
         let text = words::one_line(&words::visible(&words::chain(error)));
         terminal::to_stderr(&format!("{} {text}", words::mark(words::Role::Bad, "error:")));
+    }
+    if archive::left_behind() {
+        leave::at_once(code(&done));
     }
     ExitCode::from(code(&done))
 }

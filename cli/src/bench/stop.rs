@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Exit code of who is interrupted twice, as shells have it.
-const INTERRUPTED: i32 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// Becomes true when somebody asks to stop; whoever asks twice does not want to wait for results.
 pub(super) fn asked() -> Result<Arc<AtomicBool>> {
@@ -28,7 +28,7 @@ pub(super) fn asked() -> Result<Arc<AtomicBool>> {
                     _ = terminate.recv() => {}
                 }
                 if told.swap(true, Relaxed) {
-                    std::process::exit(INTERRUPTED);
+                    crate::leave::at_once(INTERRUPTED);
                 }
             }
         });

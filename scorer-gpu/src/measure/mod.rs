@@ -6,7 +6,7 @@ mod stats;
 mod sweep;
 mod timing;
 
-pub use patience::{Gone, within};
+pub use patience::{Gone, left_behind, within};
 pub use stats::Spread;
 pub use sweep::{BatchFigure, crossover, difference, fitting, head, processor, sizes, sweep};
 #[cfg(test)]

@@ -1,11 +1,22 @@
 //! Work that may never end: a driver that hangs must not take the rest with it.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often somebody who waits looks whether to stop.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether some work was not waited for to its end.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Whether a thread may be in a driver still that nobody waits for. Then a process must not end as others do: drivers tear
+/// themselves down at its end, and fault where a thread is in them.
+#[must_use]
+pub fn left_behind() -> bool {
+    LEFT.load(Relaxed)
+}
 
 /// Why work was not waited for to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,13 +53,17 @@ pub fn within<T: Send + 'static>(
     worker.map_err(|error| Gone::NoThread(error.to_string()))?;
     loop {
         if stopped() {
+            LEFT.store(true, Relaxed);
             return Err(Gone::Stopped);
         }
         let left = limit.saturating_sub(begun.elapsed());
         match done.recv_timeout(left.min(LOOK)) {
             Ok(result) => return Ok(result),
             Err(RecvTimeoutError::Disconnected) => return Err(Gone::Panicked),
-            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Gone::Silent(limit)),
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                LEFT.store(true, Relaxed);
+                return Err(Gone::Silent(limit));
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
@@ -66,6 +81,7 @@ mod tests {
         assert_eq!(within(LONG, &never, || 3), Ok(3));
         let short = Duration::from_millis(10);
         assert_eq!(within(short, &never, hang), Err(Gone::Silent(short)));
+        assert!(left_behind());
         assert_eq!(within(LONG, &|| true, hang), Err(Gone::Stopped));
         assert_eq!(within(LONG, &never, || panic!("on purpose")), Err::<(), _>(Gone::Panicked));
     }

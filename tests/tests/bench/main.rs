@@ -121,6 +121,19 @@ fn what_does_not_fit_is_named() {
 }
 
 #[test]
+fn a_table_without_room_is_left_out_and_the_rest_stays() {
+    let line =
+        "ulimit -v 2000000; exec \"$0\" bench --device cpu --quick --views 4 --rows 2048 --table-mib 1,1024 --json";
+    let mut command = std::process::Command::new("sh");
+    let ended = ebbline_tests::ended(command.args(["-c", line]).arg(ebbline_tests::bin("ebbline")));
+    let report = ended.json();
+    let left = list(&report, "left_out");
+    assert!(ended.code == 3 && left.len() == 1 && left[0]["what"] == "4 views, table 1.0 GiB", "{ended:?}");
+    assert!(left[0]["why"].as_str().is_some_and(|why| why.starts_with("needs 3.0 GiB of memory, ")), "{left:?}");
+    assert_eq!(list(&report["devices"][0], "scores").len(), 1);
+}
+
+#[test]
 fn where_there_is_no_adapter_that_is_said() {
     let mut command = std::process::Command::new(ebbline_tests::bin("ebbline"));
     command.args(SMALL).env("VK_DRIVER_FILES", "/nowhere.json").env_remove("VK_ADD_DRIVER_FILES");

@@ -119,6 +119,23 @@ export function table(caption: string, heads: string[], numbers: boolean[], rows
   return h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body));
 }
 
+/** The same table, each row of which stands on its own where there is little room; to a screen reader it stays a table. */
+export function stacked(of: HTMLTableElement): HTMLTableElement {
+  of.classList.add("stack");
+  of.setAttribute("role", "table");
+  const heads = [...of.querySelectorAll("thead th")].map((head) => head.textContent ?? "");
+  for (const part of of.querySelectorAll("thead, tbody")) part.setAttribute("role", "rowgroup");
+  for (const head of of.querySelectorAll("th")) head.setAttribute("role", "columnheader");
+  for (const row of of.querySelectorAll("tr")) row.setAttribute("role", "row");
+  for (const row of of.querySelectorAll("tbody tr")) {
+    [...row.children].forEach((cell, at) => {
+      cell.setAttribute("role", "cell");
+      cell.setAttribute("data-head", heads[at] ?? "");
+    });
+  }
+  return of;
+}
+
 /** Something wide, that can be moved sideways also by keyboard. */
 export function wide(label: string, child: Node): HTMLElement {
   return h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": label }, child);

@@ -226,11 +226,11 @@ fn narrative(told: &Narrative, findings: &[Arc<Finding>], items: &mut Vec<Item>)
         let parts = vec![rarity, (Role::Plain, format!(" {}", shorten(&clean(&finding.title))))];
         items.push(Item::new(parts, 21).leads(Some(Goal::Finding(finding.clone()))));
     }
-    part(items, "Where it began", &told.root);
     part(items, "Why it is unusual", &told.reasons);
-    part(items, "Why this is one incident", &told.links);
+    part(items, "Where it began", &told.root);
     part(items, "Harmless if", &told.harmless);
     part(items, "Check next", &told.checks);
+    part(items, "Why this is one incident", &told.links);
     items.extend((!told.techniques.is_empty()).then(|| head("ATT&CK suggestions (not detections)")));
     for technique in &told.techniques {
         let sentence = Sentence { text: format!("{}: {}", technique.id, technique.why), rows: technique.rows.clone() };

@@ -198,7 +198,7 @@ pub(crate) fn told_incident(number: u64) -> Event {
         harmless: vec![said("A deployment hook that fetches something would look the same.")],
         checks: vec![said("See whose address 10.0.0.7 is.")],
         techniques: vec![Technique { id: "T1059".into(), why: "a shell below a server".into(), rows: vec![row(4000)] }],
-        unread: Vec::new(),
+        ..Narrative::default()
     };
     let findings = findings().newest[..2].to_vec();
     Event::Told(Reply { number, told: Told::Incident(Box::new(narrative), findings) })

@@ -20,6 +20,21 @@ pub(crate) struct Rule {
     pub(crate) check: &'static str,
     /// ATT&CK techniques that it may be about.
     pub(crate) techniques: &'static [&'static str],
+    /// What must be unusual about it before techniques are suggested.
+    pub(crate) needs: Needs,
+}
+
+/// What a reason must be about, so that a sign which ordinary rows have suggests techniques.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// The sign says enough.
+    Nothing,
+    /// That the shell ran, or that something ran under it.
+    Shell,
+    /// That, or what it was told.
+    Command,
+    /// The program, or the folder it ran from.
+    Image,
 }
 
 /// All of them. Of rules that hold for a row each is used.
@@ -32,6 +47,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Container runtimes and some installers run a helper of their own from memory.",
         check: "Find out what made the memory file: {parent_exe} started it; its image is not on disk, so save it from /proc/{pid}/exe while it runs.",
         techniques: &["T1620"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "deleted image",
@@ -41,9 +57,10 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "An upgrade replaces the file of a program that is being started.",
         check: "See whether a package was upgraded at that moment, and save the image from /proc/{pid}/exe while it runs.",
         techniques: &["T1070.004"],
+        needs: Needs::Nothing,
     },
     Rule {
-        sign: "open folder",
+        sign: "temporary folder",
         weight: 50,
         test: |row| {
             is(row, "exec")
@@ -51,10 +68,11 @@ pub(crate) const RULES: &[Rule] = &[
                     .iter()
                     .any(|folder| row.get("exe").starts_with(folder))
         },
-        phrase: "{exe} ran from below a folder that everyone can write to",
+        phrase: "{exe} ran from a temporary folder",
         harmless: "Installers and builds unpack programs there and run them.",
         check: "Look at who wrote {exe} and when, and compare its digest ({exe_sha256}) with what you ship.",
         techniques: &["T1036.005", "T1105"],
+        needs: Needs::Image,
     },
     Rule {
         sign: "hidden name",
@@ -64,6 +82,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Tools of developers live in hidden folders of their homes.",
         check: "Look at what else lies beside {exe}.",
         techniques: &["T1564.001"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "kernel name",
@@ -79,6 +98,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "None is known: kernel threads have no image.",
         check: "Compare the digest of {exe} ({exe_sha256}) with known programs.",
         techniques: &["T1036.004"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "shell over a socket",
@@ -92,6 +112,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Scripts test whether a port is open in this way.",
         check: "Find the other end of the connection, and what was read from it.",
         techniques: &["T1059.004", "T1095"],
+        needs: Needs::Command,
     },
     Rule {
         sign: "shell command",
@@ -105,6 +126,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Many programs run a helper through a shell; a new version or setting brings a new command.",
         check: "Read the command and ask who gave it to {parent_exe}.",
         techniques: &["T1059.004"],
+        needs: Needs::Command,
     },
     Rule {
         sign: "shell",
@@ -114,6 +136,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Services start shells for scripts of theirs.",
         check: "See what else ran below {parent_exe} in that hour.",
         techniques: &["T1059.004"],
+        needs: Needs::Shell,
     },
     Rule {
         sign: "interpreter with code",
@@ -127,6 +150,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Build systems and configuration tools run one-line programs.",
         check: "Read the argument.",
         techniques: &["T1059"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "download",
@@ -142,6 +166,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Health checks, updates and webhooks do this.",
         check: "Find out what the address serves and what became of the file.",
         techniques: &["T1105"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "relay",
@@ -151,6 +176,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "People test connections with it.",
         check: "Look at its connections and at what it was joined to.",
         techniques: &["T1095", "T1090"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "encoded",
@@ -166,6 +192,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Configuration and certificates are often stored in this form.",
         check: "Decode it yourself and read it.",
         techniques: &["T1140", "T1027"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "secrets",
@@ -180,6 +207,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Backups and account management read these files.",
         check: "See whether the file was read or copied, and change what is in it if so.",
         techniques: &["T1003.008", "T1552.001", "T1552.004"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "packing",
@@ -189,6 +217,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Backups, logs and packages do this all day.",
         check: "Look at which files went in and where the result went.",
         techniques: &["T1560.001"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "stays",
@@ -214,6 +243,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Configuration management writes these files.",
         check: "Compare the file with what configuration management holds.",
         techniques: &["T1053.003", "T1543.002", "T1546.004", "T1098.004"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "marks gone",
@@ -229,6 +259,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "People tidy up disks that they give away.",
         check: "See what is missing from the logs around that time.",
         techniques: &["T1070.003", "T1070.002"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "looking around",
@@ -247,6 +278,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Monitoring and login scripts ask this.",
         check: "See which questions came together, and who reads the answers.",
         techniques: &["T1082", "T1033", "T1057", "T1049"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "became root",
@@ -256,6 +288,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "sudo, su and services with helpers do this.",
         check: "See who logged in as user {login_uid} and whether the program may do this.",
         techniques: &["T1548"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "crash",
@@ -265,6 +298,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Programs crash.",
         check: "Look for a core file, and for what was sent to the program before.",
         techniques: &["T1203"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "shell on the network",
@@ -274,6 +308,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Scripts test whether a port is open in this way.",
         check: "Find out who is at {remote_ip} port {remote_port}.",
         techniques: &["T1059.004", "T1071"],
+        needs: Needs::Shell,
     },
     Rule {
         sign: "outside",
@@ -283,6 +318,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Services move: a new address of a provider or mirror looks like this.",
         check: "See whose address {remote_ip} is, and whether other hosts know it.",
         techniques: &["T1071"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "connection",
@@ -292,6 +328,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A new service, client or setting opens new connections.",
         check: "See what listens at {remote_ip} port {remote_port}.",
         techniques: &["T1071"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "listener",
@@ -301,6 +338,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A service was started or got another port.",
         check: "See who connected to port {local_port} since, and whether it can be reached from outside.",
         techniques: &["T1571"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "visitor",
@@ -310,6 +348,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A new client came.",
         check: "See what {exe} did right after.",
         techniques: &["T1190"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "much sent",
@@ -323,6 +362,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Backups and uploads do.",
         check: "Find out which files {exe} had read before.",
         techniques: &["T1041", "T1048"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "refused",
@@ -334,6 +374,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A service was down.",
         check: "See whether {exe} tried many ports or hosts.",
         techniques: &["T1046"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "name",
@@ -343,6 +384,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A new service or version asks for new names.",
         check: "See who owns {name}, since when, and who else asks for it.",
         techniques: &["T1071.004"],
+        needs: Needs::Nothing,
     },
 ];
 

@@ -127,7 +127,7 @@ function main(): void {
   go(false);
   follow((onPaper) => {
     for (const view of Object.keys(makers)) make(view);
-    for (const more of document.querySelectorAll("details")) if (more.closest(".coverage")) more.open = onPaper;
+    for (const more of document.querySelectorAll("details")) if (onPaper && more.closest(".coverage")) more.open = true;
     const first = onPaper ? list.first(PRINTED) : [];
     told.replaceChildren(...first.map((one) => incident(one, report.incidents.total, false)));
   });

@@ -32,8 +32,8 @@ pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};
 pub use join::{Link, Shared};
 pub use look::{findings_of_all, look_up};
 pub use narrative::{
-    Around, Graph, GraphEdge, GraphNode, Kin, Narrative, Reason, Relative, RowLink, Sentence, Step, Technique, Told,
-    around, tell, tell_all,
+    Around, Graph, GraphEdge, GraphNode, Kin, Narrative, Reason, Relative, Room, RowLink, Sentence, Step, Technique,
+    Told, around, tell, tell_all,
 };
 pub use rarity::Rarity;
 pub use report::{Axis, HostSeen, Hosts, Overview, Pair, REPORT_FORMAT, Scores, Talk, Volume, overview};

@@ -21,7 +21,7 @@ use crate::archive::Archive;
 use crate::error::TriageError;
 use crate::rarity::Rarity;
 use crate::run::Options;
-pub use around::{Around, Kin, Relative, around};
+pub use around::{Around, Kin, Relative, Room, around};
 use facts::Fact;
 pub use graph::{Graph, GraphEdge, GraphNode};
 pub use parts::{Narrative, Reason, RowLink, Sentence, Step, Technique, Told};

@@ -111,6 +111,15 @@ export function cut(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
+/** Long paths without their middle, as the terminal has them: `/srv/…/bin/httpd`. */
+export function shorten(text: string): string {
+  const one = (word: string) => {
+    const parts = word.split("/");
+    return parts.length > 4 && !parts[0] ? `/${parts[1]}/…/${parts.slice(-2).join("/")}` : word;
+  };
+  return text.split(/(?<=[ =,])/).map(one).join("");
+}
+
 /** A table; columns of numbers are right-aligned. */
 export function table(caption: string, heads: string[], numbers: boolean[], rows: Child[][]): HTMLTableElement {
   const kind = (at: number) => (numbers[at] ? { class: "number" } : {});

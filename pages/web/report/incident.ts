@@ -1,7 +1,7 @@
 // One incident, in the order in which a person asks: what happened, why it is unusual, what led to it, what to check.
 
 import type { Incident, Reason, Row, Sentence, Step } from "./data";
-import { bits, clock, count, day, fold, h, later, oneIn, plural, span, stacked, table, wide } from "../dom";
+import { bits, clock, count, day, fold, h, later, oneIn, plural, shorten, span, stacked, table, wide } from "../dom";
 import { lineage } from "./graph";
 
 /** Rows, by the numbers that the file gives them. */
@@ -45,7 +45,7 @@ export function incident(one: Incident, of: number, named = true): HTMLElement {
   const article = h("article", { "aria-labelledby": named && "incident-title" });
   article.append(
     h("p", { class: "eyebrow" }, `Incident ${one.rank} of ${count(of)} · ${one.id}`),
-    h("h2", { id: named && "incident-title", tabindex: named && -1 }, one.title),
+    h("h2", { id: named && "incident-title", tabindex: named && -1, title: one.title }, shorten(one.title)),
     facts(one),
   );
   const part = (name: string, ...content: (Node | false)[]) =>

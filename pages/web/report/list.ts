@@ -1,7 +1,7 @@
 // The ranked list with search and filters. Rows that are out of sight cost no layout (content-visibility).
 
 import type { Incident } from "./data";
-import { bits, count, h, oneIn, plural, span, visible } from "../dom";
+import { bits, count, h, oneIn, plural, shorten, span, visible } from "../dom";
 
 const RARITIES: [string, number][] = [
   ["any rarity", 0],
@@ -31,7 +31,7 @@ function entry(incident: Incident): Entry {
     "a",
     { href: `#incident/${incident.id}` },
     h("span", { class: "rank" }, `${incident.rank}`),
-    h("span", { class: "title" }, incident.feedback && h("b", { class: "said-of" }, `${incident.feedback.word} `), incident.title),
+    h("span", { class: "title", title: incident.title }, incident.feedback && h("b", { class: "said-of" }, `${incident.feedback.word} `), shorten(incident.title)),
     h("span", { class: "below" }, span(incident.first, incident.last)),
     h("span", { class: "below number" }, oneIn(incident.one_in)),
     h("span", { class: "below" }, h("code", {}, incident.id), ` · ${plural(incident.findings.length, "finding", "findings")}`),

@@ -6,7 +6,8 @@ use model::Lens;
 use store::{Finding, FindingReason};
 
 use super::facts::Fact;
-use super::rules::{KINDS, Needs, Rule};
+use super::rules::{Needs, Rule};
+use super::sentences::KINDS;
 use super::words::filled;
 use super::{RowLink, Sentence, Story, Technique, links_of, said};
 

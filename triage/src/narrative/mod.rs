@@ -5,9 +5,11 @@ mod advice;
 mod around;
 mod facts;
 mod graph;
+mod looks;
 mod origin;
 mod parts;
 mod rules;
+mod sentences;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

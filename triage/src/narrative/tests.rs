@@ -1,4 +1,4 @@
-use super::rules::KINDS;
+use super::sentences::KINDS;
 use super::*;
 
 fn fact(table: &str, cells: &[(&str, &str)], args: &[&str]) -> Fact {

@@ -38,7 +38,7 @@ fn it_shows_an_agent_its_death_and_the_next_one() {
     let lost = tmux.wait("its death", |screen| screen.contains("✗ lost since ") && screen.contains("trying again"));
     assert!(lost.contains("balance: 17 = 17 open"), "the last of it stays: {lost}");
     tmux.keys(&["2"]);
-    tmux.wait("it goes on", |screen| screen.contains("[2 Findings") && screen.contains("No findings yet"));
+    tmux.wait("it goes on", |screen| screen.contains("[2 Findings") && screen.contains("nothing scored yet"));
     tmux.keys(&["1"]);
     live.restart(&[]);
     let second = process(&live);

@@ -8,6 +8,7 @@ use model::baseline::Baseline;
 use model::units::{RowRef, UnitScore};
 use model::{EncodedBatch, Encoder, Snapshot, ViewExplanation, explain};
 use store::{Finding, FindingReason, FindingRow, Form, Source, TableFile, Wanted, bits_f32, finding_id};
+use terminal::printable;
 
 use crate::engine::Engines;
 use crate::error::ArchiveError;
@@ -15,7 +16,7 @@ use crate::file::engine_of;
 use crate::filter::Filter;
 use crate::rows::Rows;
 use crate::tables::wanted;
-use crate::words::{TITLE_COLUMNS, printable, title};
+use crate::words::{TITLE_COLUMNS, title};
 
 /// Reasons of a finding; what the others contribute is the rest up to its bits.
 const FINDING_REASONS: usize = 12;

@@ -5,7 +5,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use model::explain::counts_in_words;
 use store::FindingReason;
-use terminal::is_hidden;
+use terminal::{printable, told};
 
 /// Columns that titles are made of, beside those of the lens.
 pub(crate) const TITLE_COLUMNS: [&str; 11] = [
@@ -84,41 +84,13 @@ fn cell(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The text with hidden characters made visible, and cut to `longest` characters.
-pub(crate) fn printable(text: &str, longest: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(longest * 4));
-    for (at, c) in text.chars().enumerate() {
-        if at == longest {
-            out.push('…');
-            break;
-        }
-        if is_hidden(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// `exe=/usr/bin/curl given parent_exe=/usr/sbin/nginx: 0 of 41,220 (312 kinds), this host`.
 #[must_use]
 pub fn reason_in_words(reason: &FindingReason) -> String {
-    let given = if reason.context.is_empty() { "anything" } else { reason.context.as_str() };
+    let given = if reason.context.is_empty() { "anything".to_owned() } else { told(&reason.context) };
     format!(
         "{} given {given}: {}",
-        reason.child,
+        told(&reason.child),
         counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn nothing_reaches_the_terminal_unseen() {
-        assert_eq!(printable("a\x1b[2Jb", 99), "a\\u{1b}[2Jb");
-        assert_eq!(printable("abc", 2), "ab…");
-    }
 }

@@ -32,7 +32,7 @@ fn in_words(row: &ExplainedRow, lenses: &[Lens]) -> String {
     for view in &row.views {
         table.add_row([
             format!("{:.2}", bits_f32(u32::from(view.bits))),
-            inline(&format!("{}: {}", view.name, view.child)),
+            inline(&format!("{}: {}", view.name, terminal::told(&view.child))),
         ]);
         for (at, level) in visited(view).iter().enumerate() {
             let mark = if view.costliest == Some(at) { "▸" } else { "·" };

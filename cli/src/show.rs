@@ -7,7 +7,7 @@ use model::Lens;
 use model::days::day_text;
 use serde_json::{Value, json};
 use store::{Finding, FindingReason};
-use triage::Options;
+use triage::{Options, Rarity};
 
 pub(crate) use terminal::shorten;
 
@@ -29,7 +29,8 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     let given = args.baseline.as_deref().map(crate::baseline::load).transpose()?;
     let lenses = techniques::lenses(given.map(|baseline| baseline.parts().lenses.clone()));
     let promise = Promise::of(&args.dir, &findings)?;
-    let gaps = triage::coverage(&Options { out: args.dir.clone(), ..Options::default() }, &[])?;
+    let options = Options { out: args.dir.clone(), ..Options::default() };
+    let (gaps, rarity) = (triage::coverage(&options, &[])?, Rarity::of(&options));
     let limit = if args.all { usize::MAX } else { args.limit };
     let shown = &findings[..findings.len().min(limit)];
     if args.json {
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool> {
     }
     print(&header)?;
     for (at, finding) in shown.iter().enumerate() {
-        print(&block(at + 1, finding, &lenses))?;
+        print(&block(at + 1, finding, &lenses, &rarity))?;
     }
     if shown.len() < findings.len() {
         print(&format!(
@@ -105,8 +106,8 @@ impl Promise {
     }
 }
 
-/// One finding: how rare, when, where and who; what; why, the strongest reason first; and where to look.
-fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
+/// One finding: how rare, when, where and who; what; why, the strongest reason first; and the rarest row, where to look.
+fn block(number: usize, finding: &Finding, lenses: &[Lens], rarities: &Rarity) -> String {
     let rarity = mark(Role::Number, &one_in(finding.log2_n));
     let head = format!("{number:>3}  {rarity}   {:.1} bits", finding.bits);
     let mut text = format!("{head}   {} UTC{}\n", store::time_text(finding.time), whose(finding));
@@ -124,7 +125,7 @@ fn block(number: usize, finding: &Finding, lenses: &[Lens]) -> String {
     if rest > 0.05 {
         text += &format!("{}\n", mark(Role::Dim, &format!("     {rest:>6.1}  other")));
     }
-    if let Some(row) = finding.rows.first() {
+    if let Some(row) = rarities.rarest(&finding.rows) {
         let more = finding.rows.len() - 1;
         let more = if more == 0 { String::new() } else { format!(", and {}", plural(more as u64, "more", "more")) };
         let row = format!("row {} of {}{more}", row.row, inline(&row.file));
@@ -214,7 +215,7 @@ mod tests {
             rows: vec![row.clone(), row],
             ..Finding::default()
         };
-        let text = block(1, &finding, &[]);
+        let text = block(1, &finding, &[], &Rarity::default());
         let has = |part: &str| text.contains(part);
         assert!(text.lines().next().is_some_and(|line| line.ends_with("UTC   user   ada")), "{text}");
         assert!(has("12.0  asn=131279 given anything: ") && !has("given user=ada"), "{text}");
@@ -222,6 +223,8 @@ mod tests {
         assert!(has("row 7 of vpn.csv, and 1 more"), "{text}");
         finding.host = "web1".into();
         finding.unit_key = "0123456789abcdef0123456789abcdef".into();
-        assert!(block(1, &finding, &[]).lines().next().is_some_and(|line| line.ends_with("UTC   web1")));
+        assert!(
+            block(1, &finding, &[], &Rarity::default()).lines().next().is_some_and(|line| line.ends_with("UTC   web1"))
+        );
     }
 }

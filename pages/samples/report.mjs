@@ -28,7 +28,7 @@ function incident(at, of) {
   const said = (text, ...rows) => ({ text, rows });
   const step = (s, where, text, n, table) => ({ time: iso(start + s * 1000), host: where, ...said(text, row(n, table)) });
   const title = at === 1 ? `${story.title} ${NASTY}` : story.title;
-  return {
+  const one = {
     rank: at + 1, id: (0xa1b2c3d4e5f6 + at * 7919).toString(16), aliases: at % 9 === 4 ? ["00ff00ff00ff"] : [],
     feedback: at % 7 === 2 ? { word: "watched", words: "watched by ana until 2026-12-01: the new backup host" } : null,
     first: iso(start), last: iso(start + 240_000), hosts: two ? [host, other].sort() : [host], title,
@@ -36,7 +36,7 @@ function incident(at, of) {
     root: { host, key: "0123456789abcdef0123456789abcdef" },
     links: [],
     narrative: {
-      title: [said(`${title}, on ${host}${two ? " and 1 more" : ""}`, row(1))],
+      title: [said(title, row(1))],
       summary: [
         said(`${two ? "3 findings" : "One finding"} on ${host}, between ${iso(start).slice(0, 19).replace("T", " ")} and ${iso(start + 240_000).slice(0, 19).replace("T", " ")} UTC; the rarest is 1 in ${Math.round(2 ** log2_n).toLocaleString("en")}.`, row(1), row(2)),
         said(`${story.title}.`, row(1)),
@@ -64,6 +64,14 @@ function incident(at, of) {
     ],
     graph: graph(story, host, other, two, start),
   };
+  one.narrative.evidence = cited(one.narrative);
+  return one;
+}
+
+/** Each row that is named, once, in the order of the parts. */
+function cited({ title, summary, timeline, reasons, root, harmless, checks, links, techniques }) {
+  const rows = [title, summary, timeline, reasons, root, harmless, checks, links, techniques].flat().flatMap((it) => it.rows);
+  return [...new Map(rows.map((row) => [`${row.row} ${row.file}`, row])).values()];
 }
 
 const leaf = (path) => path.split("/").pop();

@@ -70,19 +70,24 @@ export function resize(): void {
   for (const { plot, box, height } of all) if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height });
 }
 
-/** On paper all is there, in the colours of paper, as wide as a page; charts are pictures, and drawn again. */
-function paper(on: boolean): void {
-  document.documentElement.classList.toggle("paper", on);
-  redraw();
-}
-
-/** From now on charts follow the window, the scheme of colours, and whoever prints; `unfold` is done before that. */
-export function follow(unfold: () => void): void {
+/**
+ * From now on charts follow the window, the scheme of colours, and whoever prints: on paper all is there, in the colours of paper,
+ * as wide as a page, and charts are drawn again. `turn` is told before that, and afterwards. Browsers say that they print by
+ * events, by the medium, or by both.
+ */
+export function follow(turn: (onPaper: boolean) => void): void {
   addEventListener("resize", resize);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("beforeprint", () => {
-    unfold();
-    paper(true);
-  });
-  addEventListener("afterprint", () => paper(false));
+  const classes = document.documentElement.classList;
+  const paper = (on: boolean) => {
+    if (classes.contains("paper") === on) return;
+    turn(on);
+    classes.toggle("paper", on);
+    redraw();
+  };
+  const medium = matchMedia("print");
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(medium.matches));
+  medium.addEventListener("change", () => paper(medium.matches));
+  paper(medium.matches);
 }

@@ -111,12 +111,38 @@ export function cut(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
+/** Long paths without their middle, as the terminal has them: `/srv/…/bin/httpd`. */
+export function shorten(text: string): string {
+  const one = (word: string) => {
+    const parts = word.split("/");
+    return parts.length > 4 && !parts[0] ? `/${parts[1]}/…/${parts.slice(-2).join("/")}` : word;
+  };
+  return text.split(/(?<=[ =,])/).map(one).join("");
+}
+
 /** A table; columns of numbers are right-aligned. */
 export function table(caption: string, heads: string[], numbers: boolean[], rows: Child[][]): HTMLTableElement {
   const kind = (at: number) => (numbers[at] ? { class: "number" } : {});
   const head = heads.map((text, at) => h("th", { scope: "col", ...kind(at) }, text));
   const body = rows.map((cells) => h("tr", {}, ...cells.map((cell, at) => h("td", kind(at), cell))));
   return h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body));
+}
+
+/** The same table, each row of which stands on its own where there is little room; to a screen reader it stays a table. */
+export function stacked(of: HTMLTableElement): HTMLTableElement {
+  of.classList.add("stack");
+  of.setAttribute("role", "table");
+  const heads = [...of.querySelectorAll("thead th")].map((head) => head.textContent ?? "");
+  for (const part of of.querySelectorAll("thead, tbody")) part.setAttribute("role", "rowgroup");
+  for (const head of of.querySelectorAll("th")) head.setAttribute("role", "columnheader");
+  for (const row of of.querySelectorAll("tr")) row.setAttribute("role", "row");
+  for (const row of of.querySelectorAll("tbody tr")) {
+    [...row.children].forEach((cell, at) => {
+      cell.setAttribute("role", "cell");
+      cell.setAttribute("data-head", heads[at] ?? "");
+    });
+  }
+  return of;
 }
 
 /** Something wide, that can be moved sideways also by keyboard. */

@@ -12,4 +12,4 @@ pub use colour::{Colour, Role, mark, set_colour};
 pub use model::explain::thousands;
 pub use output::{for_stdout, print, print_raw, table, to_stderr};
 pub use rates::{bandwidth, percent, rate};
-pub use words::{bytes, duration, expected, inline, is_hidden, one_in, plural, shorten, visible};
+pub use words::{bytes, duration, expected, inline, is_hidden, one_in, plural, printable, shorten, told, visible};

@@ -105,6 +105,35 @@ pub fn inline(text: &str) -> String {
     out
 }
 
+/// A value of a reason, or what it is given, as people read it: `exe_place=memory only (memfd)` of `exe_place=memfd:`. JSON has
+/// values as they are.
+#[must_use]
+pub fn told(value: &str) -> String {
+    let one = |pair: &str| match pair {
+        "exe_place=memfd:" => "exe_place=memory only (memfd)".to_owned(),
+        pair => pair.to_owned(),
+    };
+    value.split(", ").map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The text with hidden characters made visible, and cut to `longest` characters.
+#[must_use]
+pub fn printable(text: &str, longest: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(longest.saturating_mul(4)));
+    for (at, c) in text.chars().enumerate() {
+        if at == longest {
+            out.push('…');
+            break;
+        }
+        if is_hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Long paths without their middle: `/srv/…/bin/httpd`. JSON has them whole.
 #[must_use]
 pub fn shorten(text: &str) -> String {
@@ -142,7 +171,18 @@ mod tests {
     }
 
     #[test]
+    fn a_place_in_memory_is_said_and_others_stay() {
+        assert_eq!(told("exe_place=memfd:"), "exe_place=memory only (memfd)");
+        assert_eq!(told("user=0, exe_place=memfd:"), "user=0, exe_place=memory only (memfd)");
+        for value in ["exe_place=memfd:x", "exe=memfd:a, user=33", ""] {
+            assert_eq!(told(value), value);
+        }
+    }
+
+    #[test]
     fn nothing_captured_commands_a_terminal() {
+        assert_eq!(printable("a\x1b[2Jb", 99), "a\\u{1b}[2Jb");
+        assert_eq!(printable("abc", 2), "ab…");
         assert_eq!(visible("a\nb\x1b[2J"), "a\nb\\u{1b}[2J");
         assert_eq!(inline("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
         assert_eq!(inline("\u{fdd1}a"), "\\u{fdd1}a");

@@ -98,8 +98,11 @@ fn a_recording_is_told_with_rows_that_are_there() {
         for part in ["title", "summary", "timeline", "root", "reasons", "harmless", "checks", "techniques"] {
             assert!(!narrative[part].as_array().unwrap().is_empty(), "{part} of {id}: {narrative}");
         }
+        assert_eq!(narrative["title"][0]["text"], incident["title"], "one title everywhere");
+        let evidence = narrative["evidence"].as_array().expect("a list");
         let mut said = Vec::new();
         sentences(narrative, &mut said);
+        assert!(said.iter().all(|(_, rows)| rows.iter().all(|row| evidence.contains(row))), "{id}: {evidence:?}");
         for (text, rows) in said {
             assert!(!text.is_empty() && !rows.is_empty(), "{id}: {text:?} has no row");
             for row in rows {
@@ -111,6 +114,20 @@ fn a_recording_is_told_with_rows_that_are_there() {
             }
         }
     }
+    // Jobs of users who are new differ in nothing else, and their shell is no news.
+    let titles: Vec<&str> = incidents.iter().map(|one| one["title"].as_str().unwrap()).collect();
+    let mut distinct = titles.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), titles.len(), "{titles:#?}");
+    let of_user = titles.iter().position(|title| title.starts_with("New user ")).expect("a user who is new");
+    let suggested = |at: usize| {
+        let told = recording.run("show", &[incidents[at]["id"].as_str().unwrap(), "--json"]).json();
+        let ids = told["narrative"]["techniques"].as_array().unwrap().iter().map(|one| one["id"].clone());
+        ids.collect::<Vec<Value>>()
+    };
+    assert!(suggested(0).contains(&"T1059.004".into()), "{:?}", suggested(0));
+    assert!(!suggested(of_user).contains(&"T1059.004".into()), "{:?}", suggested(of_user));
     // In words, too, and by the beginning of the id.
     let id = incidents[0]["id"].as_str().unwrap();
     let told = recording.run("show", &[&id[..6]]);

@@ -43,6 +43,8 @@ pub struct Findings {
     pub newest: Vec<Arc<Finding>>,
     /// All that there are.
     pub total: u64,
+    /// There is a folder of them, be it empty: something was scored.
+    pub scored: bool,
 }
 
 /// Incidents of a folder.
@@ -169,6 +171,19 @@ pub struct Data {
 }
 
 impl Data {
+    /// Why there are no findings, and what to do next.
+    #[must_use]
+    pub fn why_none(&self) -> &'static str {
+        let scores = self.agent.status.as_ref().is_some_and(|status| status.baseline.is_some());
+        match self.findings.as_deref() {
+            None => "reading …",
+            Some(findings) if findings.total > 0 => "none that is not dismissed",
+            Some(findings) if findings.scored => "none: nothing was rarer than the line",
+            Some(_) if scores => "nothing found yet; the agent scores, and writes findings here as they come",
+            Some(_) => "nothing scored yet; `ebbline score ARCHIVE --baseline FILE --out DIR` does",
+        }
+    }
+
     /// Takes in what was seen at a moment.
     pub(crate) fn see(&mut self, seen: Seen, now: i64) {
         match seen {

@@ -82,7 +82,8 @@ impl Watcher {
             let read = pace.work(|| self.findings(files));
             self.findings_pace = pace;
             self.note("findings", read.as_ref().err());
-            to.send(Seen::Findings(Arc::new(self.kept.findings()))).ok()?;
+            let scored = self.options.out.join("findings").is_dir();
+            to.send(Seen::Findings(Arc::new(Findings { scored, ..self.kept.findings() }))).ok()?;
         }
         if self.archive_pace.is_due() {
             let volume = self.archive_pace.work(|| self.footers.volume(self.options.archives()));
@@ -212,7 +213,7 @@ impl Kept {
     }
 
     fn findings(&self) -> Findings {
-        Findings { newest: self.newest.values().rev().cloned().collect(), total: self.ids.len() as u64 }
+        Findings { newest: self.newest.values().rev().cloned().collect(), total: self.ids.len() as u64, scored: true }
     }
 }
 

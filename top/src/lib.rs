@@ -127,7 +127,8 @@ struct Running {
 impl Running {
     fn start(view: View, agent: Option<UnixStream>, state: State) -> std::io::Result<Self> {
         let (to, keys) = bounded(QUEUE);
-        thread("keys", move || screen::listen(&to))?;
+        // That the terminal is gone is noticed as nothing is sent any more.
+        thread("keys", move || drop(screen::listen(&to)))?;
         let mut this =
             Self { state, keys, seen: bounded(QUEUE), told: bounded(QUEUE), asks: None, lenses: view.lenses };
         if let Some((socket, stream)) = view.socket.zip(agent) {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use model::explain::thousands;
 use store::{Finding, Incident, time_text};
 use terminal::{bytes, one_in, plural, shorten};
-use triage::{Around, Kin, Narrative, Relative, RowLink, Sentence, Standing};
+use triage::{Around, Gap, Kin, Narrative, Relative, Room, RowLink, Sentence, Standing};
 
-use crate::data::Data;
+use crate::data::{Data, Incidents};
 use crate::state::{Answer, Page};
 use crate::text::{Parts, clean};
 use crate::theme::Role;
+
+/// Gaps that are told with an incident.
+const GAPS: usize = 6;
 
 /// Where an item leads.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +62,7 @@ pub(crate) fn title(page: &Page) -> String {
         Page::Gaps => "Not seen, lost, not sure".to_owned(),
         Page::Finding(_) => "Finding".to_owned(),
         Page::Incident(incident, _) => format!("Incident {}", incident.id),
-        Page::Around(row, _) => format!("Row {}", row.row),
+        Page::Around(row, ..) => format!("Row {}", row.row),
     }
 }
 
@@ -71,12 +74,13 @@ pub(crate) fn items(page: &Page, data: &Data) -> Vec<Item> {
         Page::Finding(finding) => of_finding(finding),
         Page::Incident(incident, answer) => {
             let all = data.incidents.as_deref();
-            of_incident(incident, all.and_then(|all| all.standings.get(&incident.id)), answer)
+            let standing = all.and_then(|all| all.standings.get(&incident.id));
+            of_incident(incident, standing, not_seen(incident, all), answer)
         }
-        Page::Around(row, answer) => match answer {
+        Page::Around(row, _, room, answer) => match answer {
             Answer::Waiting(_) => vec![Item::text(Role::Dim, "Reading the archive …")],
             Answer::Failed(why) => vec![Item::text(Role::Bad, format!("Cannot be read: {}", clean(why)))],
-            Answer::Here(around) => of_around(row, around),
+            Answer::Here(around) => of_around(row, around, *room),
         },
     }
 }
@@ -105,10 +109,7 @@ fn gaps(data: &Data) -> Vec<Item> {
         None => items.push(Item::text(Role::Dim, "  not read yet")),
         Some(all) if all.gaps.is_empty() => items.push(Item::text(Role::Dim, "  no gap is known")),
         Some(all) => {
-            for gap in &all.gaps {
-                let kind = format!("  {:<9} ", gap.kind.replace('_', " "));
-                items.push(Item::new(vec![(Role::Warn, kind), (Role::Plain, clean(&gap.text))], 12));
-            }
+            items.extend(all.gaps.iter().map(of_gap));
             if all.more_gaps > 0 {
                 items.push(Item::text(Role::Dim, format!("  … and {} more", thousands(all.more_gaps as u64))));
             }
@@ -159,9 +160,30 @@ fn of_finding(finding: &Finding) -> Vec<Item> {
     items
 }
 
+/// What was not seen of an incident: its hosts, around its time.
+fn not_seen(incident: &Incident, all: Option<&Incidents>) -> Vec<Item> {
+    let gaps: Vec<&Gap> = all.iter().flat_map(|all| &all.gaps).filter(|gap| gap.overlaps(incident)).collect();
+    if gaps.is_empty() {
+        return Vec::new();
+    }
+    let mut items = vec![head("Not seen, or not whole")];
+    items.extend(gaps.iter().take(GAPS).map(|gap| of_gap(gap)));
+    if let Some(more) = gaps.len().checked_sub(GAPS).filter(|more| *more > 0) {
+        let text = format!("  … and {more} more: Enter on the overview shows all");
+        items.push(Item::text(Role::Dim, text));
+    }
+    items
+}
+
+fn of_gap(gap: &Gap) -> Item {
+    let kind = format!("  {:<9} ", gap.kind.replace('_', " "));
+    Item::new(vec![(Role::Warn, kind), (Role::Plain, clean(&gap.text))], 12)
+}
+
 fn of_incident(
     incident: &Arc<Incident>,
     standing: Option<&Standing>,
+    not_seen: Vec<Item>,
     answer: &Answer<(Narrative, Vec<Arc<Finding>>)>,
 ) -> Vec<Item> {
     let hosts = clean(&incident.hosts.join(", "));
@@ -177,6 +199,7 @@ fn of_incident(
         items.push(Item::text(Role::Dim, format!("also known as {}", clean(&incident.aliases.join(", ")))));
     }
     items.extend(standing.map(|one| Item::text(Role::Warn, clean(&one.in_words()))));
+    items.extend(not_seen);
     match answer {
         Answer::Waiting(_) => {
             items.push(Item::text(Role::Value, clean(&incident.title)));
@@ -226,11 +249,11 @@ fn narrative(told: &Narrative, findings: &[Arc<Finding>], items: &mut Vec<Item>)
         let parts = vec![rarity, (Role::Plain, format!(" {}", shorten(&clean(&finding.title))))];
         items.push(Item::new(parts, 21).leads(Some(Goal::Finding(finding.clone()))));
     }
-    part(items, "Where it began", &told.root);
     part(items, "Why it is unusual", &told.reasons);
-    part(items, "Why this is one incident", &told.links);
+    part(items, "Where it began", &told.root);
     part(items, "Harmless if", &told.harmless);
     part(items, "Check next", &told.checks);
+    part(items, "Why this is one incident", &told.links);
     items.extend((!told.techniques.is_empty()).then(|| head("ATT&CK suggestions (not detections)")));
     for technique in &told.techniques {
         let sentence = Sentence { text: format!("{}: {}", technique.id, technique.why), rows: technique.rows.clone() };
@@ -251,7 +274,7 @@ fn table_of(row: &RowLink, findings: &[Arc<Finding>]) -> String {
     folder.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-fn of_around(row: &RowLink, around: &Around) -> Vec<Item> {
+fn of_around(row: &RowLink, around: &Around, room: Room) -> Vec<Item> {
     let mut items = vec![
         Item::new(
             vec![(Role::Plain, format!("{} UTC   ", time_text(around.time))), (Role::Strong, clean(&around.host))],
@@ -268,7 +291,8 @@ fn of_around(row: &RowLink, around: &Around) -> Vec<Item> {
     }
     if around.others > 0 {
         let more = plural(around.others as u64, "process more", "processes more");
-        items.push(Item::text(Role::Dim, format!("… and {more} that had no room")));
+        let how = if room == Room::Little { "; a shows them" } else { ", more than this view shows" };
+        items.push(Item::text(Role::Dim, format!("… and {more}{how}")));
     }
     for (_, why) in &around.unread {
         items.push(Item::new(vec![(Role::Warn, format!("not read: {}", clean(why)))], 4));

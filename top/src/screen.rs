@@ -1,22 +1,26 @@
 //! The terminal: taken when the view begins, given back however it ends.
 
-use std::io::{self, IsTerminal, Stdout};
+use std::io::{self, IsTerminal, Read, Stdout};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crossbeam_channel::Sender;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{self, Event as Input};
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::{cursor, execute, terminal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 
 use crate::draw::draw;
 use crate::error::TopError;
-use crate::key::Key;
+use crate::key::Bytes;
 use crate::state::{Event, State};
 use crate::theme::Theme;
+
+/// A terminal sends the bytes of a key together: an Esc after which nothing comes for so long was pressed alone.
+const LONE_ESCAPE: Timespec = Timespec { tv_sec: 0, tv_nsec: 25_000_000 };
 
 /// Makes sure that there is something to draw on, and to hear keys from.
 ///
@@ -116,15 +120,38 @@ pub(crate) fn signals() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// Hands on keys and sizes until nobody listens, or the terminal is gone.
-pub(crate) fn listen(to: &Sender<Event>) {
-    while let Ok(input) = event::read() {
-        let event = match input {
-            Input::Key(key) => Key::of(key).map(Event::Key),
-            Input::Resize(columns, lines) => Some(Event::Resize(columns, lines)),
-            _ => None,
+pub(crate) fn listen(to: &Sender<Event>) -> io::Result<()> {
+    let (resized, signal) = UnixStream::pair()?;
+    resized.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(SIGWINCH, signal)?;
+    let stdin = io::stdin();
+    let (mut bytes, mut buffer) = (Bytes::default(), [0; 1024]);
+    loop {
+        let mut asked = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&resized, PollFlags::IN)];
+        let wait = bytes.is_escape().then_some(&LONE_ESCAPE);
+        let came = match rustix::event::poll(&mut asked, wait) {
+            Err(rustix::io::Errno::INTR) => continue,
+            came => came?,
         };
-        if event.is_some_and(|event| to.send(event).is_err()) {
-            return;
+        let [has_keys, has_size] = asked.map(|one| !one.revents().is_empty());
+        let mut events: Vec<Event> = Vec::new();
+        if has_size {
+            while (&resized).read(&mut buffer).is_ok_and(|read| read > 0) {}
+            let (columns, lines) = terminal::size()?;
+            events.push(Event::Resize(columns, lines));
+        }
+        if has_keys {
+            match rustix::io::read(&stdin, &mut buffer) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(0) => return Ok(()),
+                read => events.extend(bytes.read(&buffer[..read?]).into_iter().map(Event::Key)),
+            }
+        }
+        if came == 0 {
+            events.extend(bytes.silence().map(Event::Key));
+        }
+        if events.into_iter().any(|event| to.send(event).is_err()) {
+            return Ok(());
         }
     }
 }

@@ -92,8 +92,8 @@ pub enum Page {
     Finding(Arc<Finding>),
     /// An incident.
     Incident(Arc<Incident>, Answer<(Narrative, Vec<Arc<Finding>>)>),
-    /// The processes around a row.
-    Around(triage::RowLink, Answer<Around>),
+    /// The processes around a row of a table.
+    Around(triage::RowLink, String, triage::Room, Answer<Around>),
 }
 
 /// A page, and where one is on it.
@@ -242,7 +242,7 @@ impl State {
                         Told::Around(_) => continue,
                     };
                 }
-                (Page::Around(_, answer @ Answer::Waiting(_)), told) if answer.is(number) => {
+                (Page::Around(.., answer @ Answer::Waiting(_)), told) if answer.is(number) => {
                     *answer = match told {
                         Told::Around(around) => Answer::Here(around.clone()),
                         Told::Failed(why) => Answer::Failed(why.clone()),

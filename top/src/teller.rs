@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use model::Lens;
 use store::{Finding, Incident};
-use triage::{Around, Narrative, Options, RowLink};
+use triage::{Around, Narrative, Options, Room, RowLink};
 
 /// Something to be read, with a number by which the answer is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +21,8 @@ pub struct Ask {
 pub enum Question {
     /// An incident in words, and its findings.
     Incident(Arc<Incident>),
-    /// What was around a row of a table.
-    Row(RowLink, String),
+    /// What was around a row of a table, and how much of it.
+    Row(RowLink, String, Room),
 }
 
 /// The answer.
@@ -63,6 +63,6 @@ fn tell(options: &Options, lenses: &[Lens], what: &Question) -> Result<Told, tri
             let narrative = triage::tell(options, incident, &findings, lenses)?;
             Told::Incident(Box::new(narrative), findings.into_iter().map(Arc::new).collect())
         }
-        Question::Row(row, table) => Told::Around(Box::new(triage::around(options, row, table, lenses)?)),
+        Question::Row(row, table, room) => Told::Around(Box::new(triage::around(options, row, table, lenses, *room)?)),
     })
 }

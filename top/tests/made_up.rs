@@ -100,7 +100,7 @@ pub(crate) fn findings() -> Arc<Findings> {
     let newest = (1..).zip(titles).map(|(number, (title, rarity))| Arc::new(finding(number, title, rarity)));
     let more = (5..60)
         .map(|number| Arc::new(finding(number, &format!("/usr/bin/tool{number} started under /usr/bin/bash"), 8.0)));
-    Arc::new(Findings { newest: newest.chain(more).collect(), total: 3412 })
+    Arc::new(Findings { newest: newest.chain(more).collect(), total: 3412, scored: true })
 }
 
 pub(crate) fn incident(number: u64, title: &str, bits: f32) -> Incident {
@@ -198,7 +198,7 @@ pub(crate) fn told_incident(number: u64) -> Event {
         harmless: vec![said("A deployment hook that fetches something would look the same.")],
         checks: vec![said("See whose address 10.0.0.7 is.")],
         techniques: vec![Technique { id: "T1059".into(), why: "a shell below a server".into(), rows: vec![row(4000)] }],
-        unread: Vec::new(),
+        ..Narrative::default()
     };
     let findings = findings().newest[..2].to_vec();
     Event::Told(Reply { number, told: Told::Incident(Box::new(narrative), findings) })

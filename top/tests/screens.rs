@@ -149,6 +149,58 @@ fn what_is_selected_stays_when_others_come() {
 }
 
 #[test]
+fn processes_that_had_no_room_are_a_key_away() {
+    let mut state = state((80, 40));
+    press(&mut state, &[Key::Char('2'), Key::Enter, Key::End, Key::Enter]);
+    assert!(text(&drawn(&state, Theme::Colour)).contains("and 7 processes more; a shows them"));
+    let Some(Wish::Ask(ask)) = state.update(Event::Key(Key::Char('a'))) else { panic!("nothing is asked") };
+    assert!(matches!(ask.what, ebbline_top::Question::Row(_, _, triage::Room::Much)), "{ask:?}");
+    assert!(text(&drawn(&state, Theme::Colour)).contains("Reading the archive"));
+    state.update(told_around(ask.number));
+    assert!(text(&drawn(&state, Theme::Colour)).contains("and 7 processes more, more than this view shows"));
+    assert_eq!(state.update(Event::Key(Key::Char('a'))), None, "there is no more to ask");
+}
+
+#[test]
+fn an_incident_says_what_was_not_seen_of_it() {
+    let mut state = state((80, 40));
+    let mut incidents = (*made_up::incidents()).clone();
+    let gap = |host: &str, text: &str| triage::Gap {
+        kind: "learning".into(),
+        host: Some(host.into()),
+        text: text.into(),
+        ..triage::Gap::default()
+    };
+    let host = incidents.first[0].hosts[0].clone();
+    incidents.gaps = vec![gap(&host, "its own"), gap("another-host", "another's")];
+    incidents.gaps.extend((0..9).map(|n| gap(&host, &format!("number {n}"))));
+    state.update(Event::Seen(Seen::Incidents(std::sync::Arc::new(incidents))));
+    press(&mut state, &[Key::Char('3'), Key::Enter]);
+    let said = text(&drawn(&state, Theme::Colour));
+    assert!(said.contains("Not seen, or not whole") && said.contains("learning  its own"), "{said}");
+    assert!(!said.contains("another's") && said.contains("… and 4 more: "), "{said}");
+}
+
+#[test]
+fn a_folder_without_results_says_what_to_do() {
+    let mut state = State::new((80, 24), NOW, false, Some("/scored".into()));
+    let says = |state: &State, what: &str| assert!(text(&drawn(state, Theme::Colour)).contains(what), "{what}");
+    let seen = |scored| {
+        Event::Seen(Seen::Findings(std::sync::Arc::new(ebbline_top::Findings { scored, ..Default::default() })))
+    };
+    state.update(seen(false));
+    state.update(Event::Seen(Seen::Incidents(Default::default())));
+    says(&state, "nothing scored yet; `ebbline score ARCHIVE");
+    press(&mut state, &[Key::Char('3')]);
+    says(&state, "nothing scored yet; `ebbline score ARCHIVE");
+    state.update(seen(true));
+    says(&state, "none: nothing was rarer than the line");
+    state.update(seen(false));
+    state.update(made_up::seen_status(1));
+    says(&state, "the agent scores, and writes findings here");
+}
+
+#[test]
 fn the_folder_is_what_the_agent_says() {
     let mut state = State::new((80, 24), NOW, true, None);
     let mut status = made_up::status(1);

@@ -145,6 +145,9 @@ fn every_screen_of_a_folder_and_an_agent() {
         go("findings-filter", &["/", "m", "e", "m", "f", "d", "Enter"], "with \"memfd\"");
         go("finding", &["Enter"], "Why it is unusual: bits");
         go("around", &["End", "Enter"], "◀ this row");
+        // Two at once are two: both pages are left.
+        tmux.keys(&["Escape", "Escape"]);
+        tmux.wait("the list again", |screen| screen.lines().next().is_some_and(|line| !line.contains('›')));
         go("incidents", &["3"], "the most unusual first");
         go("incident", &["Enter"], "What happened");
         go("help", &["?"], "Shift-Tab");

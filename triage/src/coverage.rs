@@ -8,7 +8,7 @@ use arrow_array::Array;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use store::{Manifest, StoreError, time_text};
+use store::{Incident, Manifest, StoreError, time_text};
 
 use crate::archive::Archive;
 use crate::cells::{Times, Words};
@@ -44,6 +44,19 @@ impl Gap {
         let are = if incidents == 1 { "incident is dismissed and is" } else { "incidents are dismissed and are" };
         let text = format!("{incidents} {are} not shown; `ebbline incident list --dismissed` shows all");
         (incidents > 0).then(|| Self::new("dismissed", None, text))
+    }
+
+    /// Whether it may have hidden a part of an incident: on one of its hosts, or on none in particular, within its time. What was
+    /// dismissed hides nothing of it.
+    #[must_use]
+    pub fn overlaps(&self, incident: &Incident) -> bool {
+        let time = |text: &Option<String>| text.as_deref().and_then(store::from_rfc3339);
+        let (from, to) =
+            (incident.anchor.min(incident.first), incident.last.max(incident.anchor.saturating_add(HOUR_NS)));
+        let is_then =
+            time(&self.since).is_none_or(|since| since <= to) && time(&self.until).is_none_or(|until| until >= from);
+        let is_there = self.host.as_ref().is_none_or(|host| incident.hosts.contains(host));
+        is_then && is_there && self.kind != "dismissed"
     }
 
     fn between(mut self, since: i64, until: i64) -> Self {
@@ -287,4 +300,23 @@ fn latest_of(mut a: BTreeMap<String, i64>, b: BTreeMap<String, i64>) -> BTreeMap
         *known = time.max(*known);
     }
     a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_concerns_an_incident_of_its_host_and_time() {
+        let incident =
+            Incident { anchor: 0, first: 5, last: 2 * HOUR_NS, hosts: vec!["a".into()], ..Incident::default() };
+        let gap = |kind: &str, host: Option<&str>| Gap::new(kind, host, String::new());
+        assert!(gap("learning", Some("a")).overlaps(&incident) && gap("skipped", None).overlaps(&incident));
+        assert!(!gap("learning", Some("b")).overlaps(&incident) && !gap("dismissed", None).overlaps(&incident));
+        for (since, until, is) in
+            [(-9, -1, false), (-9, 0, true), (HOUR_NS, HOUR_NS, true), (2 * HOUR_NS + 1, 3 * HOUR_NS, false)]
+        {
+            assert_eq!(gap("loss", Some("a")).between(since, until).overlaps(&incident), is, "{since} to {until}");
+        }
+    }
 }

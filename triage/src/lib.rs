@@ -16,10 +16,12 @@ mod item;
 mod join;
 mod look;
 mod narrative;
+mod rarity;
 mod report;
 mod run;
 mod skeleton;
 mod surprise;
+mod title;
 
 pub use coverage::{Gap, coverage};
 pub use error::TriageError;
@@ -30,9 +32,10 @@ pub use item::{Evidence, Item, LEVELS, Map, RARE_TREES, Seen, Value};
 pub use join::{Link, Shared};
 pub use look::{findings_of_all, look_up};
 pub use narrative::{
-    Around, Graph, GraphEdge, GraphNode, Kin, Narrative, Reason, Relative, RowLink, Sentence, Step, Technique, Told,
-    around, tell, tell_all,
+    Around, Graph, GraphEdge, GraphNode, Kin, Narrative, Reason, Relative, Room, RowLink, Sentence, Step, Technique,
+    Told, around, tell, tell_all,
 };
+pub use rarity::Rarity;
 pub use report::{Axis, HostSeen, Hosts, Overview, Pair, REPORT_FORMAT, Scores, Talk, Volume, overview};
 pub use run::{Options, Triaged, triage};
 pub use surprise::path_bits;

@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
 use store::{ArchiveFile, Incident, IncidentLink, StoreError, incidents_path, read_incidents, write_incidents};
 
 use crate::archive::Archive;
+use crate::cells::Words;
 use crate::error::TriageError;
 use crate::gather::gather;
 use crate::group::{Before, Group, group};
 use crate::item::{Evidence, Map, Value};
 use crate::join::{Link, Shared};
 use crate::skeleton::Skeletons;
+use crate::title::{Why, title};
 
 const BATCH_ROWS: usize = 4096;
 
@@ -90,27 +94,44 @@ pub(crate) fn before(path: &Path) -> Result<Vec<Before>, StoreError> {
     Ok(before)
 }
 
-/// The title of the rarest finding of each group.
+/// What each group is called, by its rarest finding.
 pub(crate) fn titles(found: &Skeletons, groups: &[Group]) -> Result<Vec<Box<str>>, StoreError> {
     let wanted: Map<u64, u32> =
         groups.iter().zip(0..).map(|(group, at)| (found.items[group.rarest as usize].id, at)).collect();
     let mut titles: Vec<Box<str>> = vec![Box::default(); groups.len()];
     for (number, path) in found.files.iter().enumerate() {
         let file = ArchiveFile::open(path)?;
-        for batch in file.batches(&["id", "title"], BATCH_ROWS)? {
+        for batch in file.batches(&["id", "title", "unit_kind", "unit_key", "reasons"], BATCH_ROWS)? {
             let batch = batch?;
             let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-            let Some((ids, texts)) = text("id").zip(text("title")) else { continue };
-            for (id, title) in ids.iter().zip(texts).filter_map(|(id, title)| id.zip(title)) {
-                let at = u64::from_str_radix(id, 16).ok().and_then(|id| wanted.get(&id));
+            let Some(((ids, rows), keys)) = text("id").zip(text("title")).zip(text("unit_key")) else { continue };
+            let kinds = Words::of(&batch, "unit_kind");
+            for row in 0..batch.num_rows() {
+                let at = u64::from_str_radix(ids.value(row), 16).ok().and_then(|id| wanted.get(&id));
                 let Some(at) = at.map(|at| *at as usize) else { continue };
                 if found.sources[groups[at].rarest as usize] == number as u32 {
-                    titles[at] = title.into();
+                    let unit = (kinds.at(row).unwrap_or_default(), keys.value(row));
+                    titles[at] = title(&reasons(&batch, row), rows.value(row), unit).into();
                 }
             }
         }
     }
     Ok(titles)
+}
+
+/// The reasons of a finding, the strongest first.
+fn reasons(batch: &RecordBatch, row: usize) -> Vec<Why<'_>> {
+    let of = || {
+        let list = batch.column_by_name("reasons")?.as_list_opt::<i32>()?;
+        let (start, end) = (list.value_offsets()[row] as usize, list.value_offsets()[row + 1] as usize);
+        let members = list.values().as_struct_opt()?;
+        let text = |name: &str| members.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+        let (children, contexts) = text("child").zip(text("context"))?;
+        let seen = members.column_by_name("n")?.as_primitive_opt::<UInt32Type>()?;
+        let one = |at| Why { child: children.value(at), context: contexts.value(at), seen: seen.value(at) };
+        Some((start..end).map(one).collect())
+    };
+    of().unwrap_or_default()
 }
 
 pub(crate) struct Writer<'a> {

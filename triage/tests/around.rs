@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ebbline_triage::{Around, Kin, Options, Relative, RowLink, around, grouped, triage};
+use ebbline_triage::{Around, Kin, Options, Relative, Room, RowLink, around, grouped, triage};
 use store::{Finding, finding_id, read_incidents, write_findings};
 
 const CONNECTION: &str = "connection/day=2026-11-21/host=demo/20261121T215432Z-000001.parquet";
@@ -14,8 +14,12 @@ fn recording() -> PathBuf {
 }
 
 fn of(file: &str, row: u64, table: &str) -> Result<Around, String> {
+    with_room(file, row, table, Room::Little)
+}
+
+fn with_room(file: &str, row: u64, table: &str, room: Room) -> Result<Around, String> {
     let options = Options { out: recording(), ..Options::default() };
-    around(&options, &RowLink { file: file.to_owned(), row }, table, &[]).map_err(|error| error.to_string())
+    around(&options, &RowLink { file: file.to_owned(), row }, table, &[], room).map_err(|error| error.to_string())
 }
 
 fn kin(around: &Around, kin: Kin) -> Vec<&Relative> {
@@ -33,6 +37,9 @@ fn a_connection_has_its_process_those_beside_it_and_those_above() {
     let (above, beside) = (kin(&around, Kin::Ancestor), kin(&around, Kin::Sister));
     assert!(above.len() == 1 && above[0].name.ends_with("/ebbline-workload"), "{above:?}");
     assert!(beside.len() == 24 && around.others > 0, "the nearest alone are told");
+    let all = with_room(CONNECTION, 1809, "connection", Room::Much).unwrap();
+    assert_eq!(kin(&all, Kin::Sister).len() + kin(&all, Kin::Below).len() + all.others, 24 + around.others);
+    assert!(kin(&all, Kin::Sister).len() > 24 && all.others < around.others);
     assert!(around.tree.iter().filter(|one| one.depth == 1).map(|one| one.time).is_sorted(), "in order of time");
     assert!(around.unread.is_empty() && around.host == "demo");
 }

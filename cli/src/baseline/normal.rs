@@ -87,7 +87,13 @@ fn children_in_words(question: &Question, found: &Children, limit: usize) -> Str
     let mut rows = table(["share", "rows", "hosts", "n", "what"], &[0, 1, 2, 3]);
     for child in found.children.iter().take(limit) {
         let [counted, n] = [child.rows, child.n.into()].map(thousands);
-        rows.add_row([percent(child.rows, found.rows), counted, thousands(child.hosts.into()), n, child.words.clone()]);
+        rows.add_row([
+            percent(child.rows, found.rows),
+            counted,
+            thousands(child.hosts.into()),
+            n,
+            terminal::told(&child.words),
+        ]);
     }
     let title = format!(
         "{}{given}, {}: {} on {}; N {}, T {}",
@@ -189,7 +195,7 @@ fn change_in_words(change: &Change) -> String {
     let given = if change.context.is_empty() { String::new() } else { format!(" given {}", change.context) };
     format!(
         "{}{given}: {} → {}, {} → {} ({} → {})",
-        change.child,
+        terminal::told(&change.child),
         thousands(change.before.rows),
         plural(change.after.rows, "row", "rows"),
         thousands(change.before.hosts.into()),

@@ -282,28 +282,15 @@ fn show(args: &ShowArgs) -> Result<bool> {
     Ok(!told.unread.is_empty())
 }
 
-/// Rows by the numbers that sentences give them.
-#[derive(Default)]
-struct Rows(Vec<RowLink>);
-
-impl Rows {
-    fn number(&mut self, link: &RowLink) -> usize {
-        if let Some(at) = self.0.iter().position(|known| known == link) {
-            return at + 1;
-        }
-        self.0.push(link.clone());
-        self.0.len()
-    }
-
-    /// The text, with the numbers of its rows.
-    fn cite(&mut self, text: &str, rows: &[RowLink]) -> String {
-        let numbers: Vec<String> = rows.iter().map(|row| self.number(row).to_string()).collect();
-        format!("{}  [{}]", shorten(&inline(text)), numbers.join(" "))
-    }
+/// The text, with the numbers of its rows.
+fn cite(evidence: &[RowLink], text: &str, rows: &[RowLink]) -> String {
+    let place = |row: &RowLink| evidence.iter().position(|known| known == row);
+    let numbers: Vec<String> = rows.iter().filter_map(place).map(|at| (at + 1).to_string()).collect();
+    format!("{}  [{}]", shorten(&inline(text)), numbers.join(" "))
 }
 
 fn in_words(rank: usize, incident: &Incident, told: &Narrative) -> String {
-    let mut rows = Rows::default();
+    let rows = &told.evidence;
     let mut text = format!("Incident {}, number {rank} of those in this folder\n", incident.id);
     if !incident.aliases.is_empty() {
         text += &format!("also known as {}\n", incident.aliases.join(", "));
@@ -311,30 +298,30 @@ fn in_words(rank: usize, incident: &Incident, told: &Narrative) -> String {
     let rarity = mark(Role::Number, &one_in(incident.log2_n));
     text += &format!("{rarity}   {:.1} bits   {}\n\n", incident.bits, when(incident));
     for sentence in &told.title {
-        text += &format!("{}\n", mark(Role::Strong, &rows.cite(&sentence.text, &sentence.rows)));
+        text += &format!("{}\n", mark(Role::Strong, &cite(rows, &sentence.text, &sentence.rows)));
     }
     let mut part = |name: &str, sentences: &[Sentence]| {
         if !sentences.is_empty() {
             text += &format!("\n{}\n", mark(Role::Head, name));
         }
         for sentence in sentences {
-            text += &format!("  {}\n", rows.cite(&sentence.text, &sentence.rows));
+            text += &format!("  {}\n", cite(rows, &sentence.text, &sentence.rows));
         }
     };
     part("Summary", &told.summary);
     let steps: Vec<Sentence> = told.timeline.iter().map(step).collect();
     part("What happened", &steps);
-    part("Where it began", &told.root);
     part("Why it is unusual", &told.reasons);
-    part("Why this is one incident", &told.links);
+    part("Where it began", &told.root);
     part("Harmless if", &told.harmless);
     part("Check next", &told.checks);
+    part("Why this is one incident", &told.links);
     let technique =
         |one: &triage::Technique| Sentence { text: format!("{}: {}", one.id, one.why), rows: one.rows.clone() };
     let techniques: Vec<Sentence> = told.techniques.iter().map(technique).collect();
     part("ATT&CK suggestions (not detections)", &techniques);
     text += &format!("\n{}\n", mark(Role::Head, "Rows"));
-    for (row, number) in rows.0.iter().zip(1..) {
+    for (row, number) in rows.iter().zip(1..) {
         text += &format!("  {number:>3}  row {} of {}\n", row.row, inline(&row.file));
     }
     text

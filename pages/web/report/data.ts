@@ -66,6 +66,8 @@ export interface Narrative {
   harmless: Sentence[];
   checks: Sentence[];
   techniques: Technique[];
+  /** All rows that these name; the first is number 1. */
+  evidence: Row[];
 }
 
 /** A reason with its numbers: n of N times in the context, among T distinct values. */

@@ -1,7 +1,7 @@
 // Coverage by host: when there were rows, only heartbeats, or nothing, and where events were lost.
 
 import type { Axis, Host, Report } from "./data";
-import { count, h, minute, plural, svg, table, wide } from "../dom";
+import { count, h, minute, plural, stacked, svg, table, wide } from "../dom";
 import { stepInWords } from "./charts";
 
 const [WIDTH, HEIGHT] = [600, 16];
@@ -18,7 +18,7 @@ export function hosts(report: Report): HTMLElement {
   const rest = report.hosts.total - report.hosts.shown.length;
   part.append(
     h("p", { class: "legend muted" }, key("rows"), "rows  ", key("beat"), "heartbeats, no rows  ", key("gap"), "nothing seen  ", key("loss"), "events lost"),
-    wide("Coverage by host", table("Coverage by host", heads, [false, false, true, true, true], lines)),
+    wide("Coverage by host", stacked(table("Coverage by host", heads, [false, false, true, true, true], lines))),
   );
   if (rest > 0) part.append(h("p", { class: "muted" }, `And ${plural(rest, "other host", "other hosts")}.`));
   return part;

@@ -1,44 +1,51 @@
 // One incident, in the order in which a person asks: what happened, why it is unusual, what led to it, what to check.
 
 import type { Incident, Reason, Row, Sentence, Step } from "./data";
-import { bits, clock, count, day, fold, h, later, oneIn, plural, span, table, wide } from "../dom";
+import { bits, clock, count, day, fold, h, later, oneIn, plural, shorten, span, stacked, table, wide } from "../dom";
 import { lineage } from "./graph";
 
-/** Rows by the numbers that sentences give them. */
+/** Rows, by the numbers that the file gives them. */
 class Rows {
-  readonly rows: Row[] = [];
-  readonly #numbers = new Map<string, number>();
+  readonly #rows: Row[];
+  readonly #numbers: Map<string, number>;
 
-  constructor(readonly incident: string) {}
+  /** On paper nothing has a name within the page: what is told there is told once more on the screen. */
+  constructor(
+    readonly incident: Incident,
+    readonly named: boolean,
+  ) {
+    this.#rows = incident.narrative.evidence;
+    this.#numbers = new Map(this.#rows.map((row, at) => [`${row.row} ${row.file}`, at + 1]));
+  }
 
   cite(rows: Row[]): HTMLElement {
     const cite = h("span", { class: "cite" });
     for (const row of rows) {
-      const key = `${row.row} ${row.file}`;
-      const number = this.#numbers.get(key) ?? this.rows.push(row);
-      this.#numbers.set(key, number);
+      const number = this.#numbers.get(`${row.row} ${row.file}`);
+      if (!number) continue;
       const label = `evidence ${number}: row ${row.row} of ${row.file}`;
-      cite.append(h("a", { href: `#incident/${this.incident}/${number}`, title: label, "aria-label": label }, `${number}`));
+      cite.append(h("a", { href: `#incident/${this.incident.id}/${number}`, title: label, "aria-label": label }, `${number}`));
     }
     return cite;
   }
 
   list(): HTMLElement {
-    const items = this.rows.map((row, at) =>
-      h("li", { id: `row-${at + 1}`, tabindex: -1 }, h("code", {}, row.file), ` row ${row.row}`),
+    if (!this.#rows.length) return h("p", {}, "None of its rows could be read.");
+    const items = this.#rows.map((row, at) =>
+      h("li", { id: this.named && `row-${at + 1}`, tabindex: this.named && -1 }, h("code", {}, row.file), ` row ${row.row}`),
     );
     return h("ol", { class: "rows" }, ...items);
   }
 }
 
-export function incident(one: Incident, of: number): HTMLElement {
-  const rows = new Rows(one.id);
+/** An incident; `named` where it is what the page is about now, and links lead to it. */
+export function incident(one: Incident, of: number, named = true): HTMLElement {
+  const rows = new Rows(one, named);
   const told = one.narrative;
-  const title = told.title[0]?.text ?? one.title;
-  const article = h("article", { "aria-labelledby": "incident-title" });
+  const article = h("article", { "aria-labelledby": named && "incident-title" });
   article.append(
     h("p", { class: "eyebrow" }, `Incident ${one.rank} of ${count(of)} · ${one.id}`),
-    h("h2", { id: "incident-title", tabindex: -1 }, title),
+    h("h2", { id: named && "incident-title", tabindex: named && -1, title: one.title }, shorten(one.title)),
     facts(one),
   );
   const part = (name: string, ...content: (Node | false)[]) =>
@@ -111,7 +118,7 @@ function reasons(all: Reason[], rows: Rows): HTMLElement | false {
   ]);
   const heads = ["Bits", "What was seen", "Seen before", "Distinct values", "Where", "View"];
   const name = `${plural(all.length, "reason", "reasons")}, the strongest first`;
-  return wide("Reasons", table(name, heads, [true, false, true, true, false, false], lines));
+  return wide("Reasons", stacked(table(name, heads, [true, false, true, true, false, false], lines)));
 }
 
 /** A bar; the number beside it says the same. */
@@ -132,7 +139,7 @@ function evidence(one: Incident, rows: Rows): HTMLElement {
     "section",
     {},
     h("h3", {}, "Rows"),
-    rows.rows.length > 0 ? rows.list() : h("p", {}, "None of its rows could be read."),
+    rows.list(),
     fold(plural(one.findings.length, "finding", "findings"), h("ul", {}, ...findings)),
     one.root.key ? h("p", { class: "muted" }, "Root process ", h("code", {}, one.root.key), one.root.host ? ` on ${one.root.host}` : "") : null,
   );

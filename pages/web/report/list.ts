@@ -1,7 +1,7 @@
 // The ranked list with search and filters. Rows that are out of sight cost no layout (content-visibility).
 
 import type { Incident } from "./data";
-import { bits, count, h, oneIn, plural, span, visible } from "../dom";
+import { bits, count, h, oneIn, plural, shorten, span, visible } from "../dom";
 
 const RARITIES: [string, number][] = [
   ["any rarity", 0],
@@ -31,10 +31,10 @@ function entry(incident: Incident): Entry {
     "a",
     { href: `#incident/${incident.id}` },
     h("span", { class: "rank" }, `${incident.rank}`),
-    h("span", { class: "title" }, incident.feedback && h("b", { class: "said-of" }, `${incident.feedback.word} `), incident.narrative.title[0]?.text ?? incident.title),
+    h("span", { class: "title", title: incident.title }, incident.feedback && h("b", { class: "said-of" }, `${incident.feedback.word} `), shorten(incident.title)),
     h("span", { class: "below" }, span(incident.first, incident.last)),
     h("span", { class: "below number" }, oneIn(incident.one_in)),
-    h("span", { class: "below" }, plural(incident.findings.length, "finding", "findings")),
+    h("span", { class: "below" }, h("code", {}, incident.id), ` · ${plural(incident.findings.length, "finding", "findings")}`),
     h("span", { class: "below number" }, `${bits(incident.bits)} bits`),
   );
   return { incident, text: "", item: h("li", {}, link), link };
@@ -71,7 +71,7 @@ export class List {
     );
     for (const input of [this.#search, this.#host, this.#rarity, this.#order]) input.addEventListener("input", () => this.#apply());
     this.#list.addEventListener("keydown", (event) => this.#step(event));
-    this.element = h("nav", { class: "incidents", "aria-label": "Incidents" }, filters, this.#said, this.#list, h("p", { class: "paper-only muted" }, "Printed: the first 30 of those that the filter leaves, and the one that is open."));
+    this.element = h("nav", { class: "incidents", "aria-label": "Incidents" }, filters, this.#said, this.#list, h("p", { class: "paper-only muted" }, "Printed: the first 30 of those that the filter leaves. The first 10 are told above, and the one that was open."));
     this.#apply();
   }
 
@@ -79,6 +79,12 @@ export class List {
   find(id?: string): Incident | undefined {
     if (!id) return this.#seen()[0]?.incident;
     return this.#entries.find(({ incident }) => incident.id === id || incident.aliases.includes(id))?.incident;
+  }
+
+  /** The first that are listed, and the one that is open. */
+  first(most: number): Incident[] {
+    const first = this.#seen().slice(0, most).map((one) => one.incident);
+    return this.#current && !first.includes(this.#current) ? [this.#current, ...first] : first;
   }
 
   mark(incident: Incident | undefined): void {

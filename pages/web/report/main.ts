@@ -10,6 +10,8 @@ import { List } from "./list";
 import { talk } from "./talk";
 
 const GAPS = 4;
+/** Incidents that are told on paper, beside the one that is open. */
+const PRINTED = 10;
 const VIEWS: [string, string][] = [
   ["incidents", "Incidents"],
   ["charts", "Volume and coverage"],
@@ -80,10 +82,11 @@ function main(): void {
   let [shown, before] = ["", ""];
   const list = new List(report.incidents, (first) => before && tell(first));
   const none = h("p", { class: "empty" }, `No incident: none of the findings in ${report.source} are over the line. What was not seen is said above.`);
-  const panes = report.incidents.shown.length ? h("div", { class: "panes" }, list.element, detail) : none;
+  const told = h("div", { class: "told paper-only" });
+  const panes = report.incidents.shown.length ? h("div", { class: "panes" }, told, list.element, detail) : none;
   const incidents = h("section", { "data-view": "incidents", "aria-label": "Incidents" }, promise(report), panes);
-  const charts = h("section", { "data-view": "charts" }, h("h2", {}, "Volume and coverage"));
-  const map = h("section", { "data-view": "map" }, h("h2", {}, "Who talks to whom"));
+  const charts = h("section", { "data-view": "charts", class: "unmade" }, h("h2", {}, "Volume and coverage"));
+  const map = h("section", { "data-view": "map", class: "unmade" }, h("h2", {}, "Who talks to whom"));
   const body = h("main", {}, coverage(report.coverage), incidents, charts, map, about(report));
   document.body.append(head(report), body);
 
@@ -95,6 +98,7 @@ function main(): void {
   const make = (view: string) => {
     makers[view]?.();
     delete makers[view];
+    body.querySelector(`[data-view="${view}"]`)?.classList.remove("unmade");
   };
   const go = (moved: boolean) => {
     const [view = "", id, row] = location.hash.slice(1).split("/");
@@ -120,11 +124,13 @@ function main(): void {
     }
   };
   addEventListener("hashchange", () => go(true));
-  follow(() => {
-    for (const view of Object.keys(makers)) make(view);
-    for (const more of document.querySelectorAll("details")) if (more.closest(".coverage")) more.open = true;
-  });
   go(false);
+  follow((onPaper) => {
+    for (const view of Object.keys(makers)) make(view);
+    for (const more of document.querySelectorAll("details")) if (onPaper && more.closest(".coverage")) more.open = true;
+    const first = onPaper ? list.first(PRINTED) : [];
+    told.replaceChildren(...first.map((one) => incident(one, report.incidents.total, false)));
+  });
   document.documentElement.dataset["ready"] = String(Math.round(performance.now()));
 }
 

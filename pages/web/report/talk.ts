@@ -2,7 +2,7 @@
 
 import type { Pair, Talk } from "./data";
 import { type Box, draw } from "./graph";
-import { count, cut, h, leaf, minute, oneIn, plural, table, visible, wide } from "../dom";
+import { count, cut, h, leaf, minute, oneIn, plural, stacked, table, visible, wide } from "../dom";
 
 const DRAWN = 40;
 const ROWS = 500;
@@ -96,7 +96,7 @@ function all(pairs: Pair[]): HTMLElement {
   ]);
   const more = pairs.length > PRINTED && h("p", { class: "paper-only muted" }, `Printed: the first ${PRINTED} of ${count(pairs.length)}.`);
   const heads = ["Mark", "Program", "Host", "Destination", "Connections", "First (UTC)", "Last (UTC)", "Rarest row"];
-  const rows = table("Programs and destinations", heads, [false, false, false, false, true, false, false, true], lines);
+  const rows = stacked(table("Programs and destinations", heads, [false, false, false, false, true, false, false, true], lines));
   rows.classList.add("pairs");
   return h("div", {}, wide("Programs and destinations", rows), more);
 }

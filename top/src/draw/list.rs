@@ -28,7 +28,7 @@ pub(super) fn findings(state: &State, size: (usize, usize)) -> Vec<Row> {
         (_, false) => "No folder of results is known. Name it: ebbline top DIR",
         (None, _) => "Reading findings …",
         _ if state.list().is_some_and(|list| !list.filter.is_empty()) => "No finding holds this text.",
-        _ => "No findings yet. They come from `ebbline score`, or from an agent with --baseline.",
+        _ => state.data().why_none(),
     };
     let line = |finding: &Arc<Finding>| {
         vec![
@@ -54,7 +54,7 @@ pub(super) fn incidents(state: &State, size: (usize, usize)) -> Vec<Row> {
         (_, false) => "No folder of results is known. Name it: ebbline top DIR",
         (None, _) => "Reading incidents …",
         _ if state.list().is_some_and(|list| !list.filter.is_empty()) => "No incident holds this text.",
-        _ => "No incidents: there are no findings yet.",
+        _ => state.data().why_none(),
     };
     let standing = |incident: &Incident| all.and_then(|all| all.standings.get(&incident.id));
     let line = |incident: &Arc<Incident>| {

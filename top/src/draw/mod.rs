@@ -206,6 +206,7 @@ PgUp PgDn, Ctrl-B Ctrl-F  one page
 Home End, g G  first and last line
 Enter, →, l  open what is selected
 n p  on a page: the next line that leads on, the last
+a  around a row: the processes that had no room
 Esc, Backspace, ←, h  back; at the bottom, without the filter
 /  show only what holds a text
 s  the other order: newest or rarest first

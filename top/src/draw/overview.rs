@@ -7,6 +7,7 @@ use store::time_text;
 use terminal::one_in;
 
 use super::{Row, clock, fit, heading};
+use crate::data::Data;
 use crate::page::memory;
 use crate::state::State;
 use crate::status::{Event, Status};
@@ -261,7 +262,7 @@ fn found(state: &State) -> Vec<Section> {
             (Role::Plain, format!(" {}", terminal::shorten(&clean(&one.title)))),
         ]
     });
-    let incidents = told("Incidents, the most unusual", lines.collect(), all.map(|all| all.total));
+    let incidents = told(data, "Incidents, the most unusual", lines.collect(), all.map(|all| all.total));
     let newest = data.findings.as_deref();
     let lines = newest.iter().flat_map(|all| &all.newest).map(|finding| {
         vec![
@@ -270,15 +271,15 @@ fn found(state: &State) -> Vec<Section> {
             (Role::Plain, format!(" {}", terminal::shorten(&clean(&finding.title)))),
         ]
     });
-    let findings = told("Findings, the newest", lines.collect(), newest.map(|all| all.total));
+    let findings = told(data, "Findings, the newest", lines.collect(), newest.map(|all| all.total));
     vec![incidents, findings]
 }
 
 /// The first of so many; nothing is known of how many before they are read.
-fn told(title: &str, mut lines: Vec<Parts>, total: Option<u64>) -> Section {
+fn told(data: &Data, title: &str, mut lines: Vec<Parts>, total: Option<u64>) -> Section {
     let more = total.unwrap_or_default().saturating_sub(lines.len() as u64);
     if lines.is_empty() {
-        lines.push(vec![(Role::Dim, if total.is_some() { "none" } else { "reading …" }.to_owned())]);
+        lines.push(vec![(Role::Dim, if total.is_some() { data.why_none() } else { "reading …" }.to_owned())]);
     }
     Section { more, ..Section::new(title, 2, lines) }
 }

@@ -1,5 +1,7 @@
 //! What keys do.
 
+use triage::Room;
+
 use super::{Answer, FRAME_LINES, Open, Page, State, Tab, Wish};
 use crate::key::Key;
 use crate::page::{self, Goal};
@@ -34,6 +36,7 @@ impl State {
             Key::Char('/') if self.stack.is_empty() => self.typing = self.list().is_some(),
             Key::Char('s') if self.stack.is_empty() => self.sort(),
             Key::Enter | Key::Right | Key::Char('l') => return self.open(),
+            Key::Char('a') => return self.all(),
             Key::Escape | Key::Backspace | Key::Left | Key::Char('h') => self.back(),
             key => self.go(key),
         }
@@ -180,6 +183,21 @@ impl State {
         }
     }
 
+    /// Asks for the processes that had no room.
+    fn all(&mut self) -> Option<Wish> {
+        let number = self.number + 1;
+        let Page::Around(row, table, room @ Room::Little, answer) = &mut self.stack.last_mut()?.page else {
+            return None;
+        };
+        if !matches!(answer, Answer::Here(around) if around.others > 0) {
+            return None;
+        }
+        (*room, *answer) = (Room::Much, Answer::Waiting(number));
+        let what = Question::Row(row.clone(), table.clone(), Room::Much);
+        self.number = number;
+        Some(Wish::Ask(Ask { number, what }))
+    }
+
     /// Opens what is selected.
     fn open(&mut self) -> Option<Wish> {
         let cursor = self.stack.last().map(|open| open.cursor).or_else(|| self.list().map(|list| list.cursor));
@@ -200,7 +218,8 @@ impl State {
                 (Page::Incident(incident.clone(), Answer::Waiting(number)), Some(Question::Incident(incident)))
             }
             Goal::Row(row, table) => {
-                (Page::Around(row.clone(), Answer::Waiting(number)), Some(Question::Row(row, table)))
+                let (room, answer) = (Room::Little, Answer::Waiting(number));
+                (Page::Around(row.clone(), table.clone(), room, answer), Some(Question::Row(row, table, room)))
             }
         };
         self.stack.push(Open { page, cursor: 0 });

@@ -18,18 +18,34 @@ use crate::run::Options;
 
 /// Sisters are told that began so long before or after, and what was started so long after.
 const NEAR_NS: i64 = 300_000_000_000;
-/// Sisters that are told, those nearest in time.
-const SISTERS: usize = 24;
 /// Processes above that are told where no row lists them.
 const ABOVE: usize = 16;
-/// Processes below that are told, the first.
-const BELOW: usize = 100;
 /// Rows of a process that are looked at.
 const ROWS: usize = 6;
 /// Rows near in time that are remembered: 56 bytes each.
 const REMEMBERED: usize = 1 << 20;
 const BATCH_ROWS: usize = 16_384;
 const UNKNOWN: &str = "a program that is not known";
+
+/// How many processes around a row are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Room {
+    /// What a person looks over: of the same parent the 24 nearest in time, and the first 100 below.
+    #[default]
+    Little,
+    /// 500 of the same parent, and 1,000 below: some 50 MB while they are read.
+    Much,
+}
+
+impl Room {
+    fn sisters(self) -> usize {
+        if self == Self::Little { 24 } else { 500 }
+    }
+
+    fn below(self) -> usize {
+        if self == Self::Little { 100 } else { 1000 }
+    }
+}
 
 /// How a process is related to that of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +100,13 @@ pub struct Around {
 ///
 /// # Errors
 /// The archive's folders cannot be listed, or the row cannot be read. Other rows that cannot be are left out, and named.
-pub fn around(options: &Options, row: &RowLink, table: &str, lenses: &[Lens]) -> Result<Around, TriageError> {
+pub fn around(
+    options: &Options,
+    row: &RowLink,
+    table: &str,
+    lenses: &[Lens],
+    room: Room,
+) -> Result<Around, TriageError> {
     let archive = Archive::open(options.archives())?;
     let fact = read(&archive, &row.file, table, &[row.row], lenses)?.pop().unwrap_or_default();
     let mut around =
@@ -93,7 +115,7 @@ pub fn around(options: &Options, row: &RowLink, table: &str, lenses: &[Lens]) ->
         let host = Some(around.host.as_str()).filter(|host| !host.is_empty());
         let own = origin::of(&[(key, host)], &archive).remove(&key).unwrap_or_default();
         let family = Family::gather(&archive, key, parent_of(&fact, &own), &around);
-        (around.tree, around.others) = family.tree(&archive, &fact, &own);
+        (around.tree, around.others) = family.tree(&archive, &fact, &own, room);
     }
     around.unread = archive.unread();
     Ok(around)
@@ -193,11 +215,11 @@ impl<'a> Family<'a> {
     }
 
     /// The tree as it is drawn, and how many had no room.
-    fn tree(&self, archive: &Archive, fact: &Fact, began: &[Fact]) -> (Vec<Relative>, usize) {
+    fn tree(&self, archive: &Archive, fact: &Fact, began: &[Fact], room: Room) -> (Vec<Relative>, usize) {
         let (mut sisters, mut below) = (self.sisters(), self.below());
-        let others = sisters.len().saturating_sub(SISTERS) + below.len().saturating_sub(BELOW);
-        sisters.truncate(SISTERS);
-        below.truncate(BELOW);
+        let others = sisters.len().saturating_sub(room.sisters()) + below.len().saturating_sub(room.below());
+        sisters.truncate(room.sisters());
+        below.truncate(room.below());
         let above = self.above();
         let all = sisters.iter().chain(below.iter().map(|(key, _)| key)).chain(&above).chain([&self.own]);
         let mut facts = self.facts(archive, &all.copied().collect());

@@ -6,8 +6,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampNanosecondType;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use model::Lens;
-use store::{ArchiveFile, Finding, Form, StoreError, TableFile, Wanted};
+use model::{Encoder, HashKey, Lens, View};
+use store::{ArchiveFile, Finding, FindingReason, Form, StoreError, TableFile, Wanted};
+use terminal::printable;
 
 use super::RowLink;
 use crate::archive::Archive;
@@ -29,6 +30,8 @@ pub(crate) struct Fact {
     pub(crate) cells: BTreeMap<String, String>,
     /// The argument list.
     pub(crate) args: Vec<String>,
+    /// What each view of its lens asks about in it: `flags=-a`, by the view's name. Empty where that depends on earlier rows.
+    pub(crate) asked: BTreeMap<String, String>,
 }
 
 impl Fact {
@@ -37,10 +40,29 @@ impl Fact {
         self.cells.get(column).map_or("", String::as_str)
     }
 
-    /// Whether its cells say the same as a reason does: `exe=/usr/bin/id, user=33`, of columns that it has.
-    pub(crate) fn holds(&self, child: &str) -> bool {
-        let mut pairs = child.split(", ").filter_map(|pair| pair.split_once('=')).peekable();
+    /// Whether it is a row that a reason is about: it says the same where the reason's view looks. Where that is not known, its
+    /// cells must be the values themselves.
+    pub(crate) fn holds(&self, reason: &FindingReason) -> bool {
+        if !self.asked.is_empty() {
+            let is_it = |said: &String| match reason.child.strip_suffix('…') {
+                Some(cut) => said.starts_with(cut),
+                None => *said == reason.child,
+            };
+            return self.asked.get(&reason.view).is_some_and(is_it);
+        }
+        let mut pairs = reason.child.split(", ").filter_map(|pair| pair.split_once('=')).peekable();
         pairs.peek().is_some() && pairs.all(|(column, value)| !value.is_empty() && self.get(column) == value)
+    }
+
+    /// What it is one of, where several rows tell of the same: a connection has a row for its beginning and one for its end, a
+    /// question one for its answer.
+    pub(crate) fn event(&self) -> (&str, &str, &str, u64) {
+        let (host, cookie) = (self.get("host"), self.get("cookie"));
+        match (self.table.as_str(), cookie) {
+            (events::CONNECTION, cookie) if !cookie.is_empty() => (host, cookie, "", 0),
+            (events::DNS, cookie) if !cookie.is_empty() => (host, cookie, self.get("id"), 0),
+            _ => ("", "", self.link.file.as_str(), self.link.row),
+        }
     }
 
     /// The last name of a path.
@@ -106,12 +128,30 @@ pub(super) fn read(
         };
         (TableFile::open_source(source)?.read_rows(&wanted(lens), rows)?, lens.time_column().to_owned())
     };
+    let mut asked = lens.map_or_else(Vec::new, |lens| asked(lens, &batch)).into_iter();
     let fact = |(at, row): (usize, &u64)| Fact {
         link: RowLink { file: path.to_owned(), row: *row },
         table: table.to_owned(),
+        asked: asked.next().unwrap_or_default(),
         ..of_row(&batch, at, &time)
     };
     Ok(rows.iter().enumerate().map(fact).collect())
+}
+
+/// What the views of a lens ask about, row by row, as reasons say it. Nothing of a lens with fields that depend on earlier rows,
+/// which are not read here.
+fn asked(lens: &Lens, batch: &RecordBatch) -> Vec<BTreeMap<String, String>> {
+    if lens.is_stateful() {
+        return Vec::new();
+    }
+    let Ok(encoded) = Encoder::new(lens, &HashKey([0; 32])).encode(batch) else { return Vec::new() };
+    let of_row = |row: usize| {
+        let applies = lens.views().iter().filter(|view| view.class_mask >> encoded.class[row] & 1 == 1);
+        let word = |field: &usize| format!("{}={}", lens.fields()[*field].name, encoded.fields[*field].text(row));
+        let words = |view: &View| view.child.iter().map(word).collect::<Vec<_>>().join(", ");
+        applies.map(|view| (view.name.clone(), printable(&words(view), usize::MAX))).collect()
+    };
+    (0..encoded.rows).map(of_row).collect()
 }
 
 fn wanted(lens: &Lens) -> Vec<Wanted> {

@@ -1,11 +1,15 @@
 //! An incident in words: made when it is asked for, from its findings and their rows, by the rules of a table.
 //! Every sentence leads back to the rows that it is made from.
 
+mod advice;
 mod around;
 mod facts;
 mod graph;
+mod looks;
 mod origin;
+mod parts;
 mod rules;
+mod sentences;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,127 +17,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::Lens;
 use model::explain::{counts_in_words, thousands};
 use rayon::prelude::*;
-use serde::Serialize;
 use store::{Finding, FindingReason, Incident, time_text};
 
 use crate::archive::Archive;
 use crate::error::TriageError;
+use crate::rarity::Rarity;
 use crate::run::Options;
-pub use around::{Around, Kin, Relative, around};
+pub use around::{Around, Kin, Relative, Room, around};
 use facts::Fact;
 pub use graph::{Graph, GraphEdge, GraphNode};
-use rules::{KINDS, RULES, Rule};
+pub use parts::{Narrative, Reason, RowLink, Sentence, Step, Technique, Told};
+use rules::{RULES, Rule};
 use words::{filled, sentence_of};
 
 /// Steps of a timeline.
 const STEPS: usize = 24;
 /// Reasons that are told.
 const REASONS: usize = 6;
-/// Harmless explanations and checks, each.
-const ADVICE: usize = 4;
-/// Techniques.
-const TECHNIQUES: usize = 6;
 /// Rows behind one sentence.
 const LINKS: usize = 5;
-
-/// Where a sentence comes from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct RowLink {
-    /// Path relative to the archive.
-    pub file: String,
-    /// Row in it.
-    pub row: u64,
-}
-
-/// Something that is said, and the rows that say it; never without any.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Sentence {
-    /// One line.
-    pub text: String,
-    /// Its rows.
-    pub rows: Vec<RowLink>,
-}
-
-/// One moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// When, nanoseconds since 1970, UTC.
-    #[serde(serialize_with = "as_rfc3339")]
-    pub time: i64,
-    /// Where.
-    pub host: String,
-    /// What.
-    #[serde(flatten)]
-    pub said: Sentence,
-}
-
-/// A technique of ATT&CK that it may be about.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Technique {
-    /// Its id.
-    pub id: String,
-    /// What suggests it.
-    pub why: String,
-    /// Rows that do.
-    pub rows: Vec<RowLink>,
-}
-
-/// An incident in words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Narrative {
-    /// In one line.
-    pub title: Vec<Sentence>,
-    /// In a few.
-    pub summary: Vec<Sentence>,
-    /// What happened, the first first.
-    pub timeline: Vec<Step>,
-    /// The root process and how it came to be.
-    pub root: Vec<Sentence>,
-    /// Why it is unusual, with counts.
-    pub reasons: Vec<Sentence>,
-    /// What joins the findings.
-    pub links: Vec<Sentence>,
-    /// What would make it harmless.
-    pub harmless: Vec<Sentence>,
-    /// What to look at next.
-    pub checks: Vec<Sentence>,
-    /// Suggestions.
-    pub techniques: Vec<Technique>,
-    /// Rows that could not be read, with the reason.
-    #[serde(skip)]
-    pub unread: Vec<(std::path::PathBuf, String)>,
-}
-
-/// A reason with its numbers, of the level that cost most.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Reason {
-    /// Calibrated bits.
-    pub bits: f32,
-    /// What was seen.
-    pub value: String,
-    /// Under what.
-    pub context: String,
-    /// The counts in words.
-    pub words: String,
-    /// Times it was seen there.
-    pub n: u32,
-    /// Times anything was seen there.
-    #[serde(rename = "N")]
-    pub total: u32,
-    /// Distinct things seen there.
-    #[serde(rename = "T")]
-    pub distinct: u32,
-    /// Whose habits.
-    pub scope: String,
-    /// View.
-    pub view: String,
-    /// Rows of its finding.
-    pub rows: Vec<RowLink>,
-}
-
-fn as_rfc3339<S: serde::Serializer>(time: &i64, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&store::rfc3339(*time))
-}
 
 /// Tells an incident from its findings. Lenses are those that it was scored with, or all that are known.
 ///
@@ -147,19 +49,8 @@ pub fn tell(
 ) -> Result<Narrative, TriageError> {
     let archive = Archive::open(options.archives())?;
     let origin = root_of(incident).and_then(|root| origin::of(&[root], &archive).remove(&root.0)).unwrap_or_default();
-    let told = told(&archive, incident, findings, lenses, &origin);
+    let told = told(&archive, &Rarity::of(options), (incident, findings), lenses, &origin);
     Ok(Narrative { unread: archive.unread(), ..told.narrative })
-}
-
-/// An incident in words, in numbers and as a graph.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Told {
-    /// In words.
-    pub narrative: Narrative,
-    /// The reasons that the words give, with their numbers.
-    pub reasons: Vec<Reason>,
-    /// Where it came from and what it reached.
-    pub graph: Graph,
 }
 
 /// Files that could not be read, and why.
@@ -177,10 +68,10 @@ pub fn tell_all(
 ) -> Result<(Vec<Told>, Unread), TriageError> {
     let archive = Archive::open(options.archives())?;
     let roots: Vec<origin::Root<'_>> = incidents.iter().filter_map(|(incident, _)| root_of(incident)).collect();
-    let origins = origin::of(&roots, &archive);
+    let (origins, rarity) = (origin::of(&roots, &archive), Rarity::of(options));
     let one = |(incident, findings): &(Incident, Vec<Finding>)| {
         let origin = root_of(incident).and_then(|root| origins.get(&root.0)).map_or(&[][..], Vec::as_slice);
-        told(&archive, incident, findings, lenses, origin)
+        told(&archive, &rarity, (incident, findings), lenses, origin)
     };
     let all = incidents.par_iter().map(one).collect();
     Ok((all, archive.unread()))
@@ -190,11 +81,17 @@ fn root_of(incident: &Incident) -> Option<origin::Root<'_>> {
     Some((incident.root_key.as_deref()?.parse().ok()?, incident.root_host.as_deref()))
 }
 
-fn told(archive: &Archive, incident: &Incident, findings: &[Finding], lenses: &[Lens], origin: &[Fact]) -> Told {
+fn told(
+    archive: &Archive,
+    rarity: &Rarity,
+    (incident, findings): (&Incident, &[Finding]),
+    lenses: &[Lens],
+    origin: &[Fact],
+) -> Told {
     let facts = facts::of_findings(findings, archive, lenses);
-    let story = Story { incident, findings, lenses, facts: &facts, signs: signs(&facts) };
+    let story = Story { incident, findings, lenses, facts: &facts, signs: signs(&facts), rarity };
     let root = root_of(incident).map(|root| root.0);
-    let narrative = Narrative {
+    let mut narrative = Narrative {
         title: story.title(),
         summary: story.summary(origin),
         timeline: story.timeline(origin),
@@ -204,8 +101,9 @@ fn told(archive: &Archive, incident: &Incident, findings: &[Finding], lenses: &[
         harmless: story.advice(|rule| rule.harmless, |kind| kind.1),
         checks: story.checks(),
         techniques: story.techniques(),
-        unread: Vec::new(),
+        ..Narrative::default()
     };
+    narrative.evidence = narrative.cited();
     Told { narrative, reasons: story.numbers(), graph: graph::graph(&facts, origin) }
 }
 
@@ -239,22 +137,16 @@ struct Story<'a> {
     lenses: &'a [Lens],
     facts: &'a [Fact],
     signs: Signs<'a>,
+    rarity: &'a Rarity,
 }
 
 impl Story<'_> {
+    /// What it is called in every list, with the rows of what is rarest in it.
     fn title(&self) -> Vec<Sentence> {
-        let strongest = self.facts.iter().max_by(|a, b| a.bits.total_cmp(&b.bits));
-        let (text, rows) = match (self.signs.first(), strongest) {
-            (Some((rule, rows)), _) => (filled(rule.phrase, rows[0]), links_of([rows[0]])),
-            (None, Some(fact)) if fact.table == events::PROCESS => (sentence_of(fact), links_of([fact])),
-            _ => (self.incident.title.clone(), self.rows_of(self.findings.first())),
-        };
-        let hosts = match self.incident.hosts.as_slice() {
-            [] => String::new(),
-            [host] => format!(", on {host}"),
-            [first, rest @ ..] => format!(", on {first} and {} more", rest.len()),
-        };
-        some(said(format!("{}{hosts}", facts::cut(&text)), rows))
+        let rarest = self.rarest();
+        let rows = rarest.and_then(|finding| Some(self.rows_with(finding.reasons.first()?, finding)));
+        let rows = rows.unwrap_or_else(|| self.rows_of(rarest));
+        some(said(self.incident.title.clone(), rows))
     }
 
     fn summary(&self, origin: &[Fact]) -> Vec<Sentence> {
@@ -274,9 +166,11 @@ impl Story<'_> {
         let head = format!("{number}{hosts}, {times}; the rarest is {one_in}.");
         let mut summary = some(said(head, self.rows_of(self.rarest())));
         for (rule, rows) in self.signs.iter().take(3) {
-            let more = if rows.len() > 1 { format!(" ({} times)", rows.len()) } else { String::new() };
-            summary
-                .extend(some(said(format!("{}{more}.", filled(rule.phrase, rows[0])), links_of(rows.iter().copied()))));
+            let text = filled(rule.phrase, rows[0]);
+            let alike: Vec<&Fact> = rows.iter().copied().filter(|row| filled(rule.phrase, row) == text).collect();
+            let times = alike.iter().map(|row| row.event()).collect::<BTreeSet<_>>().len();
+            let more = if times > 1 { format!(" ({times} times)") } else { String::new() };
+            summary.extend(some(said(format!("{text}{more}."), links_of(alike))));
         }
         if let Some(first) = origin.first() {
             let text = format!("All of it comes from {} (pid {}).", name_of(origin), first.get("pid"));
@@ -330,9 +224,10 @@ impl Story<'_> {
 
     fn reasons(&self) -> Vec<Sentence> {
         let one = |(reason, finding): &(&FindingReason, &Finding)| {
-            let given = if reason.context.is_empty() { "anything" } else { reason.context.as_str() };
+            let given = if reason.context.is_empty() { "anything".to_owned() } else { terminal::told(&reason.context) };
             let counts = counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct);
-            let text = format!("{:.1} bits: {} given {given}: {counts} [{}]", reason.bits, reason.child, reason.view);
+            let what = terminal::told(&reason.child);
+            let text = format!("{:.1} bits: {what} given {given}: {counts} [{}]", reason.bits, reason.view);
             some(said(facts::cut(&text), self.rows_with(reason, finding)))
         };
         self.strongest().iter().flat_map(one).collect()
@@ -341,8 +236,8 @@ impl Story<'_> {
     fn numbers(&self) -> Vec<Reason> {
         let one = |(reason, finding): &(&FindingReason, &Finding)| Reason {
             bits: reason.bits,
-            value: facts::cut(&reason.child),
-            context: facts::cut(&reason.context),
+            value: facts::cut(&terminal::told(&reason.child)),
+            context: facts::cut(&terminal::told(&reason.context)),
             words: counts_in_words(&reason.scope, reason.n, reason.total, reason.distinct),
             n: reason.n,
             total: reason.total,
@@ -381,95 +276,18 @@ impl Story<'_> {
         self.incident.links.iter().take(STEPS).flat_map(one).collect()
     }
 
-    /// Texts of the rules that hold, and of the kinds of values that are new in tables of others.
-    fn advice(
-        &self,
-        of_rule: fn(&Rule) -> &'static str,
-        of_kind: fn(&(&'static str, &'static str, &'static str)) -> &'static str,
-    ) -> Vec<Sentence> {
-        let mut advice: Vec<Sentence> = Vec::new();
-        let mut put = |text: String, rows: Vec<RowLink>| {
-            if advice.len() < ADVICE && !rows.is_empty() && advice.iter().all(|known| known.text != text) {
-                advice.push(said(text, rows));
-            }
-        };
-        for (rule, rows) in &self.signs {
-            put(filled(of_rule(rule), rows[0]), links_of([rows[0]]));
-        }
-        for (reason, finding) in self.strongest() {
-            if let Some(kind) = self.kind_of(reason, finding) {
-                put(of_kind(kind).to_owned(), self.rows_of(Some(finding)));
-            }
-        }
-        advice
-    }
-
-    fn checks(&self) -> Vec<Sentence> {
-        let mut checks = self.advice(|rule| rule.check, |kind| kind.2);
-        if let Some(row) = self.rarest().and_then(|finding| finding.rows.first()) {
-            let text = format!(
-                "See every view of the strongest row: ebbline explain ARCHIVE/{} {} --baseline BASELINE",
-                row.file, row.row
-            );
-            checks.push(said(text, vec![RowLink { file: row.file.clone(), row: row.row }]));
-        }
-        checks
-    }
-
-    /// The kind of the value that a reason of a table of others is about.
-    fn kind_of(
-        &self,
-        reason: &FindingReason,
-        finding: &Finding,
-    ) -> Option<&'static (&'static str, &'static str, &'static str)> {
-        let tables: BTreeSet<&str> = finding.rows.iter().map(|row| row.table.as_str()).collect();
-        if tables.iter().any(|table| [events::PROCESS, events::CONNECTION, events::DNS].contains(table)) {
-            return None;
-        }
-        let field = reason.child.split('=').next().unwrap_or_default();
-        let lenses = self.lenses.iter().filter(|lens| tables.contains(lens.table()));
-        let kind = lenses
-            .flat_map(|lens| lens.fields())
-            .find(|known| known.name == field)
-            .map_or("", |known| known.kind.name());
-        KINDS.iter().find(|(name, ..)| *name == kind || name.is_empty())
-    }
-
-    fn techniques(&self) -> Vec<Technique> {
-        let mut all: Vec<Technique> = Vec::new();
-        let mut put = |id: &str, why: String, rows: Vec<RowLink>| {
-            if all.len() < TECHNIQUES && !rows.is_empty() && all.iter().all(|known| known.id != id) {
-                all.push(Technique { id: id.to_owned(), why, rows });
-            }
-        };
-        for (rule, rows) in &self.signs {
-            // The connection that everything makes suggests nothing where something else does.
-            if rule.weight > 20 || self.signs.iter().all(|(other, _)| other.weight <= 20) {
-                rule.techniques.iter().take(2).for_each(|id| put(id, rule.sign.to_owned(), links_of([rows[0]])));
-            }
-        }
-        for (reason, finding) in self.strongest() {
-            let of_table = |lens: &&Lens| finding.rows.iter().any(|row| row.table == lens.table());
-            let mut views =
-                self.lenses.iter().filter(of_table).flat_map(Lens::views).filter(|view| view.name == reason.view);
-            let attack = views.next().map_or(&[][..], |view| &view.attack);
-            attack.iter().for_each(|id| put(id, reason.view.clone(), self.rows_of(Some(finding))));
-        }
-        all
-    }
-
     fn rarest(&self) -> Option<&Finding> {
         self.findings.iter().max_by(|a, b| a.log2_n.total_cmp(&b.log2_n).then_with(|| b.id.cmp(&a.id)))
     }
 
-    /// The rows of a finding in which a reason's value can be read; all, where it is not in a column as it is told.
+    /// The rows of a finding that a reason is about; all, where that cannot be told.
     fn rows_with(&self, reason: &FindingReason, finding: &Finding) -> Vec<RowLink> {
         let own = self
             .facts
             .iter()
             .filter(|fact| finding.rows.iter().any(|row| row.row == fact.link.row && row.file == fact.link.file));
         let mut with: Vec<(f32, RowLink)> =
-            own.filter(|fact| fact.holds(&reason.child)).map(|fact| (fact.bits, fact.link.clone())).collect();
+            own.filter(|fact| fact.holds(reason)).map(|fact| (fact.bits, fact.link.clone())).collect();
         with.sort_by(|one, other| other.0.total_cmp(&one.0));
         let with: Vec<RowLink> = with.into_iter().map(|(_, link)| link).take(LINKS).collect();
         if with.is_empty() { self.rows_of(Some(finding)) } else { with }

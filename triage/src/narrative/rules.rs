@@ -3,6 +3,7 @@
 //! A rule is a test on columns alone; it says what is so, never what is meant. Techniques are suggestions.
 
 use super::facts::Fact;
+use super::looks::{goes_out, is, is_one_of, is_public, is_shell};
 
 /// A sign, and what to say where it is found.
 pub(crate) struct Rule {
@@ -20,6 +21,21 @@ pub(crate) struct Rule {
     pub(crate) check: &'static str,
     /// ATT&CK techniques that it may be about.
     pub(crate) techniques: &'static [&'static str],
+    /// What must be unusual about it before techniques are suggested.
+    pub(crate) needs: Needs,
+}
+
+/// What a reason must be about, so that a sign which ordinary rows have suggests techniques.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// The sign says enough.
+    Nothing,
+    /// That the shell ran, or that something ran under it.
+    Shell,
+    /// That, or what it was told.
+    Command,
+    /// The program, or the folder it ran from.
+    Image,
 }
 
 /// All of them. Of rules that hold for a row each is used.
@@ -32,6 +48,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Container runtimes and some installers run a helper of their own from memory.",
         check: "Find out what made the memory file: {parent_exe} started it; its image is not on disk, so save it from /proc/{pid}/exe while it runs.",
         techniques: &["T1620"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "deleted image",
@@ -41,9 +58,10 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "An upgrade replaces the file of a program that is being started.",
         check: "See whether a package was upgraded at that moment, and save the image from /proc/{pid}/exe while it runs.",
         techniques: &["T1070.004"],
+        needs: Needs::Nothing,
     },
     Rule {
-        sign: "open folder",
+        sign: "temporary folder",
         weight: 50,
         test: |row| {
             is(row, "exec")
@@ -51,10 +69,11 @@ pub(crate) const RULES: &[Rule] = &[
                     .iter()
                     .any(|folder| row.get("exe").starts_with(folder))
         },
-        phrase: "{exe} ran from below a folder that everyone can write to",
+        phrase: "{exe} ran from a temporary folder",
         harmless: "Installers and builds unpack programs there and run them.",
         check: "Look at who wrote {exe} and when, and compare its digest ({exe_sha256}) with what you ship.",
         techniques: &["T1036.005", "T1105"],
+        needs: Needs::Image,
     },
     Rule {
         sign: "hidden name",
@@ -64,6 +83,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Tools of developers live in hidden folders of their homes.",
         check: "Look at what else lies beside {exe}.",
         techniques: &["T1564.001"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "kernel name",
@@ -79,6 +99,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "None is known: kernel threads have no image.",
         check: "Compare the digest of {exe} ({exe_sha256}) with known programs.",
         techniques: &["T1036.004"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "shell over a socket",
@@ -92,6 +113,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Scripts test whether a port is open in this way.",
         check: "Find the other end of the connection, and what was read from it.",
         techniques: &["T1059.004", "T1095"],
+        needs: Needs::Command,
     },
     Rule {
         sign: "shell command",
@@ -105,6 +127,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Many programs run a helper through a shell; a new version or setting brings a new command.",
         check: "Read the command and ask who gave it to {parent_exe}.",
         techniques: &["T1059.004"],
+        needs: Needs::Command,
     },
     Rule {
         sign: "shell",
@@ -114,6 +137,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Services start shells for scripts of theirs.",
         check: "See what else ran below {parent_exe} in that hour.",
         techniques: &["T1059.004"],
+        needs: Needs::Shell,
     },
     Rule {
         sign: "interpreter with code",
@@ -127,6 +151,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Build systems and configuration tools run one-line programs.",
         check: "Read the argument.",
         techniques: &["T1059"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "download",
@@ -142,6 +167,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Health checks, updates and webhooks do this.",
         check: "Find out what the address serves and what became of the file.",
         techniques: &["T1105"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "relay",
@@ -151,6 +177,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "People test connections with it.",
         check: "Look at its connections and at what it was joined to.",
         techniques: &["T1095", "T1090"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "encoded",
@@ -166,6 +193,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Configuration and certificates are often stored in this form.",
         check: "Decode it yourself and read it.",
         techniques: &["T1140", "T1027"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "secrets",
@@ -180,6 +208,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Backups and account management read these files.",
         check: "See whether the file was read or copied, and change what is in it if so.",
         techniques: &["T1003.008", "T1552.001", "T1552.004"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "packing",
@@ -189,6 +218,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Backups, logs and packages do this all day.",
         check: "Look at which files went in and where the result went.",
         techniques: &["T1560.001"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "stays",
@@ -214,6 +244,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Configuration management writes these files.",
         check: "Compare the file with what configuration management holds.",
         techniques: &["T1053.003", "T1543.002", "T1546.004", "T1098.004"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "marks gone",
@@ -229,6 +260,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "People tidy up disks that they give away.",
         check: "See what is missing from the logs around that time.",
         techniques: &["T1070.003", "T1070.002"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "looking around",
@@ -247,6 +279,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Monitoring and login scripts ask this.",
         check: "See which questions came together, and who reads the answers.",
         techniques: &["T1082", "T1033", "T1057", "T1049"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "became root",
@@ -256,6 +289,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "sudo, su and services with helpers do this.",
         check: "See who logged in as user {login_uid} and whether the program may do this.",
         techniques: &["T1548"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "crash",
@@ -265,6 +299,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Programs crash.",
         check: "Look for a core file, and for what was sent to the program before.",
         techniques: &["T1203"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "shell on the network",
@@ -274,6 +309,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Scripts test whether a port is open in this way.",
         check: "Find out who is at {remote_ip} port {remote_port}.",
         techniques: &["T1059.004", "T1071"],
+        needs: Needs::Shell,
     },
     Rule {
         sign: "outside",
@@ -283,6 +319,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Services move: a new address of a provider or mirror looks like this.",
         check: "See whose address {remote_ip} is, and whether other hosts know it.",
         techniques: &["T1071"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "connection",
@@ -292,6 +329,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A new service, client or setting opens new connections.",
         check: "See what listens at {remote_ip} port {remote_port}.",
         techniques: &["T1071"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "listener",
@@ -301,6 +339,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A service was started or got another port.",
         check: "See who connected to port {local_port} since, and whether it can be reached from outside.",
         techniques: &["T1571"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "visitor",
@@ -310,6 +349,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A new client came.",
         check: "See what {exe} did right after.",
         techniques: &["T1190"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "much sent",
@@ -323,6 +363,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "Backups and uploads do.",
         check: "Find out which files {exe} had read before.",
         techniques: &["T1041", "T1048"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "refused",
@@ -334,6 +375,7 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A service was down.",
         check: "See whether {exe} tried many ports or hosts.",
         techniques: &["T1046"],
+        needs: Needs::Nothing,
     },
     Rule {
         sign: "name",
@@ -343,84 +385,6 @@ pub(crate) const RULES: &[Rule] = &[
         harmless: "A new service or version asks for new names.",
         check: "See who owns {name}, since when, and who else asks for it.",
         techniques: &["T1071.004"],
+        needs: Needs::Nothing,
     },
-];
-
-fn is(row: &Fact, activity: &str) -> bool {
-    row.table == events::PROCESS && row.get("activity") == activity
-}
-
-/// Whether a program is a shell, by its name.
-fn is_shell(leaf: &str) -> bool {
-    ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "busybox"].contains(&leaf)
-}
-
-/// Whether a name is one of these, with or without a version behind.
-fn is_one_of(leaf: &str, names: &[&str]) -> bool {
-    let plain = leaf.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    names.contains(&leaf) || (!plain.is_empty() && names.contains(&plain))
-}
-
-fn goes_out(row: &Fact) -> bool {
-    let reaches = ["connect", "send"].contains(&row.get("activity"));
-    reaches || (["close", "flow"].contains(&row.get("activity")) && row.get("direction") == "outbound")
-}
-
-fn is_public(ip: &str) -> bool {
-    match ip.parse() {
-        Ok(std::net::IpAddr::V4(ip)) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.is_unspecified()
-                || shared)
-        }
-        Ok(std::net::IpAddr::V6(ip)) => {
-            let local = ip.segments()[0] & 0xfe00 == 0xfc00 || ip.segments()[0] & 0xffc0 == 0xfe80;
-            !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified() || local)
-        }
-        Err(_) => false,
-    }
-}
-
-/// What a row of each table and activity says, where no rule says more; the first that fits.
-pub(crate) const SENTENCES: &[(&str, &str, &str)] = &[
-    (events::PROCESS, "exec", "{exe} started under {parent_exe}: {args}"),
-    (events::PROCESS, "fork", "{exe} forked under {parent_exe}"),
-    (events::PROCESS, "running", "{exe} was there when the agent started"),
-    (events::PROCESS, "exit", "{exe} ended with {exit_code}"),
-    (events::PROCESS, "", "{exe}: {activity} {operation}"),
-    (events::CONNECTION, "connect", "{exe} connected to {remote_ip} port {remote_port}"),
-    (events::CONNECTION, "send", "{exe} sent to {remote_ip} port {remote_port}"),
-    (events::CONNECTION, "accept", "{exe} accepted {remote_ip} at port {local_port}"),
-    (events::CONNECTION, "listen", "{exe} began to wait at {local_ip} port {local_port}"),
-    (events::CONNECTION, "bind", "{exe} took {local_ip} port {local_port}"),
-    (
-        events::CONNECTION,
-        "close",
-        "{exe}: {outcome}, {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in",
-    ),
-    (events::CONNECTION, "flow", "{exe}: {remote_ip} port {remote_port}, {bytes_out} bytes out, {bytes_in} in"),
-    (events::CONNECTION, "", "{exe}: {activity}"),
-    (events::DNS, "query", "{exe} asked for {name}"),
-    (events::DNS, "", "{exe}: {activity} for {name}"),
-];
-
-/// What is likely harmless about a new value, by the kind of the lens's field (tables of other programs).
-pub(crate) const KINDS: &[(&str, &str, &str)] = &[
-    (
-        "ip",
-        "An address changes with a provider, a network or a journey.",
-        "See whose address it is and who else uses it.",
-    ),
-    ("domain", "New services bring new names.", "See who owns the name, since when, and who else asks for it."),
-    ("url", "A page or interface that was added is new to everyone.", "See who else went there and what it serves."),
-    ("user", "People change roles and cover for each other.", "Ask the person, or whoever gave the rights."),
-    ("time", "Shifts, journeys and deadlines move hours.", "See whether others of the same role worked then."),
-    ("number", "Month ends and migrations move amounts.", "Compare with the same day of other weeks."),
-    ("path", "A new version brings new files.", "Find out where the file came from."),
-    ("cmdline", "A new version or script brings new commands.", "Read the command and ask who gave it."),
-    ("", "What is new is new once: a version, a device, a task.", "See whether it goes on, and who else has it."),
 ];

@@ -1,7 +1,7 @@
 //! Templates filled with the cells of a row.
 
 use super::facts::{Fact, cut};
-use super::rules::SENTENCES;
+use super::sentences::SENTENCES;
 
 /// The template with each `{column}` replaced by its cell; one that is null says so.
 pub(super) fn filled(template: &str, fact: &Fact) -> String {

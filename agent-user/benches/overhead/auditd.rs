@@ -52,10 +52,15 @@ impl Audit {
     pub(crate) fn new(user: u32) -> Result<Self> {
         let (Some(control), Some(daemon)) = (find("auditctl"), find("auditd")) else { bail!("not installed") };
         let mut audit = Self { control, daemon, user, before: BTreeMap::new() };
-        let before = audit.status()?;
+        let mut before = audit.status()?;
+        let mut rules = audit.control(&["-l"])?;
+        if !has_daemon(&before) && rules.contains(KEY) && rules.lines().all(|rule| audit.is_ours(rule)) {
+            // A run that was killed left them.
+            audit.off();
+            (before, rules) = (audit.status()?, audit.control(&["-l"])?);
+        }
         let off = before.get("enabled").is_some_and(|value| value == "0");
         ensure!(off && !has_daemon(&before), "this machine is audited already");
-        let rules = audit.control(&["-l"])?;
         let left_by_us = rules.trim() == PREPARE_NOTHING.join(" ");
         ensure!(left_by_us || rules.trim() == "No rules", "this machine has audit rules already");
         if !left_by_us {
@@ -86,6 +91,12 @@ impl Audit {
         let others = ["always,exclude".into(), "-F".into(), format!("uid!={}", self.user)];
         let calls = ["always,exit", "-F", "arch=b64", "-S", CALLS, "-F", &format!("uid={}", self.user), "-k", KEY];
         [others.to_vec(), calls.map(String::from).to_vec()]
+    }
+
+    /// Whether a rule, as the kernel lists it, is one of these.
+    fn is_ours(&self, rule: &str) -> bool {
+        let [others, _] = self.rules();
+        rule.ends_with(&format!("key={KEY}")) || rule == format!("-a {}", others.join(" "))
     }
 
     fn change(&self, how: &str, rule: &[String]) -> Result<()> {

@@ -206,10 +206,7 @@ pub(crate) fn count(
     source.for_each(lens.table(), &mut |batch| {
         let batch = encoder.encode(batch)?;
         let taught = Taught::new(lens, key, &batch);
-        let groups: Vec<((Option<String>, i32), Vec<u32>)> = by_host_and_day(&batch)
-            .into_iter()
-            .map(|((host, day), group)| ((batch.host.values[host as usize].clone(), day), group))
-            .collect();
+        let groups = by_host_and_day(&batch);
         let count = || {
             for ((host, day), group) in &groups {
                 let new = || SegmentBuilder::new(lens, key, host.as_deref(), *day);
@@ -242,17 +239,19 @@ type Open = BTreeMap<(i32, Option<String>), SegmentBuilder>;
 /// The segments of what does not go on.
 fn closed(open: Open, words: &mut WordCollector) -> Vec<Segment> {
     let finish = |((day, host), builder): ((i32, Option<String>), SegmentBuilder)| ((host, day), builder.finish());
-    let finished: Vec<((Option<String>, i32), Segment)> =
-        open.into_iter().collect::<Vec<_>>().into_par_iter().map(finish).collect();
-    let segment = |(place, segment): ((Option<String>, i32), Segment)| {
+    let finished: Vec<(Place, Segment)> = open.into_iter().collect::<Vec<_>>().into_par_iter().map(finish).collect();
+    let segment = |(place, segment): (Place, Segment)| {
         words.closed(place, &segment.id);
         segment
     };
     finished.into_iter().map(segment).collect()
 }
 
-/// The rows of each host code and UTC day.
-fn by_host_and_day(batch: &EncodedBatch) -> HashMap<(u32, i32), Vec<u32>> {
+/// A host and UTC day.
+type Place = (Option<String>, i32);
+
+/// The rows of each host and day.
+fn by_host_and_day(batch: &EncodedBatch) -> Vec<(Place, Vec<u32>)> {
     let mut groups: HashMap<(u32, i32), Vec<u32>> = HashMap::new();
     let of_row = |row: usize| (batch.host.codes[row], day_of(batch.time[row]));
     let mut start = 0;
@@ -262,5 +261,6 @@ fn by_host_and_day(batch: &EncodedBatch) -> HashMap<(u32, i32), Vec<u32>> {
         groups.entry(group).or_default().extend(start as u32..end as u32);
         start = end;
     }
-    groups
+    let name = |host: u32| batch.host.values[host as usize].clone();
+    groups.into_iter().map(|((host, day), rows)| ((name(host), day), rows)).collect()
 }

@@ -37,7 +37,7 @@ learned and have no units: it is less work than Ebbline's. Detectors see eight n
 
 """
 NOTES = """- Ebbline is the program as people run it, from its start to its last byte; the others are libraries in a running Python, and what they learned stays in a database file (DuckDB) or in memory.
-- Detectors: the packages' defaults. Isolation forests learn a sample of 256 rows for each tree, half-space trees 10,000 rows and score 20,000; rates are of the rows they took. ECOD's threads are processes.
+- Detectors: the packages' defaults. Isolation forests learn a sample of 256 rows for each tree, half-space trees 10,000 rows and score 60,000; rates are of the rows they took. ECOD's threads are processes.
 - Scores: the engines' differ by {differ:.2g} bits at most from each other; Ebbline's correlate with them at {flat:.3f} (flat) and {full:.3f} (full).
 - Ebbline's most memory: {learn:.0f} MiB while learning, {score:.0f} MiB while scoring the full model (`VmHWM`).
 

@@ -15,7 +15,7 @@ pub(crate) struct RescoreBenchArgs {
     #[arg(long, default_value_t = 8)]
     files: u64,
     /// Rounds, in each of which every program has its turn.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     runs: u32,
     /// Threads of each program.
     #[arg(long, default_value_t = 2)]

@@ -1,5 +1,6 @@
 //! The second pass of learning: rows are scored against what they did not teach, and the scores counted (docs/model.md §5).
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -327,14 +328,20 @@ impl Scored {
     /// Scores a range of rows as if each one's host had taught nothing.
     fn by_peers(&mut self, against: &Against<'_>, range: Range<usize>) {
         let batch = &self.rows.batch;
-        let mut work = Vec::new();
-        for run in runs(range.len(), |row| batch.host.hash(range.start + row)) {
-            let rows = range.start + run.start..range.start + run.end;
-            let Some(without) = against.without(batch.host.hash(rows.start)) else { continue };
-            work.extend(blocks(rows).map(|rows| (without.clone(), rows)));
+        let mut hosts: BTreeMap<Pair, Option<WithoutHost<'_>>> = BTreeMap::new();
+        let runs = runs(range.len(), |row| batch.host.hash(range.start + row));
+        let runs: Vec<Range<usize>> =
+            runs.into_iter().map(|run| range.start + run.start..range.start + run.end).collect();
+        for host in runs.iter().map(|rows| batch.host.hash(rows.start)) {
+            hosts.entry(host).or_insert_with(|| against.without(host));
         }
-        let score = |scratch: &mut Scratch, (without, rows): (WithoutHost<'_>, Range<usize>)| {
-            surprisals(&against.snapshot, &without, batch, rows, scratch)
+        let of_run = |rows: Range<usize>| {
+            let without = hosts[&batch.host.hash(rows.start)].as_ref();
+            without.into_iter().flat_map(move |without| blocks(rows.clone()).map(move |rows| (without, rows)))
+        };
+        let work: Vec<(&WithoutHost<'_>, Range<usize>)> = runs.into_iter().flat_map(of_run).collect();
+        let score = |scratch: &mut Scratch, (without, rows): (&WithoutHost<'_>, Range<usize>)| {
+            surprisals(&against.snapshot, without, batch, rows, scratch)
         };
         let parts: Vec<Piece> = work.into_par_iter().map_init(Scratch::default, score).collect();
         parts.iter().for_each(|(rows, _)| self.has_peers[rows.clone()].fill(true));

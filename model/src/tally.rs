@@ -183,7 +183,7 @@ impl<'a> UnitTops<'a> {
         // Where a table has rows that do not calibrate, a unit's sum lacks them. A kind of which none is whole keeps all.
         let whole = |unit: &ChosenUnit| !of_kind(&unit.kind).iter().any(|plan| plan.cuts(&unit.days));
         let mut some_whole: BTreeMap<&str, bool> = BTreeMap::new();
-        let with_rows = |tops: &'_ [Top<Bits>]| -> Vec<usize> {
+        let with_rows = |tops: &[Top<Bits>]| -> Vec<usize> {
             (0..tops.len()).filter(|unit| !tops[*unit].rows().is_empty()).collect()
         };
         for unit in with_rows(&self.tops[0]).into_iter().map(|unit| &units.chosen[unit]) {

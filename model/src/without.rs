@@ -7,7 +7,6 @@ use crate::keys::{FLEET, NO_GROUP, Pair, context_start, scoped};
 use crate::snapshot::Snapshot;
 
 /// A snapshot less all that one host taught.
-#[derive(Clone)]
 pub(crate) struct WithoutHost<'a> {
     snapshot: &'a Snapshot,
     host: Pair,

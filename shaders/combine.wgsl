@@ -1,13 +1,15 @@
 // Bits, reasons and log2_n of every row: calibration and sum. One thread per row, workgroup_id.x is the block of rows.
 //
 // Contract: docs/model.md §5. Reads the surprisals in `results`, program, hashes and columns; writes bits (u32), three reasons
-// (view in the low half, bits in the high half, 0x0000ffff for none) and log2_n (u16), and the sums of its block.
+// (view in the low half, bits in the high half, 0x0000ffff for none) and log2_n (u16), and the work of its block: what the
+// views counted, added up, and its sums.
 
 const NO_REASON = 0x0000ffffu;
 const VIEW_BINS = 1024u;
 const ROW_BINS = 16384u;
 
-var<workgroup> tally: atomic<u32>;
+var<workgroup> tally: array<atomic<u32>, 4>;
+const SUMS = 3u;
 var<workgroup> tile: array<u32, 256>;
 
 // Where the calibration of the row's host begins.
@@ -73,14 +75,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         results[at + 1u] = sum.second;
         results[at + 2u] = sum.third;
         mine = calibrated(calibration, params.views * VIEW_BINS + min(sum.bits >> 6u, ROW_BINS - 1u));
-        atomicAdd(&tally, 1u);
+        atomicAdd(&tally[SUMS], 1u);
+    }
+    for (var view = lane; view < params.views; view += BLOCK) {
+        let counts = counts_at(view, group.x);
+        atomicAdd(&tally[0], results[counts]);
+        atomicAdd(&tally[1], results[counts + 1u]);
+        atomicAdd(&tally[2], results[counts + 2u]);
     }
     tile[lane] = mine;
     workgroupBarrier();
     if (lane % 2u == 0u) {
         results[log2_n_at(row)] = tile[lane] | (tile[lane + 1u] << 16u);
     }
-    if (lane == 0u) {
-        results[sums_at(group.x)] = atomicLoad(&tally);
+    if (lane < 4u) {
+        results[work_at(group.x) + lane] = atomicLoad(&tally[lane]);
     }
 }

@@ -33,7 +33,7 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 @group(1) @binding(1) var<storage, read> hashes: array<vec2<u32>>;     // the distinct values of all columns, then the groups' scopes, then where calibrations are
 @group(1) @binding(2) var<storage, read> columns: array<u32>;          // four words a column, then the narrow codes
-@group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, surprisal, counts (see `*_at`)
+@group(1) @binding(3) var<storage, read_write> results: array<u32>;    // bits, reasons, log2_n, work, surprisal, counts (see `*_at`)
 
 const BLOCK = 256u;
 override SLICES: u32 = 1u; // bindings that the table takes
@@ -54,15 +54,17 @@ fn reasons_at(row: u32) -> u32 {
 fn log2_n_at(row: u32) -> u32 {
     return 4u * params.stride + row / 2u;
 }
+// Work of a block of rows, four words: keys, lookups and backoffs of all views, and its sums.
+fn work_at(block: u32) -> u32 {
+    return 4u * params.stride + params.stride / 2u + 4u * block;
+}
+// From here on, what is read back only where somebody asks.
 fn surprisal_at(view: u32, row: u32) -> u32 {
-    return 4u * params.stride + (view + 1u) * (params.stride / 2u) + row / 2u;
+    return work_at(params.stride / BLOCK) + view * (params.stride / 2u) + row / 2u;
 }
-// Work of a block of rows: keys, lookups, backoffs of each view, then of all blocks their sums.
+// Keys, lookups, backoffs of one view; never read back.
 fn counts_at(view: u32, block: u32) -> u32 {
-    return 4u * params.stride + (params.views + 1u) * (params.stride / 2u) + 3u * (view * (params.stride / BLOCK) + block);
-}
-fn sums_at(block: u32) -> u32 {
-    return counts_at(params.views, 0u) + block;
+    return surprisal_at(params.views, 0u) + 3u * (view * (params.stride / BLOCK) + block);
 }
 
 fn slot(at: u32) -> vec4<u32> {

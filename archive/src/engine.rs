@@ -1,13 +1,16 @@
 //! Backends, opened once per table and lent to whoever scores.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use model::baseline::Baseline;
 use model::{Backend, BackendError, CpuBackend, EncodedBatch, Encoder, Lens, Scores, Snapshot, StageCounters};
 use scorer_gpu::{Choice, Opened, Opener};
 
 use crate::error::ArchiveError;
+
+/// Backends on one device: while one waits for its batch, others pack the next and take what came of the last.
+const BESIDE: usize = 4;
 
 /// What scores the rows of one table.
 pub struct Engine {
@@ -19,6 +22,8 @@ pub struct Engine {
     /// Whether the CPU may go on where a device fails: not where a GPU was asked for by name.
     relieved: bool,
     state: Mutex<State>,
+    /// A backend is idle again.
+    returned: Condvar,
 }
 
 /// What is open now.
@@ -28,10 +33,12 @@ struct State {
     reason: String,
     /// Where figures in the reason are from.
     note: Option<String>,
-    /// On the CPU one backend per thread that asks; on a GPU the only one, kept locked while it works.
-    backends: Vec<Box<dyn Backend>>,
-    /// Work of a backend that failed.
+    /// Those that nobody works with: on the CPU in all one per thread that asks, on a GPU [`BESIDE`].
+    idle: Vec<Box<dyn Backend>>,
+    /// Work of backends that are gone.
     before: StageCounters,
+    /// Whether the CPU took the place of a device.
+    is_relieved: bool,
     /// Why the CPU went on, until that was said.
     trouble: Option<String>,
 }
@@ -51,6 +58,7 @@ impl Engine {
             batch_rows,
             relieved: opener.choice() == Choice::Auto,
             state: Mutex::new(State { note, ..State::new(backend, reason) }),
+            returned: Condvar::new(),
             snapshot,
         }))
     }
@@ -85,26 +93,46 @@ impl Engine {
     /// # Errors
     /// What the backend reports.
     pub fn score(&self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {
+        let mut lent = Lent { engine: self, backend: Some(self.idle()), failed: None };
+        let Some(backend) = &mut lent.backend else { return Ok(()) };
+        match backend.score(batch, out) {
+            Err(BackendError::Device { device, reason }) if self.relieved => {
+                lent.failed = Some(format!("device {device}: {reason}; the CPU scores the rest"));
+                drop(lent);
+                self.score(batch, out)
+            }
+            scored => scored,
+        }
+    }
+
+    /// A backend that nobody works with, as soon as there is one.
+    fn idle(&self) -> Box<dyn Backend> {
         let mut state = self.lock();
-        if state.name != "cpu" {
-            let scored = match state.backends.first_mut() {
-                Some(backend) => backend.score(batch, out),
-                None => Err(BackendError::Batch("no backend is open".into())),
-            };
-            match scored {
-                Err(BackendError::Device { device, reason }) if self.relieved => {
-                    let cpu = Box::new(CpuBackend::new(self.snapshot.clone()));
-                    state.relieve(cpu, format!("device {device}: {reason}; the CPU scores the rest"));
-                }
-                done => return done,
+        loop {
+            match state.idle.pop() {
+                Some(backend) => return backend,
+                None if state.name == "cpu" => return self.cpu(),
+                None => state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
         }
-        let idle = state.backends.pop();
+    }
+
+    /// Takes a backend back, or lets the CPU go on where it failed.
+    fn put_back(&self, backend: Box<dyn Backend>, failed: Option<String>) {
+        let mut state = self.lock();
+        // What else worked on the device then comes back later.
+        let is_over = state.is_relieved && backend.name() != "cpu";
+        match failed {
+            Some(trouble) if !is_over => state.relieve(backend.as_ref(), self.cpu(), trouble),
+            _ if is_over => state.before += backend.counters(),
+            _ => state.idle.push(backend),
+        }
         drop(state);
-        let mut backend = idle.unwrap_or_else(|| Box::new(CpuBackend::new(self.snapshot.clone())));
-        let result = backend.score(batch, out);
-        self.lock().backends.push(backend);
-        result
+        self.returned.notify_all();
+    }
+
+    fn cpu(&self) -> Box<dyn Backend> {
+        Box::new(CpuBackend::new(self.snapshot.clone()))
     }
 
     /// Why the CPU went on in the place of a device, once.
@@ -112,12 +140,12 @@ impl Engine {
         self.lock().trouble.take()
     }
 
-    /// Work done so far by all backends of the table.
+    /// Work done so far by all backends of the table that are not at work.
     #[must_use]
     pub fn counters(&self) -> StageCounters {
         let state = self.lock();
         let mut sum = state.before;
-        for backend in &state.backends {
+        for backend in &state.idle {
             sum += backend.counters();
         }
         sum
@@ -128,26 +156,40 @@ impl Engine {
     }
 }
 
-impl State {
-    fn new(backend: Box<dyn Backend>, reason: String) -> Self {
-        Self {
-            name: backend.name().to_owned(),
-            device: backend.device(),
-            reason,
-            note: None,
-            backends: vec![backend],
-            before: StageCounters::default(),
-            trouble: None,
+/// A backend at work. It is given back however that ends, lest others wait for it.
+struct Lent<'a> {
+    engine: &'a Engine,
+    backend: Option<Box<dyn Backend>>,
+    /// Why the CPU is to go on in its place.
+    failed: Option<String>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            self.engine.put_back(backend, self.failed.take());
         }
     }
+}
 
-    /// Lets another backend go on.
-    fn relieve(&mut self, backend: Box<dyn Backend>, trouble: String) {
+impl State {
+    fn new(backend: Box<dyn Backend>, reason: String) -> Self {
+        let (name, device) = (backend.name().to_owned(), backend.device());
+        let others = if name == "cpu" { 0 } else { BESIDE - 1 };
+        let others: Vec<_> = (0..others).map_while(|_| backend.another()).collect();
+        let idle = [backend].into_iter().chain(others).collect();
+        let before = StageCounters::default();
+        Self { name, device, reason, note: None, idle, before, is_relieved: false, trouble: None }
+    }
+
+    /// Lets the CPU go on where a backend failed.
+    fn relieve(&mut self, failed: &dyn Backend, cpu: Box<dyn Backend>, trouble: String) {
         let mut before = self.before;
-        self.backends.iter().for_each(|failed| before += failed.counters());
+        before += failed.counters();
+        self.idle.iter().for_each(|idle| before += idle.counters());
         let reason = format!("{}; {trouble}", self.reason);
         let note = self.note.take();
-        *self = Self { before, note, trouble: Some(trouble), ..Self::new(backend, reason) };
+        *self = Self { before, note, is_relieved: true, trouble: Some(trouble), ..Self::new(cpu, reason) };
     }
 }
 
@@ -218,11 +260,15 @@ impl Engines {
 mod tests {
     use super::*;
     use model::testing::{self, Plan};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// A device that is lost with its second batch.
+    /// A device that is lost with its second batch, whoever of those on it scores that; or whose driver panics then.
+    #[derive(Clone)]
     struct Failing {
-        cpu: CpuBackend,
-        batches: u32,
+        snapshot: Arc<Snapshot>,
+        batches: Arc<AtomicU32>,
+        panics: bool,
+        work: StageCounters,
     }
 
     impl Backend for Failing {
@@ -235,28 +281,41 @@ mod tests {
         }
 
         fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {
-            self.batches += 1;
-            if self.batches > 1 {
+            if self.batches.fetch_add(1, Ordering::SeqCst) > 0 {
+                assert!(!self.panics, "on purpose");
                 return Err(BackendError::Device { device: "a card".to_owned(), reason: "lost".to_owned() });
             }
-            self.cpu.score(batch, out)
+            let mut cpu = CpuBackend::new(self.snapshot.clone());
+            cpu.score(batch, out)?;
+            self.work += cpu.counters();
+            Ok(())
         }
 
         fn counters(&self) -> StageCounters {
-            self.cpu.counters()
+            self.work
+        }
+
+        fn another(&self) -> Option<Box<dyn Backend>> {
+            Some(Box::new(Self { work: StageCounters::default(), ..self.clone() }))
         }
     }
 
     fn engine(snapshot: &Arc<Snapshot>, relieved: bool) -> Engine {
-        let (lens, key) = (snapshot.lens.clone(), testing::key());
-        let failing = Failing { cpu: CpuBackend::new(snapshot.clone()), batches: 0 };
+        let (snapshot_of, batches, work) = (snapshot.clone(), Arc::default(), StageCounters::default());
+        engine_on(Failing { snapshot: snapshot_of, batches, panics: false, work }, relieved)
+    }
+
+    fn engine_on(failing: Failing, relieved: bool) -> Engine {
+        let (snapshot, key) = (failing.snapshot.clone(), testing::key());
+        let lens = snapshot.lens.clone();
         Engine {
-            snapshot: snapshot.clone(),
+            snapshot,
             encoder: Box::new(move || Encoder::new(&lens, &key)),
             views: Vec::new(),
             batch_rows: 1,
             relieved,
             state: Mutex::new(State::new(Box::new(failing), "gpu: a card".to_owned())),
+            returned: Condvar::new(),
         }
     }
 
@@ -287,5 +346,39 @@ mod tests {
         let error = asked_for.score(&case.batch, &mut Scores::default()).unwrap_err();
         assert!(matches!(error, BackendError::Device { .. }));
         assert_eq!(asked_for.trouble(), None);
+    }
+
+    #[test]
+    fn many_threads_lose_one_device_and_every_batch_is_scored_once() {
+        let case = testing::case("a lost device", Plan::default(), 1);
+        let mut expected = Scores::of_rows();
+        let mut cpu = CpuBackend::new(case.snapshot.clone());
+        cpu.score(&case.batch, &mut expected).unwrap();
+        let chosen = engine(&case.snapshot, true);
+        std::thread::scope(|scope| {
+            for _ in 0..4 * BESIDE {
+                scope.spawn(|| {
+                    let mut out = Scores::of_rows();
+                    chosen.score(&case.batch, &mut out).unwrap();
+                    assert!(out == expected);
+                });
+            }
+        });
+        assert_eq!(chosen.counters().lookups, 4 * BESIDE as u64 * cpu.counters().lookups);
+        assert!(chosen.trouble().is_some() && chosen.trouble().is_none());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_backend_that_panicked() {
+        let case = testing::case("a driver that panics", Plan::default(), 1);
+        let (snapshot, work) = (case.snapshot.clone(), StageCounters::default());
+        let engine = engine_on(Failing { snapshot, batches: Arc::default(), panics: true, work }, true);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3 * BESIDE)
+                .map(|_| scope.spawn(|| engine.score(&case.batch, &mut Scores::of_rows()).unwrap()))
+                .collect();
+            let well = threads.into_iter().map(|thread| thread.join().is_ok()).filter(|well| *well).count();
+            assert_eq!(well, 1);
+        });
     }
 }

@@ -226,7 +226,7 @@ impl<'a> Output<'a> {
             units,
             relative: Arc::from(source.relative.as_str()),
             table: Arc::from(lane.table.as_str()),
-            scores: Scores::default(),
+            scores: Scores::of_rows(),
         })
     }
 

@@ -106,7 +106,7 @@ impl LiveScorer {
             host: host.to_owned(),
             started,
             sequence: 1,
-            scores: Scores::default(),
+            scores: Scores::of_rows(),
         })
     }
 

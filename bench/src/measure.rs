@@ -13,6 +13,8 @@ use crate::report::{LearnFigure, LimitsAt, ScoreFigure};
 
 /// Rows that are scored plainly, too, and counted by both.
 const CHECKED: usize = 1024;
+/// Bytes that come of a row: bits, three reasons, and how rare.
+const SCORES: f64 = 18.0;
 
 /// What memory gives for a case's table.
 pub(crate) fn limits(device: &dyn Device, case: &Case) -> Result<LimitsAt, Failure> {
@@ -27,12 +29,13 @@ pub(crate) fn score(
     timing: &Timing<'_>,
 ) -> Result<ScoreFigure, Failure> {
     let mut scorer = device.open(&case.snapshot)?;
-    let mut out = Scores::default();
     let rows = measure::fitting(&mut |batch, out| scorer.score(batch, out), &case.batch, (timing, 4))?;
     let batch = head(&case.batch, rows);
+    let (mut all, mut out) = (Scores::default(), Scores::of_rows());
+    scorer.score(&batch, &mut all)?;
     scorer.score(&batch, &mut out)?;
     let kind = device.about().kind;
-    let plain = check(case, kind, &out, batch.rows)?;
+    let plain = check(case, kind, [&all, &out], batch.rows)?;
     let told = scorer.kernel_seconds().is_some();
     let kernel = kernels(scorer.as_mut(), (kind, &batch), timing)?;
     let arrow = case.rows.scored.slice(0, batch.rows);
@@ -46,8 +49,6 @@ pub(crate) fn score(
     // An adapter looks up every row by itself.
     let asked = plain.unwrap_or(kernel.lookups);
     let (views, lookups_per_s) = (case.snapshot.views.len(), asked * kernel.rows_per_s.median);
-    // Bits, three reasons, and how rare; and the surprisal of each view.
-    let scores = 18.0 + 2.0 * views as f64;
     Ok(ScoreFigure {
         views,
         table_bytes: case.table_bytes(),
@@ -58,18 +59,18 @@ pub(crate) fn score(
         share_of_gathers: lookups_per_s / limits.gathers_per_s,
         lookups_done: (asked > 0.0).then(|| kernel.lookups / asked),
         arrow_rows_per_s,
-        share_of_stream: arrow_rows_per_s.median * (bytes_per_row(case, &arrow) + scores) / limits.stream_bytes_per_s,
-        share_of_copies: limits.down_bytes_per_s.map(|down| arrow_rows_per_s.median * scores / down),
+        share_of_stream: arrow_rows_per_s.median * (bytes_per_row(case, &arrow) + SCORES) / limits.stream_bytes_per_s,
+        share_of_copies: limits.down_bytes_per_s.map(|down| arrow_rows_per_s.median * SCORES / down),
         joules_per_million_rows: kernel.joules_per_million_rows,
     })
 }
 
-/// Whether the first rows of a case have their scores; the processor's own are checked against the plain way, and how many
+/// Whether the first rows of a case have their scores, with and without surprisals; the processor's own are checked against the plain way, and how many
 /// look-ups of a row that takes is returned.
-fn check(case: &Case, kind: Kind, got: &Scores, rows: usize) -> Result<Option<f64>, Failure> {
+fn check(case: &Case, kind: Kind, got: [&Scores; 2], rows: usize) -> Result<Option<f64>, Failure> {
     let views = terminal::plural(case.snapshot.views.len() as u64, "view", "views");
     let place = format!("{views}, table {}", terminal::bytes(case.table_bytes() as u64));
-    same(&place, &case.expected, got, rows)?;
+    got.into_iter().try_for_each(|got| same(&place, &case.expected, got, rows))?;
     if kind != Kind::Cpu {
         return Ok(None);
     }
@@ -95,7 +96,7 @@ fn kernels(
     // What the packages take while an adapter works says nothing of the adapter.
     let meter = Meter::open().ok().filter(|_| kind == Kind::Cpu);
     let before = meter.as_ref().and_then(Meter::read);
-    let (lookups, mut out) = (scorer.lookups(), Scores::default());
+    let (lookups, mut out) = (scorer.lookups(), Scores::of_rows());
     let seconds = timing.repeat(3, || score_once(scorer, batch, &mut out))?;
     let rows = (seconds.len() * batch.rows).max(1) as f64;
     let joules = meter.zip(before).and_then(|(meter, before)| meter.since(&before));

@@ -128,7 +128,7 @@ fn score(
     gather: f64,
     tries: usize,
 ) -> Value {
-    let mut scores = Scores::default();
+    let mut scores = Scores::of_rows();
     let before = backend.counters().lookups;
     backend.score(batch, &mut scores).expect("the device works");
     let lookups = (backend.counters().lookups - before) as f64;

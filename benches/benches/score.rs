@@ -50,7 +50,7 @@ fn score(c: &mut Criterion) {
         group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
         for (mut backend, hardware) in backends(&case) {
             let batch = if hardware { &case.batch } else { &few };
-            let mut scores = Scores::default();
+            let mut scores = Scores::of_rows();
             group.throughput(Throughput::Elements(batch.rows as u64));
             group.bench_function(format!("{}: {}", backend.name(), backend.device()), |bencher| {
                 bencher.iter(|| backend.score(batch, &mut scores).expect("the device works"));

@@ -60,7 +60,7 @@ fn main() {
         let encoded = encoder.encode(&big).expect("encodes");
         let encoding = start.elapsed();
         let mut backend = CpuBackend::new(baseline.snapshot(lens.table()).expect("learned"));
-        let mut scores = Scores::default();
+        let mut scores = Scores::of_rows();
         backend.score(&encoded, &mut scores).expect("scores");
         let start = Instant::now();
         backend.score(&encoded, &mut scores).expect("scores");

@@ -19,12 +19,19 @@ pub trait Backend: Send {
 
     /// Work done since this backend was made, counted where it was done.
     fn counters(&self) -> StageCounters;
+
+    /// One more for the same snapshot, to score other batches at the same time; `None` where there is none.
+    fn another(&self) -> Option<Box<dyn Backend>> {
+        None
+    }
 }
 
 /// The scores of one batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scores {
-    /// Surprisal in 1/1024 bit, view-major (`view * rows + row`); 0 where the view does not apply.
+    /// The surprisals of the views are not wanted: of many views they are nearly all that a device gives back.
+    pub only_rows: bool,
+    /// Surprisal in 1/1024 bit, view-major (`view * rows + row`); 0 where the view does not apply. Empty if it is not wanted.
     pub surprisal: Vec<u16>,
     /// Per row the sum of its views' calibrated bits, in 1/1024 bit.
     pub bits: Vec<u32>,
@@ -35,10 +42,16 @@ pub struct Scores {
 }
 
 impl Scores {
+    /// To be filled with what is known of rows, without the surprisals of their views: all that files of scores have.
+    #[must_use]
+    pub fn of_rows() -> Self {
+        Self { only_rows: true, ..Self::default() }
+    }
+
     /// Empties and sizes the columns for `rows` rows and `views` views.
     pub fn reset(&mut self, rows: usize, views: usize) {
         self.surprisal.clear();
-        self.surprisal.resize(rows * views, 0);
+        self.surprisal.resize(if self.only_rows { 0 } else { rows * views }, 0);
         self.bits.clear();
         self.bits.resize(rows, 0);
         self.log2_n.clear();

@@ -47,12 +47,15 @@ pub struct CpuBackend {
     /// Whether rows that a view cannot tell apart are scored once.
     by_kind: bool,
     counters: StageCounters,
+    /// Surprisals that nobody wants but the sums.
+    surprisal: Vec<u16>,
 }
 
 impl CpuBackend {
     /// A backend for one snapshot.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, path: Path::detect(), by_kind: true, counters: StageCounters::default() }
+        let (counters, surprisal) = (StageCounters::default(), Vec::new());
+        Self { snapshot, path: Path::detect(), by_kind: true, counters, surprisal }
     }
 
     /// A backend that uses no vector instructions and scores each row by itself: to test the others by.
@@ -77,10 +80,13 @@ impl Backend for CpuBackend {
         }
         let snapshot = &*self.snapshot;
         out.reset(batch.rows, snapshot.views.len());
+        let mut surprisal = std::mem::take(if out.only_rows { &mut self.surprisal } else { &mut out.surprisal });
+        // Every view writes all of its rows.
+        surprisal.resize(batch.rows * snapshot.views.len(), 0);
         let asked = Asked { snapshot, batch, by_kind: self.by_kind };
         // A few rows are not worth waking other threads for.
         let together = if batch.rows < FEWEST { usize::MAX } else { 1 };
-        let work = asked.of(&mut out.surprisal).into_par_iter().with_min_len(together);
+        let work = asked.of(&mut surprisal).into_par_iter().with_min_len(together);
         let work = work.map_init(|| Work::new(self.path), |work, of_view| of_view.score(&asked, work));
         self.counters += work.reduce(StageCounters::default, |mut a, b| {
             a += b;
@@ -88,12 +94,18 @@ impl Backend for CpuBackend {
         });
         self.counters.sums += batch.rows as u64;
         let sets: Vec<u8> = batch.host.hashes.iter().map(|host| snapshot.set(*host) as u8).collect();
-        blocks(batch.rows, out).into_par_iter().for_each(|block| block.add_up(snapshot, batch, &sets));
+        let blocks = blocks(batch.rows, &surprisal, out);
+        blocks.into_par_iter().for_each(|block| block.add_up(snapshot, batch, &sets));
+        *if out.only_rows { &mut self.surprisal } else { &mut out.surprisal } = surprisal;
         Ok(())
     }
 
     fn counters(&self) -> StageCounters {
         self.counters
+    }
+
+    fn another(&self) -> Option<Box<dyn Backend>> {
+        Some(Box::new(Self { by_kind: self.by_kind, path: self.path, ..Self::new(Arc::clone(&self.snapshot)) }))
     }
 }
 
@@ -107,7 +119,7 @@ struct Block<'a> {
 }
 
 /// Cuts the scores into blocks that threads can own.
-fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
+fn blocks<'a>(rows: usize, surprisal: &'a [u16], out: &'a mut Scores) -> Vec<Block<'a>> {
     if rows == 0 {
         return Vec::new();
     }
@@ -119,7 +131,7 @@ fn blocks(rows: usize, out: &mut Scores) -> Vec<Block<'_>> {
             Block { rows, surprisal: Vec::new(), bits, log2_n, reasons }
         })
         .collect();
-    for view in out.surprisal.chunks(rows) {
+    for view in surprisal.chunks(rows) {
         for (block, part) in blocks.iter_mut().zip(view.chunks(BLOCK)) {
             block.surprisal.push(part);
         }

@@ -64,6 +64,15 @@ fn rank(info: &wgpu::AdapterInfo) -> u8 {
     }
 }
 
+/// The adapter that computes nothing and needs no driver.
+pub(crate) fn noop() -> Option<(AdapterInfo, wgpu::Adapter)> {
+    let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
+    instance.backends = wgpu::Backends::NOOP;
+    instance.backend_options.noop.enable = true;
+    let noop = wgpu::Instance::new(instance).request_adapter(&wgpu::RequestAdapterOptions::default());
+    pollster::block_on(noop).ok().map(|adapter| (describe(&adapter.get_info()), adapter))
+}
+
 pub(crate) fn describe(info: &wgpu::AdapterInfo) -> AdapterInfo {
     AdapterInfo {
         name: info.name.clone(),

@@ -5,12 +5,13 @@ use crate::columns::Packer;
 use crate::device::Gpu;
 use crate::dictionary::{Dictionary, Hashes};
 use crate::error::OpenError;
-use crate::kernels::Kernels;
-use crate::resident::{Resident, Slices};
-use crate::slot::{Flight, Job, Results, Slot, rows_that_fit};
+use crate::kernels::{BLOCK, Kernels};
+use crate::resident::{Beside, Resident, Slices};
+use crate::slot::{Flight, Job, Results, Room, Slot, rows_that_fit};
 use model::{Backend, BackendError, Codes, EncodedBatch, Scores, Snapshot, StageCounters};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The most rows of one dispatch: enough to fill a card, few enough that a batch is several parts.
 const ROWS: usize = 65_536;
@@ -20,19 +21,38 @@ const SLOTS: usize = 3;
 /// Scores on one adapter.
 pub struct GpuBackend {
     gpu: Gpu,
-    kernels: Kernels,
-    resident: Resident,
+    card: Arc<Card>,
     dictionary: Dictionary,
+    /// Groups of hosts, and where their calibrations are.
+    beside: [Beside; 2],
     slots: Vec<Slot>,
-    /// Rows that the slots have room for.
-    room: usize,
+    /// Of each slot.
+    room: Room,
     /// Rows of a part at most.
     part: usize,
     packed: Vec<u32>,
     counters: StageCounters,
+    traffic: Traffic,
     /// Nanoseconds of a tick of the device's clock, if it is asked how long kernels take.
     tick: Option<f32>,
     ticks: u64,
+}
+
+/// What is on the card once, whoever works with it.
+struct Card {
+    kernels: Kernels,
+    resident: Resident,
+}
+
+/// Bytes between host and device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Codes of rows, to the device.
+    pub codes: u64,
+    /// Hashes of distinct values, to the device.
+    pub hashes: u64,
+    /// Scores, back from it.
+    pub back: u64,
 }
 
 impl GpuBackend {
@@ -74,24 +94,36 @@ impl GpuBackend {
                 limit: gpu.largest,
             });
         }
-        Ok(Self {
-            dictionary: Dictionary::new(resident.plan.dictionaries()),
-            gpu,
-            kernels,
-            resident,
+        Ok(Self::of(gpu, Arc::new(Card { kernels, resident }), part))
+    }
+
+    /// With nothing of its own yet.
+    fn of(gpu: Gpu, card: Arc<Card>, part: usize) -> Self {
+        Self {
+            dictionary: Dictionary::new(card.resident.plan.dictionaries()),
+            beside: Default::default(),
             slots: Vec::new(),
-            room: 0,
-            part,
+            room: Room { rows: 0, only_rows: true },
             packed: Vec::new(),
             counters: StageCounters::default(),
+            traffic: Traffic::default(),
             tick: None,
             ticks: 0,
-        })
+            gpu,
+            card,
+            part,
+        }
+    }
+
+    /// One more on the same device and tables, to score other batches at the same time.
+    #[must_use]
+    pub fn another_here(&self) -> Self {
+        Self { tick: self.tick, ..Self::of(self.gpu.clone(), Arc::clone(&self.card), self.part) }
     }
 
     /// Cuts batches into parts of at most `rows` rows (rounded up to blocks of 256, and only as far as the adapter allows).
     pub fn limit_rows(&mut self, rows: usize) {
-        self.part = rows_that_fit(&self.gpu, &self.resident, rows.clamp(1, ROWS));
+        self.part = rows_that_fit(&self.gpu, &self.card.resident, rows.clamp(1, ROWS));
     }
 
     /// Seconds that kernels took so far, by the device's own clock; `None` where it has none, and unless it was opened by
@@ -100,14 +132,19 @@ impl GpuBackend {
         self.tick.map(|tick| self.ticks as f64 * f64::from(tick) / 1e9)
     }
 
+    /// What went between host and device so far, the tables aside.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
     /// The bindings that the table takes.
     #[doc(hidden)]
     pub fn slices(&self) -> usize {
-        self.resident.slices.number
+        self.card.resident.slices.number
     }
 
     fn score_parts(&mut self, batch: &EncodedBatch, columns: &[&Codes], out: &mut Scores) -> Result<(), BackendError> {
-        self.prepare(batch.rows, columns)?;
+        self.prepare(batch.rows, columns, out.only_rows)?;
         let mut flights = VecDeque::new();
         let starts = (0..batch.rows).step_by(self.part);
         for (number, start) in starts.enumerate() {
@@ -115,7 +152,7 @@ impl GpuBackend {
                 self.land(&mut flights, out)?;
             }
             let rows = start..batch.rows.min(start + self.part);
-            flights.push_back(self.launch(batch, columns, number % SLOTS, rows)?);
+            flights.push_back(self.launch(batch, columns, number % SLOTS, (rows, out.only_rows))?);
         }
         while !flights.is_empty() {
             self.land(&mut flights, out)?;
@@ -125,32 +162,37 @@ impl GpuBackend {
 
     /// The columns that travel: fields that views read, then host.
     fn columns<'a>(&self, batch: &'a EncodedBatch) -> Result<Vec<&'a Codes>, BackendError> {
-        if !batch.is_consistent(self.resident.lens_fields) {
+        if !batch.is_consistent(self.card.resident.lens_fields) {
             return Err(BackendError::Batch("its columns do not match the lens".to_owned()));
         }
-        let fields = self.resident.plan.fields.iter();
+        let fields = self.card.resident.plan.fields.iter();
         Ok(fields.map(|&field| &batch.fields[field]).chain([&batch.host]).collect())
     }
 
     /// Hashes and room on the card for a batch of `rows` rows.
-    fn prepare(&mut self, rows: usize, columns: &[&Codes]) -> Result<(), BackendError> {
+    fn prepare(&mut self, rows: usize, columns: &[&Codes], only_rows: bool) -> Result<(), BackendError> {
+        let resident = &self.card.resident;
         let mut hashes: Vec<&Hashes> = columns.iter().map(|column| &column.hashes).collect();
+        let [of_groups, of_sets] = &mut self.beside;
         // Beside the hash of each host value goes the scope of its group.
-        let groups = columns.last().and_then(|host| self.resident.groups(&host.hashes));
+        let groups = columns.last().and_then(|host| resident.groups(&host.hashes, of_groups));
         hashes.extend(&groups);
         // And where its calibration is.
-        let sets = columns.last().and_then(|host| self.resident.sets(&host.hashes));
+        let sets = columns.last().and_then(|host| resident.sets(&host.hashes, of_sets));
         hashes.extend(&sets);
-        if self.dictionary.update(&self.gpu, &hashes)? {
+        let update = self.dictionary.update(&self.gpu, &hashes)?;
+        self.traffic.hashes += update.bytes;
+        if update.is_grown {
             self.slots.iter_mut().for_each(Slot::unbind);
         }
         let needed = rows.min(self.part);
-        if needed > self.room || self.slots.is_empty() {
+        if needed > self.room.rows || self.room.only_rows && !only_rows {
             self.slots.clear();
-            self.room = needed.next_power_of_two().max(crate::kernels::BLOCK as usize).min(self.part);
-            let timed = self.tick.is_some();
-            let slot = |_| Slot::new(&self.gpu, &self.resident, self.room, timed);
-            self.slots = (0..SLOTS).map(slot).collect::<Result<_, _>>()?;
+            let rows = needed.max(self.room.rows).next_power_of_two().max(BLOCK as usize).min(self.part);
+            self.room = Room { rows, only_rows: self.room.only_rows && only_rows };
+        }
+        while self.slots.len() < rows.div_ceil(self.part).clamp(1, SLOTS) {
+            self.slots.push(Slot::new(&self.gpu, resident, self.room, self.tick.is_some())?);
         }
         Ok(())
     }
@@ -160,9 +202,10 @@ impl GpuBackend {
         batch: &EncodedBatch,
         columns: &[&Codes],
         slot: usize,
-        rows: Range<usize>,
+        (rows, only_rows): (Range<usize>, bool),
     ) -> Result<Flight, BackendError> {
-        let mut packer = Packer::new(&mut self.packed, self.resident.plan.columns());
+        let Card { kernels, resident } = &*self.card;
+        let mut packer = Packer::new(&mut self.packed, resident.plan.columns());
         for (number, column) in columns.iter().enumerate() {
             let first = self.dictionary.first(number);
             packer.codes(&column.codes[rows.clone()], column.hashes.len(), first);
@@ -171,11 +214,13 @@ impl GpuBackend {
         let Some(hashes) = self.dictionary.buffer() else {
             return Err(self.gpu.error("the value hashes are not on the card"));
         };
-        let groups = self.resident.grouped().then(|| self.dictionary.first(columns.len()));
-        let behind = columns.len() + usize::from(self.resident.grouped());
-        let sets = self.resident.has_sets().then(|| self.dictionary.first(behind));
-        let job = Job { gpu: &self.gpu, kernels: &self.kernels, resident: &self.resident, hashes, groups, sets };
-        self.slots[slot].launch(&job, packer.finish(), (slot, rows))
+        let groups = resident.grouped().then(|| self.dictionary.first(columns.len()));
+        let behind = columns.len() + usize::from(resident.grouped());
+        let sets = resident.has_sets().then(|| self.dictionary.first(behind));
+        let job = Job { gpu: &self.gpu, kernels, resident, hashes, groups, sets, only_rows };
+        let packed = packer.finish();
+        self.traffic.codes += packed.len() as u64;
+        self.slots[slot].launch(&job, packed, (slot, rows))
     }
 
     fn land(&mut self, flights: &mut VecDeque<Flight>, out: &mut Scores) -> Result<(), BackendError> {
@@ -184,6 +229,7 @@ impl GpuBackend {
         };
         let rows = flight.rows.clone();
         let (counters, ticks) = (&mut self.counters, &mut self.ticks);
+        self.traffic.back += flight.bytes;
         self.slots[flight.slot].land(&self.gpu, flight, |results| {
             *counters += results.counters();
             *ticks += results.ticks();
@@ -196,7 +242,6 @@ impl GpuBackend {
         // Parts may still be running in these buffers; an error here is the one already being reported.
         let _ = self.gpu.wait(None);
         self.slots.clear();
-        self.room = 0;
         self.dictionary.forget();
     }
 }
@@ -236,7 +281,7 @@ impl Backend for GpuBackend {
     fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {
         self.gpu.look().map_err(|error| unscored(error, batch.rows))?;
         let columns = self.columns(batch)?;
-        out.reset(batch.rows, self.resident.views);
+        out.reset(batch.rows, self.card.resident.views);
         let scored = self.score_parts(batch, &columns, out);
         scored.map_err(|error| {
             self.recover();
@@ -247,23 +292,22 @@ impl Backend for GpuBackend {
     fn counters(&self) -> StageCounters {
         self.counters
     }
+
+    fn another(&self) -> Option<Box<dyn Backend>> {
+        Some(Box::new(self.another_here()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::{describe, enumerate};
+    use crate::adapter::{enumerate, noop};
     use model::testing::{self, Case, Plan};
 
     /// The noop adapter, which needs no driver, and every real one.
     fn adapters() -> Vec<(AdapterInfo, wgpu::Adapter)> {
-        let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
-        instance.backends = wgpu::Backends::NOOP;
-        instance.backend_options.noop.enable = true;
-        let noop = wgpu::Instance::new(instance);
-        let noop = pollster::block_on(noop.request_adapter(&wgpu::RequestAdapterOptions::default())).unwrap();
         let mut adapters = enumerate();
-        adapters.push((describe(&noop.get_info()), noop));
+        adapters.extend(noop());
         adapters
     }
 
@@ -287,6 +331,45 @@ mod tests {
             assert!(expected == got, "{info}");
             assert!(plain.kernel_seconds().is_none() && timed.kernel_seconds().is_none_or(|seconds| seconds >= 0.0));
             println!("{info}: {:?} s", timed.kernel_seconds());
+        }
+    }
+
+    #[test]
+    fn only_what_is_wanted_comes_back() {
+        let case = case();
+        let (rows, views) = (case.batch.rows, case.snapshot.views.len() as u64);
+        let blocks = rows.div_ceil(256) as u64;
+        for (info, adapter) in adapters() {
+            let mut gpu = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
+            let (of_row, of_block, of_view) = (18, 16, 2);
+            let lean = blocks * (256 * of_row + of_block);
+            let whole = lean + blocks * 256 * of_view * views;
+            let mut before = Traffic::default();
+            for (mut out, back) in [(Scores::of_rows(), lean), (Scores::default(), whole), (Scores::of_rows(), lean)] {
+                gpu.score(&case.batch, &mut out).unwrap();
+                let now = gpu.traffic();
+                assert_eq!(now.back - before.back, back, "{info}");
+                // Hashes go up once, codes each time: more than a byte of each column and less than four.
+                assert_eq!(now.hashes > before.hashes, before == Traffic::default(), "{info}");
+                let columns = (gpu.card.resident.plan.columns() * rows) as u64;
+                assert!((columns..4 * columns).contains(&(now.codes - before.codes)), "{info}");
+                before = now;
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_to_all_who_work_on_the_device() {
+        let case = case();
+        for (info, adapter) in adapters() {
+            let mut gpu = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
+            let mut beside = gpu.another_here();
+            gpu.gpu.buffer("too large", 1 << 60, wgpu::BufferUsages::STORAGE);
+            for backend in [&mut gpu, &mut beside] {
+                backend.score(&case.batch, &mut Scores::of_rows()).unwrap_err();
+                backend.score(&case.batch, &mut Scores::of_rows()).unwrap();
+            }
+            gpu.another_here().score(&case.batch, &mut Scores::of_rows()).unwrap();
         }
     }
 

@@ -225,6 +225,15 @@ pub fn open_adapter_with_limit(name: &str, snapshot: &Snapshot, limit: u64) -> R
     GpuBackend::with_limit(&info, &adapter, snapshot, limit)
 }
 
+/// The adapter that computes nothing: what it takes is the host's work.
+#[doc(hidden)]
+pub fn open_noop(snapshot: &Snapshot) -> Result<GpuBackend, OpenError> {
+    let found = crate::adapter::noop();
+    let (info, adapter) =
+        found.ok_or_else(|| OpenError::NoSuchAdapter { name: "noop".to_owned(), found: Vec::new() })?;
+    GpuBackend::new(&info, &adapter, snapshot)
+}
+
 /// The adapter with this name.
 pub(crate) fn find(name: &str) -> Result<(AdapterInfo, wgpu::Adapter), OpenError> {
     let mut found = crate::adapter::enumerate();

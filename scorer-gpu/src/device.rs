@@ -3,21 +3,26 @@
 use crate::adapter::AdapterInfo;
 use crate::error::{OpenError, one_line};
 use model::BackendError;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wgpu::{Buffer, BufferUsages};
 
 /// A submission that takes longer than this is taken for hung. Long, because software adapters are for tests and slow.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Default)]
 struct Failure {
     /// Once lost, always lost.
     lost: Option<String>,
-    error: Option<String>,
+    /// The last one, and how many there were.
+    error: String,
+    errors: u64,
 }
 
+/// A device. Who works on it beside others has a clone: what goes wrong may be anybody's, and each is told once.
+#[derive(Clone)]
 pub(crate) struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
@@ -25,6 +30,8 @@ pub(crate) struct Gpu {
     pub(crate) largest: u64,
     pub(crate) info: AdapterInfo,
     failure: Arc<Mutex<Failure>>,
+    /// Errors that were told here.
+    told: Cell<u64>,
 }
 
 impl Gpu {
@@ -49,6 +56,7 @@ impl Gpu {
             largest: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(u64::from(u32::MAX)) & !3,
             info: info.clone(),
             failure,
+            told: Cell::new(0),
         })
     }
 
@@ -84,9 +92,9 @@ impl Gpu {
     }
 
     fn failed(&self) -> Option<String> {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let error = failure.error.take();
-        failure.lost.clone().or(error)
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = self.told.replace(failure.errors) < failure.errors;
+        failure.lost.clone().or_else(|| is_new.then(|| failure.error.clone()))
     }
 
     pub(crate) fn error(&self, reason: &str) -> BackendError {
@@ -119,7 +127,8 @@ fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Failure>>) {
             other => one_line(&other.to_string()),
         };
         let mut failure = note.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.error.get_or_insert(text);
+        failure.error = text;
+        failure.errors += 1;
     }));
     let note = Arc::clone(failure);
     device.set_device_lost_callback(move |reason, message| {

@@ -19,6 +19,14 @@ struct Region {
     held: Option<Hashes>,
 }
 
+/// What bringing the card up to date took.
+pub(crate) struct Update {
+    /// The buffer is a new one, which bind groups must follow.
+    pub(crate) is_grown: bool,
+    /// Uploaded.
+    pub(crate) bytes: u64,
+}
+
 pub(crate) struct Dictionary {
     buffer: Option<Buffer>,
     regions: Vec<Region>,
@@ -29,24 +37,26 @@ impl Dictionary {
         Self { buffer: None, regions: vec![Region::default(); columns] }
     }
 
-    /// Brings the card up to `columns`. Returns whether the buffer is a new one, which bind groups must follow.
-    pub(crate) fn update(&mut self, gpu: &Gpu, columns: &[&Hashes]) -> Result<bool, BackendError> {
+    /// Brings the card up to `columns`.
+    pub(crate) fn update(&mut self, gpu: &Gpu, columns: &[&Hashes]) -> Result<Update, BackendError> {
         let fits = |(region, hashes): (&Region, &&Hashes)| hashes.len() as u64 <= region.capacity;
-        let grown = self.buffer.is_none() || !self.regions.iter().zip(columns).all(fits);
-        if grown {
+        let is_grown = self.buffer.is_none() || !self.regions.iter().zip(columns).all(fits);
+        if is_grown {
             self.lay_out(gpu, columns)?;
         }
+        let mut bytes = 0;
         let Some(buffer) = &self.buffer else {
-            return Ok(grown);
+            return Ok(Update { is_grown, bytes });
         };
         for (region, &hashes) in self.regions.iter_mut().zip(columns) {
             if region.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, hashes)) {
                 continue;
             }
             gpu.queue.write_buffer(buffer, region.first * PAIR, cast_slice(hashes));
+            bytes += PAIR * hashes.len() as u64;
             region.held = Some(Arc::clone(hashes));
         }
-        Ok(grown)
+        Ok(Update { is_grown, bytes })
     }
 
     pub(crate) fn buffer(&self) -> Option<&Buffer> {

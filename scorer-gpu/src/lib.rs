@@ -22,7 +22,7 @@ mod slot;
 
 pub use adapter::{AdapterInfo, AdapterKind, adapters, quiet_drivers};
 pub use auto::{About, Batches, Decision, Forgets, Measured, Memory, Recalled, Size, decide};
-pub use backend::GpuBackend;
-pub use choose::{Choice, Opened, Opener, Wish, open_adapter, open_adapter_timed, open_adapter_with_limit};
+pub use backend::{GpuBackend, Traffic};
+pub use choose::{Choice, Opened, Opener, Wish, open_adapter, open_adapter_timed, open_adapter_with_limit, open_noop};
 pub use error::OpenError;
 pub use learn::GpuCounter;

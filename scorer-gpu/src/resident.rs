@@ -84,22 +84,23 @@ struct OfHosts {
     known: BTreeMap<u64, Pair>,
     /// Of all other hosts.
     other: Pair,
-    /// The host values that were asked for last, kept alive so that their address cannot be another dictionary's, and
-    /// the answer.
-    last: Option<(Hashes, Hashes)>,
 }
+
+/// What went beside the hosts that were asked for last, kept so that the answer is the same `Arc` for the same hosts.
+#[derive(Default)]
+pub(crate) struct Beside(Option<(Hashes, Hashes)>);
 
 impl OfHosts {
     /// One entry for each of `hosts`.
-    fn of(&mut self, hosts: &Hashes) -> Hashes {
-        if let Some((same, entries)) = &self.last
+    fn of(&self, hosts: &Hashes, last: &mut Beside) -> Hashes {
+        if let Some((same, entries)) = &last.0
             && Arc::ptr_eq(same, hosts)
         {
             return Arc::clone(entries);
         }
         let entry = |host: &Pair| self.known.get(&join(*host)).copied().unwrap_or(self.other);
         let entries = Arc::new(hosts.iter().map(entry).collect());
-        self.last = Some((Arc::clone(hosts), Arc::clone(&entries)));
+        last.0 = Some((Arc::clone(hosts), Arc::clone(&entries)));
         entries
     }
 }
@@ -113,7 +114,7 @@ fn sets(snapshot: &Snapshot) -> Option<OfHosts> {
     // Stages know every host but new ones.
     let new = 1 + u32::from(snapshot.learning.is_some());
     let other = if snapshot.newcomers.is_some() { [new * words, 0] } else { [0, 0] };
-    Some(OfHosts { known, other, last: None })
+    Some(OfHosts { known, other })
 }
 
 /// How the table and the sketch behind it are cut into bindings.
@@ -173,11 +174,7 @@ impl Resident {
             sketch_mask: sketch(snapshot).len().saturating_sub(1) as u32,
             slices,
             calibration_at,
-            groups: (!snapshot.groups.is_empty()).then(|| OfHosts {
-                known: snapshot.groups.clone(),
-                other: NO_GROUP,
-                last: None,
-            }),
+            groups: (!snapshot.groups.is_empty()).then(|| OfHosts { known: snapshot.groups.clone(), other: NO_GROUP }),
             sets: sets(snapshot),
         })
     }
@@ -193,13 +190,13 @@ impl Resident {
     }
 
     /// The scope of the group of each of `hosts`, [`NO_GROUP`] for those without; `None` if no host at all has one.
-    pub(crate) fn groups(&mut self, hosts: &Hashes) -> Option<Hashes> {
-        self.groups.as_mut().map(|groups| groups.of(hosts))
+    pub(crate) fn groups(&self, hosts: &Hashes, last: &mut Beside) -> Option<Hashes> {
+        self.groups.as_ref().map(|groups| groups.of(hosts, last))
     }
 
     /// Where the calibration of each of `hosts` is, in words from the first; `None` if all have that.
-    pub(crate) fn sets(&mut self, hosts: &Hashes) -> Option<Hashes> {
-        self.sets.as_mut().map(|sets| sets.of(hosts))
+    pub(crate) fn sets(&self, hosts: &Hashes, last: &mut Beside) -> Option<Hashes> {
+        self.sets.as_ref().map(|sets| sets.of(hosts, last))
     }
 }
 

@@ -1,7 +1,7 @@
 //! One part of a batch on its way through the card: its buffers, its dispatches and its results.
 
 use crate::columns::words_at_most;
-use crate::device::Gpu;
+use crate::device::{Gpu, PATIENCE};
 use crate::kernels::{BLOCK, Kernels};
 use crate::resident::Resident;
 use bytemuck::cast_slice;
@@ -38,11 +38,21 @@ const NO_GROUPS: u32 = u32::MAX;
 /// In the place of that entry: all hosts have the first calibration.
 const NO_SETS: u32 = u32::MAX;
 
-/// Bytes of results of a block of rows: bits, three reasons, log2_n and a surprisal per view for each row; keys, look-ups
-/// and back-offs per view, and sums.
+/// Bytes that come back of each row: bits, three reasons, log2_n.
+const ROW: u64 = 4 + 12 + 2;
+/// Bytes that come back of each block: keys, look-ups, back-offs and sums.
+const WORK: u64 = 16;
+
+/// Bytes of results of a block of rows: those that come back, a surprisal per view for each row, and what each view counts.
 pub(crate) fn result_bytes(views: usize) -> u64 {
     let views = views as u64;
-    (4 + 12 + 2 + 2 * views) * u64::from(BLOCK) + 12 * views + 4
+    (ROW + 2 * views) * u64::from(BLOCK) + WORK + 12 * views
+}
+
+/// Those of them that come back, which is how they begin.
+fn returned_bytes(views: usize, only_rows: bool) -> u64 {
+    let views = if only_rows { 0 } else { views as u64 };
+    (ROW + 2 * views) * u64::from(BLOCK) + WORK
 }
 
 /// The rows one dispatch can take: at most `wanted`, in whole blocks, as the adapter's limits allow. 0 if not even one block fits.
@@ -83,6 +93,14 @@ impl Stamps {
     }
 }
 
+/// What a slot has room for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) rows: usize,
+    /// Only what is known of rows comes back, and no surprisals of views.
+    pub(crate) only_rows: bool,
+}
+
 pub(crate) struct Slot {
     params: Buffer,
     columns: Buffer,
@@ -98,17 +116,19 @@ pub(crate) struct Flight {
     pub(crate) rows: Range<usize>,
     submission: wgpu::SubmissionIndex,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
-    bytes: u64,
-    views: usize,
+    /// That come back.
+    pub(crate) bytes: u64,
     /// Whether stamps lie behind the results.
     is_stamped: bool,
 }
 
 impl Slot {
-    /// Buffers for parts of up to `rows` rows; with `timed`, the device stamps when kernels begin and end.
-    pub(crate) fn new(gpu: &Gpu, resident: &Resident, rows: usize, timed: bool) -> Result<Self, BackendError> {
-        let columns = 4 * words_at_most(resident.plan.columns(), rows) as u64;
-        let results = result_bytes(resident.views) * rows.div_ceil(BLOCK as usize) as u64;
+    /// Buffers for parts with this room; with `timed`, the device stamps when kernels begin and end.
+    pub(crate) fn new(gpu: &Gpu, resident: &Resident, room: Room, timed: bool) -> Result<Self, BackendError> {
+        let columns = 4 * words_at_most(resident.plan.columns(), room.rows) as u64;
+        let blocks = room.rows.div_ceil(BLOCK as usize) as u64;
+        let results = result_bytes(resident.views) * blocks;
+        let returned = returned_bytes(resident.views, room.only_rows) * blocks;
         let storage = BufferUsages::STORAGE;
         let slot = Self {
             params: gpu.buffer("params", size_of::<Params>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
@@ -116,7 +136,7 @@ impl Slot {
             results: gpu.buffer("results", results, storage | BufferUsages::COPY_SRC),
             readback: gpu.buffer(
                 "readback",
-                stamps_at(results) + STAMPS,
+                stamps_at(returned) + STAMPS,
                 BufferUsages::MAP_READ | BufferUsages::COPY_DST,
             ),
             bind: None,
@@ -131,7 +151,7 @@ impl Slot {
         self.bind = None;
     }
 
-    /// Uploads packed columns and starts both kernels on them.
+    /// Uploads packed columns, starts both kernels on them and asks for what comes back.
     pub(crate) fn launch(
         &mut self,
         job: &Job<'_>,
@@ -157,7 +177,7 @@ impl Slot {
         };
         gpu.queue.write_buffer(&self.params, 0, bytemuck::bytes_of(&params));
         gpu.queue.write_buffer(&self.columns, 0, packed);
-        let bytes = result_bytes(resident.views) * u64::from(blocks);
+        let bytes = returned_bytes(resident.views, job.only_rows) * u64::from(blocks);
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.encode(&mut encoder, job, blocks);
         encoder.copy_buffer_to_buffer(&self.results, 0, &self.readback, 0, bytes);
@@ -174,7 +194,7 @@ impl Slot {
             // The receiver is gone only when the batch has already failed.
             let _ = send.send(result);
         });
-        Ok(Flight { slot, rows, submission, mapped, bytes: mapped_bytes, views: resident.views, is_stamped })
+        Ok(Flight { slot, rows, submission, mapped, bytes: mapped_bytes, is_stamped })
     }
 
     fn encode(&mut self, encoder: &mut CommandEncoder, job: &Job<'_>, blocks: u32) {
@@ -214,7 +234,8 @@ impl Slot {
     /// Waits for a part and hands its results to `take`.
     pub(crate) fn land(&self, gpu: &Gpu, flight: Flight, take: impl FnOnce(Results<'_>)) -> Result<(), BackendError> {
         gpu.wait(Some(flight.submission))?;
-        match flight.mapped.try_recv() {
+        // Whoever waits for another part may be the one that is told of this one.
+        match flight.mapped.recv_timeout(PATIENCE) {
             Ok(Ok(())) => {}
             _ => return Err(gpu.error("results could not be mapped")),
         }
@@ -223,7 +244,7 @@ impl Slot {
                 self.readback.get_mapped_range(0..flight.bytes).map_err(|error| gpu.error(&error.to_string()))?;
             let rows = flight.rows.len();
             let stride = rows.div_ceil(BLOCK as usize) * BLOCK as usize;
-            take(Results { bytes: &view, stride, views: flight.views, is_stamped: flight.is_stamped });
+            take(Results { bytes: &view, stride, is_stamped: flight.is_stamped });
         }
         self.readback.unmap();
         gpu.check()
@@ -240,13 +261,14 @@ pub(crate) struct Job<'a> {
     pub(crate) groups: Option<u32>,
     /// First entry of where hosts' calibrations are, if they differ.
     pub(crate) sets: Option<u32>,
+    /// No surprisals of views come back.
+    pub(crate) only_rows: bool,
 }
 
 /// The results of one part, as the shaders lay them out.
 pub(crate) struct Results<'a> {
     bytes: &'a [u8],
     stride: usize,
-    views: usize,
     is_stamped: bool,
 }
 
@@ -260,17 +282,16 @@ impl Results<'_> {
 
     /// The work of all blocks.
     pub(crate) fn counters(&self) -> StageCounters {
-        let blocks = self.stride / BLOCK as usize;
-        let at = (18 + 2 * self.views) * self.stride;
-        let of_views: &[[u32; 3]] = self.part(at, self.views * blocks);
-        let sums: &[u32] = self.part(at + size_of_val(of_views), blocks);
-        let mut counters = StageCounters { sums: sums.iter().map(|n| u64::from(*n)).sum(), ..Default::default() };
-        for [keys, lookups, backoffs] in of_views {
-            counters.keys += u64::from(*keys);
-            counters.lookups += u64::from(*lookups);
-            counters.backoffs += u64::from(*backoffs);
+        let mut counters = StageCounters::default();
+        for of_block in self.part::<[u32; 4]>(ROW as usize * self.stride, self.blocks()) {
+            let [keys, lookups, backoffs, sums] = of_block.map(u64::from);
+            counters += StageCounters { keys, lookups, backoffs, sums };
         }
         counters
+    }
+
+    fn blocks(&self) -> usize {
+        self.stride / BLOCK as usize
     }
 
     pub(crate) fn bits(&self, rows: usize) -> &[u32] {
@@ -286,10 +307,11 @@ impl Results<'_> {
     }
 
     pub(crate) fn surprisal(&self, view: usize, rows: usize) -> &[u16] {
-        self.part((18 + 2 * view) * self.stride, rows)
+        let behind_rows = ROW as usize * self.stride + WORK as usize * self.blocks();
+        self.part(behind_rows + 2 * view * self.stride, rows)
     }
 
-    /// Parts start at multiples of 256 bytes and mappings at multiples of 8, so the casts hold.
+    /// Parts start at multiples of 16 bytes and mappings at multiples of 8, so the casts hold.
     fn part<T: bytemuck::Pod>(&self, at: usize, rows: usize) -> &[T] {
         cast_slice(&self.bytes[at..at + rows * size_of::<T>()])
     }

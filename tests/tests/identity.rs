@@ -5,7 +5,7 @@
 use model::snapshot::lay_out;
 use model::snapshot::programs;
 use model::testing::{self, Case, Plan, Rng};
-use model::{Backend, CpuBackend, EncodedBatch, Scores, SegmentBuilder};
+use model::{Backend, CpuBackend, EncodedBatch, Scores, SegmentBuilder, StageCounters};
 use scorer_gpu::{AdapterInfo, GpuBackend, GpuCounter, adapters, open_adapter, open_adapter_with_limit};
 use std::sync::Arc;
 
@@ -52,8 +52,19 @@ fn compare(adapters: &[AdapterInfo], case: &Case, more: &[EncodedBatch], part: u
             equal(&format!("{}: {adapter}: {} rows", case.name, batch.rows), batch.rows, expected, &got);
         }
         assert_eq!(gpu.counters(), plain.counters(), "{}: {adapter}: counters", case.name);
+        rows_alone(adapter, &mut gpu.another_here(), &batches, &expected);
     }
     println!("{}: {} slots, {:?}", case.name, case.snapshot.slots.len(), plain.counters());
+}
+
+/// Scores without surprisals of views are the same.
+fn rows_alone(adapter: &AdapterInfo, gpu: &mut GpuBackend, batches: &[&EncodedBatch], expected: &[Scores]) {
+    let mut got = Scores::of_rows();
+    for (batch, expected) in batches.iter().zip(expected) {
+        gpu.score(batch, &mut got).unwrap_or_else(|error| panic!("{adapter}: {error}"));
+        let rows = Scores { only_rows: true, surprisal: Vec::new(), ..expected.clone() };
+        equal(&format!("{adapter}: rows alone: {}", batch.rows), batch.rows, &rows, &got);
+    }
 }
 
 /// Names the first difference: a dump of two batches tells nobody anything.
@@ -166,6 +177,36 @@ fn drawn_cases_agree() {
         };
         let case = testing::case(&format!("drawn {plan:?}"), plan, seed);
         compare(&adapters, &case, &[], 256 << rng.below(5));
+    }
+}
+
+#[test]
+fn backends_beside_each_other_on_one_device_keep_their_batches_apart() {
+    let adapters = vulkan_adapters();
+    let plan = Plan { rows: 1500, hosts: 30, views: 6, ..Plan::default() };
+    let case = testing::grouped_case("beside each other", plan, 17);
+    // Of different sizes, and with values of their own.
+    let batches: Vec<EncodedBatch> =
+        (0..4).map(|number| testing::batch(&plan, 300 + 700 * number, 10, &mut Rng(number as u64))).collect();
+    let mut cpu = CpuBackend::plain(Arc::clone(&case.snapshot));
+    let expected: Vec<Scores> = batches.iter().map(|batch| score(&mut cpu, batch)).collect();
+    for adapter in &adapters {
+        let gpu = open(adapter, &case, 512);
+        let one = |batch: &EncodedBatch, expected: &Scores, mut gpu: GpuBackend| {
+            for _ in 0..5 {
+                equal(&format!("beside: {adapter}"), batch.rows, expected, &score(&mut gpu, batch));
+            }
+            rows_alone(adapter, &mut gpu, &[batch], std::slice::from_ref(expected));
+            gpu.counters()
+        };
+        let work: Vec<StageCounters> = std::thread::scope(|scope| {
+            let all = batches.iter().zip(&expected).map(|(batch, expected)| (batch, expected, gpu.another_here()));
+            let threads: Vec<_> =
+                all.map(|(batch, expected, gpu)| scope.spawn(move || one(batch, expected, gpu))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let lookups: u64 = work.iter().map(|work| work.lookups).sum();
+        assert_eq!(lookups, 6 * cpu.counters().lookups, "{adapter}");
     }
 }
 

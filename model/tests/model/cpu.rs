@@ -214,6 +214,23 @@ fn fleet_scope_is_no_host() {
 }
 
 #[test]
+fn rows_score_the_same_where_no_surprisals_are_wanted() {
+    let mut rows = Scores::of_rows();
+    for case in testing::cases(5) {
+        let (whole, _) = score(&case.snapshot, &case.batch);
+        let mut backend = CpuBackend::new(Arc::clone(&case.snapshot));
+        // What was kept of one batch is not seen in the next.
+        for batch in [&case.batch, &testing::batch(&Plan::default(), 0, 0, &mut Rng(1)), &case.batch] {
+            if batch.is_consistent(case.snapshot.lens.fields().len()) {
+                backend.score(batch, &mut rows).unwrap();
+            }
+        }
+        assert!(rows.surprisal.is_empty(), "{}", case.name);
+        assert!(rows == Scores { only_rows: true, surprisal: Vec::new(), ..whole }, "{}", case.name);
+    }
+}
+
+#[test]
 fn vector_instructions_and_thread_counts_change_no_bit() {
     for case in testing::cases(3) {
         let mut plain = CpuBackend::plain(Arc::clone(&case.snapshot));

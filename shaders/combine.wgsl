@@ -8,8 +8,12 @@ const NO_REASON = 0x0000ffffu;
 const VIEW_BINS = 1024u;
 const ROW_BINS = 16384u;
 
-var<workgroup> tally: array<atomic<u32>, 4>;
+const KEYS = 0u;
+const LOOKUPS = 1u;
+const BACKOFFS = 2u;
 const SUMS = 3u;
+
+var<workgroup> tally: array<atomic<u32>, 4>;
 var<workgroup> tile: array<u32, 256>;
 
 // Where the calibration of the row's host begins.
@@ -79,9 +83,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var view = lane; view < params.views; view += BLOCK) {
         let counts = counts_at(view, group.x);
-        atomicAdd(&tally[0], results[counts]);
-        atomicAdd(&tally[1], results[counts + 1u]);
-        atomicAdd(&tally[2], results[counts + 2u]);
+        atomicAdd(&tally[KEYS], results[counts + KEYS]);
+        atomicAdd(&tally[LOOKUPS], results[counts + LOOKUPS]);
+        atomicAdd(&tally[BACKOFFS], results[counts + BACKOFFS]);
     }
     tile[lane] = mine;
     workgroupBarrier();

@@ -1,6 +1,7 @@
 //! Backends, opened once per table and lent to whoever scores.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use model::baseline::Baseline;
@@ -33,8 +34,10 @@ struct State {
     reason: String,
     /// Where figures in the reason are from.
     note: Option<String>,
-    /// Those that nobody works with: on the CPU in all one per thread that asks, on a GPU [`BESIDE`].
+    /// Those that nobody works with: on the CPU in all one per thread that asks, on a device [`BESIDE`].
     idle: Vec<Box<dyn Backend>>,
+    /// On a device, how many there are with those at work; fewer where it had no room.
+    open: usize,
     /// Work of backends that are gone.
     before: StageCounters,
     /// Whether the CPU took the place of a device.
@@ -88,20 +91,26 @@ impl Engine {
     }
 
     /// Scores a batch on this table's backend. Where the machine chose a GPU and that fails, the CPU scores this batch and
-    /// all that follow, to the same bits, and [`Engine::trouble`] says so.
+    /// all that begin later, to the same bits, and [`Engine::trouble`] says so.
     ///
     /// # Errors
     /// What the backend reports.
     pub fn score(&self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {
-        let mut lent = Lent { engine: self, backend: Some(self.idle()), failed: None };
-        let Some(backend) = &mut lent.backend else { return Ok(()) };
-        match backend.score(batch, out) {
-            Err(BackendError::Device { device, reason }) if self.relieved => {
-                lent.failed = Some(format!("device {device}: {reason}; the CPU scores the rest"));
-                drop(lent);
+        let mut backend = self.idle();
+        match catch_unwind(AssertUnwindSafe(|| backend.score(batch, out))) {
+            Ok(Ok(())) => {
+                self.put_back(backend);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.failed(backend, error)?;
                 self.score(batch, out)
             }
-            scored => scored,
+            Err(panic) => {
+                // Nobody is to wait for it, and what it left behind is not relied on.
+                self.put_back(backend.another().unwrap_or(backend));
+                resume_unwind(panic)
+            }
         }
     }
 
@@ -117,18 +126,36 @@ impl Engine {
         }
     }
 
-    /// Takes a backend back, or lets the CPU go on where it failed.
-    fn put_back(&self, backend: Box<dyn Backend>, failed: Option<String>) {
+    /// Takes a backend back.
+    fn put_back(&self, backend: Box<dyn Backend>) {
+        self.lock().take(backend);
+        self.returned.notify_all();
+    }
+
+    /// Takes a backend back that failed; without an error the batch can be scored all the same, by another.
+    fn failed(&self, backend: Box<dyn Backend>, error: BackendError) -> Result<(), BackendError> {
         let mut state = self.lock();
-        // What else worked on the device then comes back later.
-        let is_over = state.is_relieved && backend.name() != "cpu";
-        match failed {
-            Some(trouble) if !is_over => state.relieve(backend.as_ref(), self.cpu(), trouble),
-            _ if is_over => state.before += backend.counters(),
-            _ => state.idle.push(backend),
+        let (is_over, has_others) = (state.is_over(backend.as_ref()), state.open > 1);
+        match &error {
+            _ if is_over => state.take(backend),
+            _ if error.is_memory() && has_others => {
+                state.open -= 1;
+                state.before += backend.counters();
+            }
+            BackendError::Device { device, reason } if self.relieved => {
+                state.before += backend.counters();
+                state.relieve(self.cpu(), format!("device {device}: {reason}; the CPU scores the rest"));
+            }
+            _ => {
+                state.take(backend);
+                drop(state);
+                self.returned.notify_all();
+                return Err(error);
+            }
         }
         drop(state);
         self.returned.notify_all();
+        Ok(())
     }
 
     fn cpu(&self) -> Box<dyn Backend> {
@@ -156,36 +183,32 @@ impl Engine {
     }
 }
 
-/// A backend at work. It is given back however that ends, lest others wait for it.
-struct Lent<'a> {
-    engine: &'a Engine,
-    backend: Option<Box<dyn Backend>>,
-    /// Why the CPU is to go on in its place.
-    failed: Option<String>,
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        if let Some(backend) = self.backend.take() {
-            self.engine.put_back(backend, self.failed.take());
-        }
-    }
-}
-
 impl State {
     fn new(backend: Box<dyn Backend>, reason: String) -> Self {
         let (name, device) = (backend.name().to_owned(), backend.device());
         let others = if name == "cpu" { 0 } else { BESIDE - 1 };
         let others: Vec<_> = (0..others).map_while(|_| backend.another()).collect();
-        let idle = [backend].into_iter().chain(others).collect();
-        let before = StageCounters::default();
-        Self { name, device, reason, note: None, idle, before, is_relieved: false, trouble: None }
+        let idle: Vec<_> = [backend].into_iter().chain(others).collect();
+        let (open, before) = (idle.len(), StageCounters::default());
+        Self { name, device, reason, note: None, idle, open, before, is_relieved: false, trouble: None }
+    }
+
+    /// Whether the CPU took the place of the device that a backend works on.
+    fn is_over(&self, backend: &dyn Backend) -> bool {
+        self.is_relieved && backend.name() != "cpu"
+    }
+
+    /// Takes back what was lent; of a device that is gone only the work it did.
+    fn take(&mut self, backend: Box<dyn Backend>) {
+        match self.is_over(backend.as_ref()) {
+            true => self.before += backend.counters(),
+            false => self.idle.push(backend),
+        }
     }
 
     /// Lets the CPU go on where a backend failed.
-    fn relieve(&mut self, failed: &dyn Backend, cpu: Box<dyn Backend>, trouble: String) {
+    fn relieve(&mut self, cpu: Box<dyn Backend>, trouble: String) {
         let mut before = self.before;
-        before += failed.counters();
         self.idle.iter().for_each(|idle| before += idle.counters());
         let reason = format!("{}; {trouble}", self.reason);
         let note = self.note.take();
@@ -261,17 +284,56 @@ mod tests {
     use super::*;
     use model::testing::{self, Plan};
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
 
-    /// A device that is lost with its second batch, whoever of those on it scores that; or whose driver panics then.
+    /// What a device that tests make up does.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fate {
+        /// It is lost with its second batch.
+        Lost,
+        /// Its driver panics with the second.
+        Panics,
+        /// It has room for one backend, and is lost after so many batches.
+        NoRoom(u32),
+        /// It ends no batch before as many are at work as may be.
+        AtOnce,
+    }
+
+    /// One of those that work on such a device.
     #[derive(Clone)]
-    struct Failing {
+    struct Card {
         snapshot: Arc<Snapshot>,
+        fate: Fate,
+        /// Batches of all of them.
         batches: Arc<AtomicU32>,
-        panics: bool,
+        is_first: bool,
         work: StageCounters,
     }
 
-    impl Backend for Failing {
+    impl Card {
+        fn fails(&self) -> Option<&'static str> {
+            let number = match self.fate {
+                Fate::NoRoom(_) if !self.is_first => return Some("out of memory"),
+                _ => self.batches.fetch_add(1, Ordering::SeqCst),
+            };
+            match self.fate {
+                Fate::Lost if number > 0 => Some("lost"),
+                Fate::NoRoom(enough) if number >= enough => Some("lost"),
+                Fate::Panics if number > 0 => panic!("on purpose"),
+                Fate::AtOnce => {
+                    let begun = Instant::now();
+                    while self.batches.load(Ordering::SeqCst) < BESIDE as u32 {
+                        assert!(begun.elapsed() < Duration::from_secs(60), "one after the other");
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    None
+                }
+                _ => None,
+            }
+        }
+    }
+
+    impl Backend for Card {
         fn name(&self) -> &str {
             "gpu"
         }
@@ -281,9 +343,8 @@ mod tests {
         }
 
         fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {
-            if self.batches.fetch_add(1, Ordering::SeqCst) > 0 {
-                assert!(!self.panics, "on purpose");
-                return Err(BackendError::Device { device: "a card".to_owned(), reason: "lost".to_owned() });
+            if let Some(reason) = self.fails() {
+                return Err(BackendError::Device { device: self.device(), reason: reason.to_owned() });
             }
             let mut cpu = CpuBackend::new(self.snapshot.clone());
             cpu.score(batch, out)?;
@@ -296,17 +357,14 @@ mod tests {
         }
 
         fn another(&self) -> Option<Box<dyn Backend>> {
-            Some(Box::new(Self { work: StageCounters::default(), ..self.clone() }))
+            Some(Box::new(Self { work: StageCounters::default(), is_first: false, ..self.clone() }))
         }
     }
 
-    fn engine(snapshot: &Arc<Snapshot>, relieved: bool) -> Engine {
-        let (snapshot_of, batches, work) = (snapshot.clone(), Arc::default(), StageCounters::default());
-        engine_on(Failing { snapshot: snapshot_of, batches, panics: false, work }, relieved)
-    }
-
-    fn engine_on(failing: Failing, relieved: bool) -> Engine {
-        let (snapshot, key) = (failing.snapshot.clone(), testing::key());
+    fn engine(snapshot: &Arc<Snapshot>, fate: Fate, relieved: bool) -> Engine {
+        let (snapshot, key) = (snapshot.clone(), testing::key());
+        let (batches, work) = (Arc::default(), StageCounters::default());
+        let card = Card { snapshot: snapshot.clone(), fate, batches, is_first: true, work };
         let lens = snapshot.lens.clone();
         Engine {
             snapshot,
@@ -314,16 +372,32 @@ mod tests {
             views: Vec::new(),
             batch_rows: 1,
             relieved,
-            state: Mutex::new(State::new(Box::new(failing), "gpu: a card".to_owned())),
+            state: Mutex::new(State::new(Box::new(card), "gpu: a card".to_owned())),
             returned: Condvar::new(),
         }
+    }
+
+    /// Many threads score a batch each; returns the look-ups that were counted, by the look-ups of one.
+    fn at_once(engine: &Engine, case: &testing::Case) -> u64 {
+        let (mut expected, mut cpu) = (Scores::of_rows(), CpuBackend::new(case.snapshot.clone()));
+        cpu.score(&case.batch, &mut expected).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 * BESIDE {
+                scope.spawn(|| {
+                    let mut out = Scores::of_rows();
+                    engine.score(&case.batch, &mut out).unwrap();
+                    assert!(out == expected);
+                });
+            }
+        });
+        engine.counters().lookups / cpu.counters().lookups
     }
 
     #[test]
     fn the_cpu_goes_on_where_a_chosen_device_is_lost_and_that_is_said_once() {
         let case = testing::case("a lost device", Plan::default(), 1);
         let (mut first, mut second) = (Scores::default(), Scores::default());
-        let chosen = engine(&case.snapshot, true);
+        let chosen = engine(&case.snapshot, Fate::Lost, true);
         chosen.score(&case.batch, &mut first).unwrap();
         let of_one = chosen.counters();
         chosen.score(&case.batch, &mut second).unwrap();
@@ -341,7 +415,7 @@ mod tests {
     #[test]
     fn a_device_that_was_asked_for_is_not_replaced() {
         let case = testing::case("a lost device", Plan::default(), 1);
-        let asked_for = engine(&case.snapshot, false);
+        let asked_for = engine(&case.snapshot, Fate::Lost, false);
         asked_for.score(&case.batch, &mut Scores::default()).unwrap();
         let error = asked_for.score(&case.batch, &mut Scores::default()).unwrap_err();
         assert!(matches!(error, BackendError::Device { .. }));
@@ -351,28 +425,35 @@ mod tests {
     #[test]
     fn many_threads_lose_one_device_and_every_batch_is_scored_once() {
         let case = testing::case("a lost device", Plan::default(), 1);
-        let mut expected = Scores::of_rows();
-        let mut cpu = CpuBackend::new(case.snapshot.clone());
-        cpu.score(&case.batch, &mut expected).unwrap();
-        let chosen = engine(&case.snapshot, true);
-        std::thread::scope(|scope| {
-            for _ in 0..4 * BESIDE {
-                scope.spawn(|| {
-                    let mut out = Scores::of_rows();
-                    chosen.score(&case.batch, &mut out).unwrap();
-                    assert!(out == expected);
-                });
-            }
-        });
-        assert_eq!(chosen.counters().lookups, 4 * BESIDE as u64 * cpu.counters().lookups);
+        let chosen = engine(&case.snapshot, Fate::Lost, true);
+        assert_eq!(at_once(&chosen, &case), 4 * BESIDE as u64);
         assert!(chosen.trouble().is_some() && chosen.trouble().is_none());
+    }
+
+    #[test]
+    fn batches_of_several_threads_are_on_a_device_at_once() {
+        let case = testing::case("at once", Plan::default(), 1);
+        let card = engine(&case.snapshot, Fate::AtOnce, true);
+        assert_eq!(at_once(&card, &case), 4 * BESIDE as u64);
+        assert_eq!((card.trouble(), card.lock().idle.len()), (None, BESIDE));
+    }
+
+    #[test]
+    fn a_device_with_room_for_one_batch_has_one_at_a_time() {
+        let case = testing::case("no room", Plan::default(), 1);
+        let card = engine(&case.snapshot, Fate::NoRoom(u32::MAX), true);
+        assert_eq!(at_once(&card, &case), 4 * BESIDE as u64);
+        assert_eq!((card.trouble(), card.lock().name.as_str()), (None, "gpu"));
+        // The others go as they are tried.
+        let lost = engine(&case.snapshot, Fate::NoRoom(3), true);
+        assert_eq!(at_once(&lost, &case), 4 * BESIDE as u64);
+        assert_eq!(lost.trouble().unwrap(), "device a card: lost; the CPU scores the rest");
     }
 
     #[test]
     fn nobody_waits_for_a_backend_that_panicked() {
         let case = testing::case("a driver that panics", Plan::default(), 1);
-        let (snapshot, work) = (case.snapshot.clone(), StageCounters::default());
-        let engine = engine_on(Failing { snapshot, batches: Arc::default(), panics: true, work }, true);
+        let engine = engine(&case.snapshot, Fate::Panics, true);
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..3 * BESIDE)
                 .map(|_| scope.spawn(|| engine.score(&case.batch, &mut Scores::of_rows()).unwrap()))
@@ -380,5 +461,6 @@ mod tests {
             let well = threads.into_iter().map(|thread| thread.join().is_ok()).filter(|well| *well).count();
             assert_eq!(well, 1);
         });
+        assert_eq!(engine.lock().idle.len(), BESIDE);
     }
 }

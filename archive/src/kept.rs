@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::SCORE_ROWS;
 
 /// Version of the file's form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Models that are remembered; the oldest go.
 const ENTRIES: usize = 64;
 /// Figures of a device, at most, and bytes of the file: more is damage.

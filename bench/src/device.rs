@@ -101,9 +101,9 @@ impl From<OpenError> for Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
+        let is_memory = error.is_memory();
         match error {
-            // The driver goes on after that, with less.
-            BackendError::Device { reason, .. } if reason.contains("out of memory") => {
+            BackendError::Device { reason, .. } if is_memory => {
                 Self::Refused(format!("{reason}: take smaller ones of --table-mib or --views"))
             }
             BackendError::Device { reason, .. } => Self::Lost(reason),

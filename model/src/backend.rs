@@ -14,7 +14,7 @@ pub trait Backend: Send {
     /// The device in words for people.
     fn device(&self) -> String;
 
-    /// Scores every row of `batch` into `out`, whatever `out` held before.
+    /// Scores every row of `batch` into `out`, whatever scores `out` held before.
     fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError>;
 
     /// Work done since this backend was made, counted where it was done.
@@ -107,6 +107,9 @@ impl std::ops::AddAssign for StageCounters {
     }
 }
 
+/// What a device says that has no room.
+pub const OUT_OF_MEMORY: &str = "out of memory";
+
 /// Why a batch could not be scored.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -121,4 +124,12 @@ pub enum BackendError {
         /// What it said.
         reason: String,
     },
+}
+
+impl BackendError {
+    /// Whether a device had no room: it goes on with less.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        matches!(self, Self::Device { reason, .. } if reason.contains(OUT_OF_MEMORY))
+    }
 }

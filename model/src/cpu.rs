@@ -103,10 +103,6 @@ impl Backend for CpuBackend {
     fn counters(&self) -> StageCounters {
         self.counters
     }
-
-    fn another(&self) -> Option<Box<dyn Backend>> {
-        Some(Box::new(Self { by_kind: self.by_kind, path: self.path, ..Self::new(Arc::clone(&self.snapshot)) }))
-    }
 }
 
 /// What the views say of one range of rows, and what comes of it.

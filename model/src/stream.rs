@@ -113,13 +113,18 @@ impl Stream {
         let rows = BatchRows { batch, scopes: &scopes };
         let (steps, from) = self.steps(batch);
         let (pending, seed) = (&self.pending, self.seed);
-        let columns = self.views.par_iter_mut().zip(out.surprisal.par_chunks_mut(batch.rows));
+        let mut surprisal = std::mem::take(&mut out.surprisal);
+        surprisal.resize(batch.rows * self.views.len(), 0);
+        let columns = self.views.par_iter_mut().zip(surprisal.par_chunks_mut(batch.rows));
         columns.for_each(|(view, out)| steps.iter().for_each(|step| view.step(seed, step, &rows, pending, out)));
         if steps.iter().any(|step| matches!(step, Step::CountPending)) {
             self.pending.clear();
         }
         self.pending.extend(&rows, from..batch.rows);
-        self.combine(batch, out);
+        self.combine(batch, &surprisal, out);
+        if !out.only_rows {
+            out.surprisal = surprisal;
+        }
         Ok(())
     }
 
@@ -190,8 +195,8 @@ impl Stream {
     }
 
     /// Surprisals into bits, reasons and rarity.
-    fn combine(&self, batch: &EncodedBatch, out: &mut Scores) {
-        let (rows, surprisal) = (batch.rows, &out.surprisal);
+    fn combine(&self, batch: &EncodedBatch, surprisal: &[u16], out: &mut Scores) {
+        let rows = batch.rows;
         let columns = out.bits.par_iter_mut().zip(&mut out.reasons).zip(&mut out.log2_n).enumerate();
         columns.with_min_len(1024).for_each(|(row, ((bits, reasons), log2_n))| {
             for (number, view) in self.views.iter().enumerate() {

@@ -22,8 +22,8 @@ function device(name, kind, { times, wait, details }) {
     return {
       views, table_bytes: bytes, rows: 65536, kernel_rows_per_s: spread(kernel), timed_by: isCpu ? "host" : "device",
       lookups_per_s: lookups, share_of_gathers: lookups / limits[at].gathers_per_s, arrow_rows_per_s: spread(kernel * 0.6),
-      share_of_stream: (kernel * 0.6 * (90 + 2 * views)) / limits[at].stream_bytes_per_s,
-      share_of_copies: isCpu ? null : (kernel * 0.6 * (18 + 2 * views)) / 5e9, joules_per_million_rows: isCpu && at ? 12.5 : null,
+      share_of_stream: (kernel * 0.6 * 108) / limits[at].stream_bytes_per_s,
+      share_of_copies: isCpu ? null : (kernel * 0.6 * 18) / 5e9, joules_per_million_rows: isCpu && at ? 12.5 : null,
     };
   }));
   return {

@@ -282,8 +282,11 @@ impl Backend for GpuBackend {
         self.gpu.look().map_err(|error| unscored(error, batch.rows))?;
         let columns = self.columns(batch)?;
         out.reset(batch.rows, self.card.resident.views);
+        let before = (self.counters, self.ticks);
         let scored = self.score_parts(batch, &columns, out);
         scored.map_err(|error| {
+            // Whoever scores the batch then counts it.
+            (self.counters, self.ticks) = before;
             self.recover();
             unscored(error, batch.rows)
         })
@@ -359,17 +362,22 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_to_all_who_work_on_the_device() {
+    fn an_error_is_told_to_who_asked_and_not_to_who_works_beside() {
         let case = case();
         for (info, adapter) in adapters() {
             let mut gpu = GpuBackend::new(&info, &adapter, &case.snapshot).unwrap();
             let mut beside = gpu.another_here();
+            gpu.score(&case.batch, &mut Scores::of_rows()).unwrap();
+            let once = gpu.counters();
             gpu.gpu.buffer("too large", 1 << 60, wgpu::BufferUsages::STORAGE);
-            for backend in [&mut gpu, &mut beside] {
-                backend.score(&case.batch, &mut Scores::of_rows()).unwrap_err();
-                backend.score(&case.batch, &mut Scores::of_rows()).unwrap();
-            }
-            gpu.another_here().score(&case.batch, &mut Scores::of_rows()).unwrap();
+            gpu.gpu.buffer("invalid", 16, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::STORAGE);
+            let score_beside = || beside.score(&case.batch, &mut Scores::of_rows());
+            std::thread::scope(|scope| scope.spawn(score_beside).join().unwrap()).unwrap();
+            // The first of several is the cause of the others.
+            let error = gpu.score(&case.batch, &mut Scores::of_rows()).unwrap_err().to_string();
+            assert!(error.contains("1152921504606846976"), "{error}");
+            assert_eq!(gpu.counters(), once, "what failed is not counted");
+            gpu.score(&case.batch, &mut Scores::of_rows()).unwrap();
         }
     }
 

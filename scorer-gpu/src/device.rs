@@ -3,9 +3,11 @@
 use crate::adapter::AdapterInfo;
 use crate::error::{OpenError, one_line};
 use model::BackendError;
-use std::cell::Cell;
+use model::backend::OUT_OF_MEMORY;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{ThreadId, current};
 use std::time::Duration;
 use wgpu::{Buffer, BufferUsages};
 
@@ -16,12 +18,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 struct Failure {
     /// Once lost, always lost.
     lost: Option<String>,
-    /// The last one, and how many there were.
-    error: String,
-    errors: u64,
+    /// By the thread that asked for what went wrong, which is the one that is told: others may work beside it. The first
+    /// error counts, as others come of it.
+    errors: HashMap<ThreadId, String>,
 }
 
-/// A device. Who works on it beside others has a clone: what goes wrong may be anybody's, and each is told once.
+/// A device; a clone is the same one.
 #[derive(Clone)]
 pub(crate) struct Gpu {
     pub(crate) device: wgpu::Device,
@@ -30,8 +32,6 @@ pub(crate) struct Gpu {
     pub(crate) largest: u64,
     pub(crate) info: AdapterInfo,
     failure: Arc<Mutex<Failure>>,
-    /// Errors that were told here.
-    told: Cell<u64>,
 }
 
 impl Gpu {
@@ -56,7 +56,6 @@ impl Gpu {
             largest: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(u64::from(u32::MAX)) & !3,
             info: info.clone(),
             failure,
-            told: Cell::new(0),
         })
     }
 
@@ -69,7 +68,7 @@ impl Gpu {
         })
     }
 
-    /// What went wrong since the last call, if anything did. A lost device stays lost.
+    /// What went wrong on this thread since the last call, if anything did. A lost device stays lost.
     pub(crate) fn check(&self) -> Result<(), BackendError> {
         match self.failed() {
             None => Ok(()),
@@ -92,9 +91,9 @@ impl Gpu {
     }
 
     fn failed(&self) -> Option<String> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = self.told.replace(failure.errors) < failure.errors;
-        failure.lost.clone().or_else(|| is_new.then(|| failure.error.clone()))
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = failure.errors.remove(&current().id());
+        failure.lost.clone().or(error)
     }
 
     pub(crate) fn error(&self, reason: &str) -> BackendError {
@@ -123,12 +122,11 @@ fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Failure>>) {
     let note = Arc::clone(failure);
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
         let text = match error {
-            wgpu::Error::OutOfMemory { .. } => "out of memory".to_owned(),
+            wgpu::Error::OutOfMemory { .. } => OUT_OF_MEMORY.to_owned(),
             other => one_line(&other.to_string()),
         };
         let mut failure = note.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.error = text;
-        failure.errors += 1;
+        failure.errors.entry(current().id()).or_insert(text);
     }));
     let note = Arc::clone(failure);
     device.set_device_lost_callback(move |reason, message| {

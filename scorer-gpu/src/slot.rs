@@ -74,13 +74,8 @@ struct Stamps {
     resolved: Buffer,
 }
 
-/// Bytes of two stamps.
+/// Bytes of two stamps; they lie behind the results, which are whole words of 16 bytes.
 const STAMPS: u64 = 16;
-
-/// Where stamps lie behind so many bytes of results.
-fn stamps_at(results: u64) -> u64 {
-    results.next_multiple_of(8)
-}
 
 impl Stamps {
     fn new(gpu: &Gpu) -> Self {
@@ -134,11 +129,7 @@ impl Slot {
             params: gpu.buffer("params", size_of::<Params>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
             columns: gpu.buffer("columns", columns, storage | BufferUsages::COPY_DST),
             results: gpu.buffer("results", results, storage | BufferUsages::COPY_SRC),
-            readback: gpu.buffer(
-                "readback",
-                stamps_at(returned) + STAMPS,
-                BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-            ),
+            readback: gpu.buffer("readback", returned + STAMPS, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
             bind: None,
             stamps: timed.then(|| Stamps::new(gpu)),
         };
@@ -184,9 +175,9 @@ impl Slot {
         let is_stamped = self.stamps.is_some();
         if let Some(stamps) = &self.stamps {
             encoder.resolve_query_set(&stamps.queries, 0..2, &stamps.resolved, 0);
-            encoder.copy_buffer_to_buffer(&stamps.resolved, 0, &self.readback, stamps_at(bytes), STAMPS);
+            encoder.copy_buffer_to_buffer(&stamps.resolved, 0, &self.readback, bytes, STAMPS);
         }
-        let mapped_bytes = if is_stamped { stamps_at(bytes) + STAMPS } else { bytes };
+        let mapped_bytes = if is_stamped { bytes + STAMPS } else { bytes };
         let submission = gpu.queue.submit([encoder.finish()]);
         gpu.check()?;
         let (send, mapped) = channel();

@@ -77,7 +77,7 @@ fn whatever_is_damaged_is_as_if_it_were_not_there() {
         String::new(),
         "null".to_owned(),
         good[..good.len() / 2].to_owned(),
-        good.replacen("\"format\": 1", "\"format\": 2", 1),
+        good.replacen(&format!("\"format\": {FORMAT}"), "\"format\": 1", 1),
         good.replacen("\"rows\": 256", "\"rows\": 2048", 1),
         good.replacen("\"median\": ", "\"median\": -", 1),
         format!("{good}{}", " ".repeat(BYTES as usize)),

@@ -41,8 +41,8 @@ pub fn fitting<E>(
     Ok(timing.rows(batch.rows, part, probe.rows, seconds))
 }
 
-/// Scores the first rows of a batch, in each of several numbers that fits the time. `check` is handed what came of each
-/// number of rows, surprisals included, before what files of scores need of it is timed.
+/// Scores the first rows of a batch, in each of several numbers that fits the time, as files are scored: without surprisals.
+/// `check` is handed what came of each number of rows before it is timed, first without them, then with.
 ///
 /// # Errors
 /// Those of scoring and of the check.
@@ -58,8 +58,10 @@ pub fn sweep<E>(
     let mut figures = Vec::new();
     for rows in sizes.iter().copied().filter(|rows| *rows <= most) {
         let batch = head(batch, rows);
-        score(&batch, &mut all)?;
-        check(rows, &all)?;
+        for out in [&mut out, &mut all] {
+            score(&batch, out)?;
+            check(rows, out)?;
+        }
         let seconds = timing.repeat(sizes.len().max(1) as u32, || {
             score(&batch, &mut out)?;
             Ok(None)
@@ -172,7 +174,7 @@ mod tests {
             Ok::<_, BackendError>(())
         };
         let found = sweep(&mut score, &case.batch, &sizes(4096), &timing, &mut check).unwrap();
-        assert_eq!((sizes(4096), seen), (vec![256, 1024, 4096], vec![256]));
+        assert_eq!((sizes(4096), seen), (vec![256, 1024, 4096], vec![256, 256]));
         assert_eq!((found.len(), found[0].rows), (1, 256));
         assert!((found[0].rows_per_s.median - 1000.0).abs() < 1.0);
     }

@@ -34,8 +34,8 @@ enum Fate {
 struct Card {
     cpu: CpuBackend,
     fate: Fate,
-    /// Rows of the batch before, whose scores the caller still has.
-    rows: usize,
+    /// Rows of the batch before, and whether those alone were wanted: the caller still has the scores.
+    before: (usize, bool),
 }
 
 impl Backend for Card {
@@ -53,8 +53,8 @@ impl Backend for Card {
             Fate::Panics => panic!("on purpose"),
             Fate::Lost => return Err(BackendError::Device { device: "a card".into(), reason: "lost\nit".into() }),
             Fate::Slow => sleep(Duration::from_millis(2)),
-            _ if self.rows == batch.rows => return Ok(()),
-            _ => self.rows = batch.rows,
+            _ if self.before == (batch.rows, out.only_rows) => return Ok(()),
+            _ => self.before = (batch.rows, out.only_rows),
         }
         self.cpu.score(batch, out)?;
         out.bits[0] ^= u32::from(self.fate == Fate::Differs);
@@ -84,7 +84,7 @@ fn machine(fate: Fate) -> (Found, Arc<AtomicUsize>) {
             Fate::HangsLater if is_second => sleep(Duration::from_secs(600)),
             _ => {}
         }
-        Ok(Box::new(Card { cpu: CpuBackend::new(Arc::clone(snapshot)), fate, rows: 0 }))
+        Ok(Box::new(Card { cpu: CpuBackend::new(Arc::clone(snapshot)), fate, before: (0, false) }))
     };
     (Found { info: info(), open: Arc::new(open) }, opened)
 }

@@ -71,7 +71,8 @@ impl Backend for CpuBackend {
     }
 
     fn device(&self) -> String {
-        format!("{} threads, {}", threads(), self.path.name())
+        let threads = threads();
+        format!("{threads} thread{}, {}", if threads == 1 { "" } else { "s" }, self.path.name())
     }
 
     fn score(&mut self, batch: &EncodedBatch, out: &mut Scores) -> Result<(), BackendError> {

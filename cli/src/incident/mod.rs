@@ -3,7 +3,7 @@
 mod effect;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -285,7 +285,8 @@ fn show(args: &ShowArgs) -> Result<bool> {
 /// The text, with the numbers of its rows.
 fn cite(evidence: &[RowLink], text: &str, rows: &[RowLink]) -> String {
     let place = |row: &RowLink| evidence.iter().position(|known| known == row);
-    let numbers: Vec<String> = rows.iter().filter_map(place).map(|at| (at + 1).to_string()).collect();
+    let numbers: BTreeSet<usize> = rows.iter().filter_map(place).collect();
+    let numbers: Vec<String> = numbers.into_iter().map(|at| (at + 1).to_string()).collect();
     format!("{}  [{}]", shorten(&inline(text)), numbers.join(" "))
 }
 

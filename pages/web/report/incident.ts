@@ -20,9 +20,10 @@ class Rows {
 
   cite(rows: Row[]): HTMLElement {
     const cite = h("span", { class: "cite" });
-    for (const row of rows) {
-      const number = this.#numbers.get(`${row.row} ${row.file}`);
-      if (!number) continue;
+    const numbers = rows.map((row) => this.#numbers.get(`${row.row} ${row.file}`) ?? 0);
+    for (const number of [...new Set(numbers)].sort((a, b) => a - b)) {
+      const row = this.#rows[number - 1];
+      if (!row) continue;
       const label = `evidence ${number}: row ${row.row} of ${row.file}`;
       cite.append(h("a", { href: `#incident/${this.incident.id}/${number}`, title: label, "aria-label": label }, `${number}`));
     }

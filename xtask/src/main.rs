@@ -2,6 +2,7 @@
 
 mod aarch64;
 mod apt;
+mod card_kit;
 mod cluster;
 mod demo;
 mod demo_report;
@@ -66,6 +67,8 @@ enum Chore {
     RescoreBench(rescore_bench::RescoreBenchArgs),
     /// Measure Ebbline beside query engines, detectors and sensors, and write docs/benchmarks.md.
     Benchmarks(rescore_bench::BenchmarksArgs),
+    /// Pack what measures a card on a machine without a compiler.
+    CardKit(card_kit::CardKitArgs),
     /// Kill, stop and load the agent for a long time, and fuzz for long.
     Soak(soak::SoakArgs),
     /// Run the live tests on stock Debian kernels, under software emulation.
@@ -90,6 +93,7 @@ fn main() -> std::process::ExitCode {
         Chore::Peers(args) => peers::run(&args),
         Chore::RescoreBench(args) => rescore_bench::run(&args),
         Chore::Benchmarks(args) => rescore_bench::page(&args),
+        Chore::CardKit(args) => card_kit::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::VmTest(args) => vm::run(&args),
     };

@@ -1,0 +1,58 @@
+#!/bin/bash
+# Measures the GPUs of this machine. It needs libvulkan.so.1 and a driver, no network and no compiler.
+#
+#   measure FOLDER [STEP…]     all steps, or those that are named: identity host roofline bench files
+#   ADAPTER=llvmpipe           the driver that `files` takes (the first card unless it is given)
+#   SECONDS_OF_BENCH=300       how long `ebbline bench` may take (570 unless it is given)
+#
+# Of each step its output is in FOLDER/STEP.txt, of bench also bench.json and bench.html. It ends with 1 if a step failed.
+set -u
+kit=$(cd "$(dirname "$0")" && pwd)
+folder=${1:?usage: measure FOLDER [STEP…]}
+shift
+steps=${*:-identity host roofline bench files}
+mkdir -p "$folder" && folder=$(cd "$folder" && pwd) || exit 1
+export NODEVICE_SELECT=1
+failed=0
+
+# Scores a generated archive by the CPU and by the first card, and compares every byte of both.
+files() {
+    local work
+    work=$(mktemp -d) || return 1
+    cd "$work" || return 1
+    "$kit/generate" archive 1 "${ROWS:-2000000}" 40 14 &&
+        "$kit/ebbline" learn archive --out normal.baseline &&
+        "$kit/ebbline" bench auto normal.baseline || return 1
+    # A software driver is named where there is no card.
+    local gpu="gpu ${ADAPTER:+--adapter $ADAPTER}"
+    for backend in cpu "$gpu" cpu "$gpu"; do
+        rm -rf "scored-${backend:0:3}"
+        # shellcheck disable=SC2086
+        "$kit/ebbline" score archive --baseline normal.baseline --out "scored-${backend:0:3}" --backend $backend || return 1
+    done
+    diff -r --exclude manifest.json scored-cpu scored-gpu && echo "scores and findings are equal, byte for byte"
+    local equal=$?
+    cd / && rm -rf "$work"
+    return $equal
+}
+
+step() {
+    case $1 in
+    identity) "$kit/identity" --nocapture --test-threads 2 ;;
+    host) "$kit/host" ;;
+    roofline) "$kit/roofline" ;;
+    bench) "$kit/ebbline" bench --seconds "${SECONDS_OF_BENCH:-570}" --out "$folder/bench.json" --html "$folder/bench.html" ;;
+    files) files ;;
+    *) echo "there is no step $1" && return 2 ;;
+    esac
+}
+
+for name in $steps; do
+    began=$SECONDS
+    step "$name" >"$folder/$name.txt" 2>&1
+    code=$?
+    echo "== $name: exit $code after $((SECONDS - began)) s"
+    tail -n 40 "$folder/$name.txt"
+    [ $code = 0 ] || failed=1
+done
+exit $failed

@@ -2,6 +2,7 @@
 # Measures the GPUs of this machine. It needs libvulkan.so.1 and a driver, no network and no compiler.
 #
 #   measure FOLDER [STEP…]     all steps, or those that are named: identity host roofline bench files
+#   ROWS=4000000               rows of the archive of `files`
 #   ADAPTER=llvmpipe           the driver that `files` takes (the first card unless it is given)
 #   SECONDS_OF_BENCH=300       how long `ebbline bench` may take (570 unless it is given)
 #
@@ -20,7 +21,7 @@ files() {
     local work
     work=$(mktemp -d) || return 1
     cd "$work" || return 1
-    "$kit/generate" archive 1 "${ROWS:-2000000}" 40 14 &&
+    "$kit/generate" archive 1 "${ROWS:-4000000}" 2 3 &&
         "$kit/ebbline" learn archive --out normal.baseline &&
         "$kit/ebbline" bench auto normal.baseline || return 1
     # A software driver is named where there is no card.

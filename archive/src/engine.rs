@@ -107,8 +107,11 @@ impl Engine {
                 self.score(batch, out)
             }
             Err(panic) => {
-                // Nobody is to wait for it, and what it left behind is not relied on.
-                self.put_back(backend.another().unwrap_or(backend));
+                // Nobody is to wait for it, and what it left behind on a device is not relied on.
+                match backend.another() {
+                    Some(fresh) => self.put_back(fresh),
+                    None => self.put_back(backend),
+                }
                 resume_unwind(panic)
             }
         }

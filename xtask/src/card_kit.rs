@@ -66,7 +66,7 @@ fn built(line: &[&str], kind: &str, names: &[&str]) -> Result<Vec<PathBuf>> {
     names.iter().map(of).collect()
 }
 
-/// Puts a program into the kit, by its name without what cargo adds, and without what only a debugger reads.
+/// Puts a program into the kit, by its name without the `-HASH` that cargo adds, and without what only a debugger reads.
 fn add(program: &Path, kit: &Path) -> Result<()> {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let name = name.split('-').next().unwrap_or_default();
